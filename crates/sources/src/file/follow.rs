@@ -53,6 +53,13 @@ pub(super) struct Known {
     pub(super) at: u64,
 }
 
+impl FileSource {
+    /// How long a file is still looked at that may be written to.
+    pub(super) fn grace(&self) -> Duration {
+        (Duration::from(self.poll_interval) * GRACE).min(MOST_GRACE)
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Follow {
     pub(super) source: FileSource,
@@ -135,6 +142,7 @@ impl Follow {
         follow.add(files);
         // What is lost is said first.
         follow.next = follow.slots.iter().position(|slot| slot.gone(cx).is_some()).unwrap_or(0);
+        follow.measure();
         Ok(follow)
     }
 
@@ -208,8 +216,9 @@ impl Follow {
     }
 
     /// Looks for new files; true if there are any.
-    fn discover(&mut self) -> Result<bool, Error> {
+    pub(super) fn discover(&mut self) -> Result<bool, Error> {
         self.busy = 0;
+        self.measure();
         if !self.source.is_pattern() {
             return Ok(false);
         }
@@ -233,7 +242,7 @@ impl Follow {
         self.slots[k].used = self.turns;
         let partition = self.slots[k].partition.clone();
         let failed = |error| failed(&partition.0, 0, error);
-        let grace = self.grace();
+        let grace = self.source.grace();
         loop {
             let replaced = self.slots[k].is_replaced().map_err(failed)? && self.is_over(k, grace).map_err(failed)?;
             let slot = &mut self.slots[k];
@@ -283,9 +292,7 @@ impl Follow {
                 (false, _) => return Ok(None),
                 (true, finite) => {
                     // Which of the two it is, is asked once: later the older generations may be gone.
-                    if (!finite || tail.is_compressed())
-                        && let Some(records) = self.replaced(k)?
-                    {
+                    if !finite && let Some(records) = self.replaced(k)? {
                         let slot = &mut self.slots[k];
                         (slot.tail, slot.replaced) = (None, None);
                         slot.reached(records.to.clone());
@@ -302,10 +309,6 @@ impl Follow {
                 }
             }
         }
-    }
-
-    pub(super) fn grace(&self) -> Duration {
-        (Duration::from(self.source.poll_interval) * GRACE).min(MOST_GRACE)
     }
 
     /// Whether nobody writes any more to the open file under a path, which was replaced: a copy, or one that was rotated again since,

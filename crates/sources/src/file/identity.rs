@@ -149,6 +149,11 @@ impl Identity {
         self.near.end()
     }
 
+    /// Device and inode.
+    pub(super) fn file(&self) -> (u64, u64) {
+        (self.dev, self.inode)
+    }
+
     /// Which file it is, whatever it holds.
     pub(super) fn inode(&self) -> Inode {
         Inode { number: self.inode, born: self.born }
@@ -221,6 +226,16 @@ impl Identity {
     pub(super) fn is_made_after(&self, file: &Metadata) -> bool {
         let born = nanos(file.created());
         born != 0 && born < self.born
+    }
+
+    /// Whether it was made before `file`, where the file system says when.
+    pub(super) fn is_made_before(&self, file: &Metadata) -> bool {
+        self.born != 0 && self.born < nanos(file.created())
+    }
+
+    /// Whether it was made before another one, where the file system says when.
+    pub(super) fn is_older(&self, other: &Self) -> bool {
+        self.born < other.born
     }
 
     /// Whether it was written after `file`, as of the last look. Who compresses or copies keeps seconds at least, or no time at all.

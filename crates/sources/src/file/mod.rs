@@ -29,6 +29,7 @@ mod tail;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod unpacked;
+mod waiting;
 mod whole;
 
 #[cfg(test)]
@@ -93,16 +94,16 @@ pub struct FileSource {
     /// pipeline is completed; what comes later is read by the next start. true: go on for ever, with
     /// what is appended, with new files that match, and across rotation (a pattern may also match rotated names). A file
     /// that was rotated away before it was looked at is read if it got a number or a date (`app.log.1`,
-    /// `app.log-20261231`, `app-20261231.log`); without a pattern, one that was also compressed or removed by then can't
-    /// be known. A line counts once its line break is there. At most 64 files are held open; the others are opened when
+    /// `app.log-20261231`, `app-20261231.log`); without a pattern, one that was also compressed by then is not read,
+    /// which is said. A line counts once its line break is there. At most 64 files are held open; the others are opened when
     /// they have changed.
     #[serde(default)]
     pub follow: bool,
     /// How often growing files are looked at.
     #[serde(default = "poll_interval")]
     pub poll_interval: Millis,
-    /// What to do when a file was truncated or replaced under its checkpoint, or matched and was removed before it was read
-    /// to its end.
+    /// What to do when a file was truncated or replaced under its checkpoint, or it or a later generation of it was removed
+    /// before it was read to its end.
     #[serde(default)]
     pub on_position_lost: OnPositionLost,
     /// What a last line without a line break is, in a file that won't grow (one that is not followed, or was rotated).

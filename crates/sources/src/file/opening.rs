@@ -14,6 +14,7 @@ use super::{
 use dataflow_core::position::Position;
 use dataflow_sdk::{Error, Records, batch::Warning};
 use std::{
+    collections::BTreeMap,
     fs::{self, File, Metadata},
     io,
     os::unix::fs::MetadataExt,
@@ -93,7 +94,7 @@ impl Follow {
             true => None,
             false => slot.renamed(&file, &self.cx).map_err(failed)?,
         };
-        let (grace, pattern) = (self.grace(), self.source.is_pattern());
+        let (grace, pattern) = (self.source.grace(), self.source.is_pattern());
         let mut passed = false;
         if let Some((there, found)) = &found {
             let meta = found.metadata().map_err(failed)?;
@@ -159,15 +160,21 @@ impl Follow {
                     return Ok(Some(records));
                 }
             }
-            if self.slots[k].rotated.is_some() {
-                self.warn_of_missed(k).map_err(failed)?;
-            }
+            let missed = match self.slots[k].rotated {
+                Some(_) => self.missed(k, &file.metadata().map_err(failed)?).map_err(failed)?,
+                None => Some(BTreeMap::new()),
+            };
+            let Some(missed) = missed else { return Ok(None) };
             let slot = &mut self.slots[k];
             if slot.rotated.take().is_some() || begin.is_some() || over {
                 slot.replaced = None;
                 let (identity, begin) = begin.unwrap_or((identity, 0));
                 let from = slot.position.clone().unwrap_or(Position::offset(0));
-                return Ok(Some(lost::between(partition, from, position(begin, Some(identity)))));
+                let to = position(begin, Some(identity));
+                return match missed.is_empty() {
+                    true => Ok(Some(lost::between(partition, from, to))),
+                    false => self.pass_missed(k, missed, from, to).map(Some),
+                };
             }
         }
         let renamed = self.slots[k].renamed(&file, &self.cx).map_err(failed)?;
@@ -226,7 +233,7 @@ impl Follow {
             Packed::Wait => return Ok(None),
             Packed::Copy(of) => {
                 // One that is written or was just made replaces the other in a moment.
-                if has_rested(&meta, self.grace()) {
+                if has_rested(&meta, self.source.grace()) {
                     self.warn(vec![left_out(&self.slots[k].path, &of)]);
                 }
                 return Ok(None);
@@ -241,7 +248,7 @@ impl Follow {
 }
 
 /// Whether nothing was done to a file for so long.
-fn has_rested(meta: &Metadata, time: Duration) -> bool {
+pub(super) fn has_rested(meta: &Metadata, time: Duration) -> bool {
     let since = u64::try_from(meta.ctime()).unwrap_or(0);
     let changed = UNIX_EPOCH + Duration::new(since, u32::try_from(meta.ctime_nsec()).unwrap_or(0));
     changed.elapsed().is_ok_and(|elapsed| elapsed >= time)

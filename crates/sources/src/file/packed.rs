@@ -37,7 +37,8 @@ impl FileSource {
     /// The name that says how the file is compressed that lies `there` and is read as `path`: its own, unless it was renamed as
     /// it is.
     pub(super) fn named<'a>(&self, path: &'a Path, there: &'a Path) -> &'a Path {
-        if self.is_packed_name(path, there) { there } else { path }
+        let is_packed = there != path && rotation::seats(path).iter().any(|seat| self.is_packed_name(seat, there));
+        if is_packed { there } else { path }
     }
 
     /// Whether a compressed file may have been made of one that is known: it holds that, and was made and written later. Of one
@@ -59,9 +60,8 @@ impl FileSource {
         unpacked: &Unpacked,
         cx: &Context,
     ) -> Option<(PathBuf, File)> {
-        let there = fs::read_dir(rotation::folder(path)).ok()?.flatten();
-        let there = there.map(|entry| path.with_file_name(entry.file_name()));
-        let found = there.filter(|there| self.is_packed_name(path, there)).filter_map(|there| {
+        let there = rotation::beside(path, |path, there| self.is_packed_name(path, there)).ok()?;
+        let found = there.into_iter().filter_map(|there| {
             // One that vanishes meanwhile, or can't be read, is not the one.
             let file = tail::open(&there, cx).ok()?;
             let meta = file.metadata().ok()?;

@@ -5,9 +5,10 @@ use super::{
     piece::{PIECE, read_before},
     tail,
 };
-use dataflow_sdk::Context;
+use dataflow_sdk::{Context, paths::real};
 use std::{
     cmp::Ordering,
+    ffi::OsStr,
     fs::{self, File, Metadata},
     io,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
@@ -111,28 +112,51 @@ pub(super) fn older(path: &Path) -> io::Result<Vec<PathBuf>> {
     beside(path, is_older_name)
 }
 
-fn beside(path: &Path, is: impl Fn(&Path, &Path) -> bool) -> io::Result<Vec<PathBuf>> {
-    let there = fs::read_dir(folder(path))?.map(|entry| Ok(path.with_file_name(entry?.file_name())));
-    there.filter(|there| there.as_ref().map_or(true, |there| is(path, there))).collect()
+/// What lies beside `path`, or beside the file that it leads to, and `is` by its name what lay there before.
+pub(super) fn beside(path: &Path, is: impl Fn(&Path, &Path) -> bool) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for seat in seats(path) {
+        for entry in fs::read_dir(folder(&seat))? {
+            let there = seat.with_file_name(entry?.file_name());
+            if is(&seat, &there) && !found.contains(&there) {
+                found.push(there);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The path, and where it leads to if it is a link: a file may be rotated in either folder.
+pub(super) fn seats(path: &Path) -> Vec<PathBuf> {
+    let is_link = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink());
+    let target = is_link.then(|| real(path).ok().filter(|target| folder(target).is_dir())).flatten();
+    std::iter::once(path.to_owned()).chain(target).collect()
 }
 
 /// The path of the file that is known by this, in the folder where it was.
 pub(super) fn find(path: &Path, known: &Identity, cx: &Context) -> Option<PathBuf> {
-    let mut there = fs::read_dir(folder(path)).ok()?.flatten();
-    there.find_map(|entry| {
-        // An entry that vanishes meanwhile is not the one.
-        let meta = entry.metadata().ok().filter(|meta| meta.is_file() && known.is_inode(meta));
-        let is = meta.is_some()
-            && tail::open(&path.with_file_name(entry.file_name()), cx)
-                .is_ok_and(|file| known.is(&file).unwrap_or(false));
-        is.then(|| path.with_file_name(entry.file_name()))
+    seats(path).iter().find_map(|seat| {
+        let mut there = fs::read_dir(folder(seat)).ok()?.flatten();
+        there.find_map(|entry| {
+            // An entry that vanishes meanwhile is not the one.
+            let meta = entry.metadata().ok().filter(|meta| meta.is_file() && known.is_inode(meta));
+            let there = meta.map(|_| seat.with_file_name(entry.file_name()))?;
+            tail::open(&there, cx).is_ok_and(|file| known.is(&file).unwrap_or(false)).then_some(there)
+        })
     })
 }
 
 /// Whether the file that is known by this lies in the folder where it was, whatever it holds.
 pub(super) fn is_beside(path: &Path, known: &Identity) -> bool {
-    let mut there = fs::read_dir(folder(path)).into_iter().flatten().flatten();
-    there.any(|entry| entry.metadata().is_ok_and(|meta| known.is_inode(&meta)))
+    lies_beside(path, |meta| known.is_inode(meta))
+}
+
+/// Whether a file lies beside `path`, by whatever name.
+pub(super) fn lies_beside(path: &Path, is: impl Fn(&Metadata) -> bool) -> bool {
+    seats(path).iter().any(|seat| {
+        let mut there = fs::read_dir(folder(seat)).into_iter().flatten().flatten();
+        there.any(|entry| entry.metadata().is_ok_and(|meta| is(&meta)))
+    })
 }
 
 /// The folder that a path is in.
@@ -194,6 +218,23 @@ pub(super) fn is_older_generation(one: &Path, other: &Path) -> bool {
 pub(super) fn by_age(one: &Path, other: &Path) -> Ordering {
     let number = |path: &Path| numbered(path).map_or(0, |(_, number)| number);
     number(other).cmp(&number(one)).then_with(|| one.cmp(other))
+}
+
+/// The number of an older generation of `path`, compressed in whatever way or not: `app.log.1`, `app.1.log`, `app.log.1.xz`.
+pub(super) fn number(path: &Path, there: &Path) -> Option<u32> {
+    let base: Vec<&[u8]> = path.file_name()?.as_bytes().split(|byte| *byte == b'.').collect();
+    let is = |there: &Path| numbered(there).filter(|(of, _)| *of == base).map(|(_, number)| number);
+    is(there).or_else(|| is(&there.with_extension("")))
+}
+
+/// The path of the generation that has another number than the one that is `there`.
+pub(super) fn with_number(there: &Path, number: u32) -> PathBuf {
+    let mut parts: Vec<&[u8]> = there.file_name().unwrap_or_default().as_bytes().split(|byte| *byte == b'.').collect();
+    let number = number.to_string();
+    if let Some(at) = parts.iter().rposition(|part| part.iter().all(u8::is_ascii_digit)) {
+        parts[at] = number.as_bytes();
+    }
+    there.with_file_name(OsStr::from_bytes(&parts.join(&b'.')))
 }
 
 /// The name of the generations that one belongs to, and its number among them. A year is none.

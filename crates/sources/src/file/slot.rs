@@ -6,6 +6,7 @@ use super::{
     names::partition,
     rotation::{self, Left},
     tail::{self, Tail},
+    waiting::Waiting,
 };
 use dataflow_core::position::{Partition, Position};
 use dataflow_sdk::Context;
@@ -38,6 +39,8 @@ pub(super) struct Slot {
     pub(super) used: u64,
     /// Of a copy of another file that is followed: how far the two are known to be equal.
     pub(super) copy: Option<Compared>,
+    /// What else is read under this path, as of the last look.
+    pub(super) waiting: Waiting,
 }
 
 impl Slot {
@@ -53,6 +56,7 @@ impl Slot {
             closed: None,
             used: 0,
             copy: None,
+            waiting: Waiting::default(),
         };
         if let Some(position) = position {
             slot.reached(position);
@@ -146,7 +150,8 @@ impl Slot {
 
     /// Bytes that wait, if that can be told.
     pub(super) fn lag(&self) -> Option<u64> {
-        self.tail.as_ref().map_or(Some(0), |tail| tail.lag())
+        let own = self.tail.as_ref().map_or(Some(0), |tail| tail.lag())?;
+        Some(own + self.waiting.lag(self.tail.as_ref().map(|tail| tail.identity.file())))
     }
 
     /// Whether nothing has happened since it was closed.
@@ -155,6 +160,11 @@ impl Slot {
         let what =
             |meta: &Metadata| (meta.dev(), meta.ino(), meta.len(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec());
         fs::metadata(&self.path).is_ok_and(|meta| what(&meta) == what(closed))
+    }
+
+    /// Whether nothing is expected to wait: it was read to its end, or holds what another one does.
+    pub(super) fn is_settled(&self) -> bool {
+        self.tail.is_none() && self.closed.is_some() || self.copy.is_some()
     }
 
     /// The file of this position, if it is not `file` and lies under another name in the same folder.

@@ -283,6 +283,11 @@ impl Splitter {
         }
     }
 
+    /// Whether a record has begun that has not ended.
+    pub(crate) fn has_rest(&self) -> bool {
+        self.giant.is_some() || self.start < self.buffer.len()
+    }
+
     /// Takes the records found so far.
     pub(crate) fn take(&mut self) -> Split {
         let start = self.start;

@@ -5,6 +5,7 @@ use super::{
     identity::Identity,
     lost::{Loss, Lost, moved, passed_over, unread},
     names::{name, partition},
+    opening::has_rested,
     piece::{PIECE, lie_before, read_before},
     split::{Caps, Splitter},
 };
@@ -17,6 +18,7 @@ use std::{
     os::unix::fs::FileExt,
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 /// The fault of a file whose content before the position has changed.
@@ -108,6 +110,8 @@ pub(super) struct Tail {
     anew: Option<&'static str>,
     /// Whether it won't grow: then its last line needs no line break.
     pub(super) finite: bool,
+    /// If it is compressed, it is taken as whole once nothing was done to it for so long.
+    grace: Duration,
     last_line: LastLine,
 }
 
@@ -181,7 +185,8 @@ impl Tail {
         }
         Ok(Opened::Ready(Box::new(Self {
             shared: Arc::new(vec![("file".into(), name)]),
-            finite: finite || content.is_compressed(),
+            finite,
+            grace: source.grace(),
             partition: partition(path),
             content,
             splitter: Splitter::new(start, source.dialect(path), caps).after(last),
@@ -208,7 +213,7 @@ impl Tail {
             match self.append() {
                 Err(_) if self.splitter.is_ready() => return self.take(false).map(Some),
                 Err(error) => return Err(error),
-                Ok(0) if self.finite => {
+                Ok(0) if self.is_whole() => {
                     // That it was read to its end is part of the position, and said once.
                     let ready = self.splitter.finish() || !self.identity.ended;
                     return if ready { self.take(true).map(Some) } else { Ok(None) };
@@ -220,6 +225,12 @@ impl Tail {
                 Ok(_) => {}
             }
         }
+    }
+
+    /// Whether nothing more comes after the end. A compressed file may still be written where its last line has no line break.
+    fn is_whole(&self) -> bool {
+        let rests = || self.file().metadata().is_ok_and(|meta| has_rested(&meta, self.grace));
+        self.finite || self.is_compressed() && (!self.splitter.has_rest() || rests())
     }
 
     /// Reads more, if that follows what was read before: where a file was truncated and has outgrown the position since, only

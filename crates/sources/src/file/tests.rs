@@ -16,6 +16,7 @@ mod anew;
 mod apart;
 mod lines;
 mod mended;
+mod missed;
 mod model;
 mod names;
 mod once;
