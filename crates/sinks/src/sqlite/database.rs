@@ -120,6 +120,10 @@ impl Database {
             connection.pragma_update(None, "journal_mode", "wal").map_err(failed)?;
         }
         connection.pragma_update(None, "synchronous", "full").map_err(failed)?;
+        let encoding: String = connection.pragma_query_value(None, "encoding", |row| row.get(0)).map_err(failed)?;
+        if encoding != "UTF-8" {
+            return Err(failure::encoding(path, &encoding));
+        }
         Ok(Self { connection, path: path.into(), id: file_id(path) })
     }
 

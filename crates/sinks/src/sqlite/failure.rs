@@ -39,8 +39,29 @@ pub(super) fn classify(doing: &str, path: &Path, error: &rusqlite::Error) -> Err
             Error::transient("io", message)
         }
         Some(ErrorCode::SchemaChanged) => Error::transient("schema-changed", message),
+        // Of a commit: each row is checked for those of its own table.
+        Some(ErrorCode::ConstraintViolation) => Error::fatal("foreign-key", message)
+            .fix(
+                "a deferred foreign key of another table refuses what a trigger or this table's rows left there: declare it \
+                 not deferred, so that the record in question is a dead letter, or add the row that it refers to",
+            )
+            .for_user(),
         _ => Error::fatal("sqlite", message),
     }
+}
+
+/// A table that may give back other values than it was given.
+pub(super) fn not_a_table(path: &Path, table: &str, kind: &str) -> Error {
+    let message = format!("{table} in {} is a {kind} table, whose module may alter or drop values", path.display());
+    let fix = "write to an ordinary table, and fill the virtual one from it, for example by a trigger";
+    Error::fatal("not-a-table", message).fix(fix).for_user()
+}
+
+/// A file that can't hold all texts: SQLite replaces U+FFFE and U+FFFF in it.
+pub(super) fn encoding(path: &Path, encoding: &str) -> Error {
+    let message = format!("{} keeps texts as {encoding}, in which SQLite alters some characters", path.display());
+    let fix = "write to a file with UTF-8, SQLite's default: the output of sqlite3's .dump, without `pragma encoding`, makes one";
+    Error::fatal("unsupported-encoding", message).fix(fix).for_user()
 }
 
 /// The folder of a file.
@@ -86,6 +107,12 @@ pub(super) fn blame(error: &rusqlite::Error) -> Blame {
         Code::Unknown => Blame::Deep,
         _ => Blame::World,
     }
+}
+
+/// The error of a row that lacks one that it refers to: [`Blame::Deep`], because it was written.
+pub(super) fn unresolved() -> rusqlite::Error {
+    let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CONSTRAINT_TRIGGER);
+    rusqlite::Error::SqliteFailure(error, Some("FOREIGN KEY constraint failed".into()))
 }
 
 /// SQLite's own words.

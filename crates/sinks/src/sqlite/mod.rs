@@ -3,6 +3,8 @@ mod affinity;
 mod audit;
 mod cell;
 mod database;
+mod deferred;
+mod drops;
 mod failure;
 mod rows;
 mod schema;

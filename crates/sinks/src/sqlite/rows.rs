@@ -13,7 +13,7 @@ use dataflow_sdk::{
     batch::Output,
     sink::{CommitError, RejectedRow},
 };
-use rusqlite::CachedStatement;
+use rusqlite::{CachedStatement, Connection};
 use std::collections::BTreeMap;
 
 /// What became of rows that the table has taken.
@@ -28,6 +28,8 @@ pub(super) struct Written {
 /// The rows of a commit, and which of them are refused.
 pub(super) struct Rows<'a> {
     layout: &'a Layout,
+    /// The end of each statement, if it returns whether its row has to be refused.
+    returning: &'a str,
     /// In the order of their arrival. They are written in it, each of them: the last one of a key wins by the table's own
     /// equality, and a value that another unique index holds is free once the row that had it has another.
     pub(super) order: Order,
@@ -38,11 +40,16 @@ pub(super) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Rows for a table of this layout.
+    /// Rows for a table of this layout, whose statements end so.
     ///
     /// # Errors
     /// [`CommitError::Rejected`] for rows without a key, or with NULL where the table refuses it.
-    pub(super) fn new(layout: &'a Layout, strict: bool, outputs: &'a [Output]) -> Result<Self, CommitError> {
+    pub(super) fn new(
+        layout: &'a Layout,
+        strict: bool,
+        returning: &'a str,
+        outputs: &'a [Output],
+    ) -> Result<Self, CommitError> {
         let batches = keys::batches(outputs)?;
         keys::refuse_nulls(layout, &batches)?;
         let columns = batches.iter().map(|batch| {
@@ -51,7 +58,7 @@ impl<'a> Rows<'a> {
         });
         let columns = columns.collect::<Result<_, _>>()?;
         let order = Order::arrived(layout, outputs)?;
-        Ok(Self { layout, order, columns, refused: BTreeMap::new() })
+        Ok(Self { layout, returning, order, columns, refused: BTreeMap::new() })
     }
 
     /// Writes those that are not refused yet, within a transaction; what became of them. None: the transaction has to be
@@ -71,8 +78,9 @@ impl<'a> Rows<'a> {
         let runs: Vec<_> = self.order.runs(0..self.order.places.len()).collect();
         for run in runs {
             let sql = sql(&run.fields);
-            let prepared = sql.iter().map(|sql| db.connection.prepare_cached(sql));
             let counts = !sql.iter().any(|sql| sql.ends_with("do nothing"));
+            let sql: Vec<String> = sql.into_iter().map(|sql| sql + self.returning).collect();
+            let prepared = sql.iter().map(|sql| db.connection.prepare_cached(sql));
             let mut statements = prepared.collect::<Result<Vec<_>, _>>().map_err(failed)?;
             for number in run.rows {
                 let Place { output, row } = self.order.places[number];
@@ -90,7 +98,7 @@ impl<'a> Rows<'a> {
                 if care {
                     step("savepoint one_row")?;
                 }
-                let error = match first(&mut statements) {
+                let error = match first(&mut statements, &db.connection, !self.returning.is_empty()) {
                     Ok(rows) => {
                         written.rows += rows as u64;
                         written.swallowed += u64::from(counts && rows == 0);
@@ -131,10 +139,18 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Runs statements until one of them finds something to do.
-fn first(statements: &mut [CachedStatement<'_>]) -> rusqlite::Result<usize> {
+/// Runs statements until one of them finds something to do. They may return whether the row has to be refused.
+fn first(statements: &mut [CachedStatement<'_>], db: &Connection, returning: bool) -> rusqlite::Result<usize> {
     for statement in statements {
-        match statement.raw_execute()? {
+        let changed = match returning {
+            true => match statement.raw_query().next()?.map(|row| row.get(0)).transpose()? {
+                Some(true) => return Err(failure::unresolved()),
+                Some(false) => db.changes() as usize,
+                None => 0,
+            },
+            false => statement.raw_execute()?,
+        };
+        match changed {
             0 => {}
             rows => return Ok(rows),
         }

@@ -1,11 +1,7 @@
 //! Reads the definition of a table from a SQLite file.
 use super::types;
-use crate::table::{
-    Care, Found, FoundColumn,
-    drops::{reach, words},
-};
+use crate::table::{Care, Found, FoundColumn};
 use rusqlite::{Connection, OptionalExtension, Result};
-use std::collections::BTreeSet;
 
 /// The table as it is there; none if it is not.
 pub(super) fn describe(db: &Connection, table: &str) -> Result<Option<Found>> {
@@ -60,30 +56,16 @@ pub(super) fn is_strict(db: &Connection, table: &str) -> Result<bool> {
     Ok(db.query_row(sql, [table], |row| row.get(0)).optional()?.unwrap_or(false))
 }
 
-/// Whether it is a view.
-pub(super) fn is_view(db: &Connection, table: &str) -> Result<bool> {
-    let sql = "select type = 'view' from pragma_table_list(?1) where schema = 'main'";
-    Ok(db.query_row(sql, [table], |row| row.get(0)).optional()?.unwrap_or(false))
+/// What it is: a `table`, a `view`, a `virtual` table, or a `shadow` table, in which a virtual one keeps its content.
+pub(super) fn kind(db: &Connection, table: &str) -> Result<Option<String>> {
+    let sql = "select type from pragma_table_list(?1) where schema = 'main'";
+    db.query_row(sql, [table], |row| row.get(0)).optional()
 }
 
-/// Triggers that may drop rows which a commit counts as written: what they stand in the place of, or they reach rows of the
-/// table itself.
-pub(super) fn droppers(db: &Connection, table: &str) -> Result<BTreeSet<String>> {
-    let is_view = is_view(db, table)?;
-    let mut triggers =
-        db.prepare("select name, sql from sqlite_schema where type = 'trigger' and tbl_name = ?1 collate nocase")?;
-    let triggers = triggers.query_map([table], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
-    let mut droppers = BTreeSet::new();
-    for trigger in triggers {
-        let (name, sql) = trigger?;
-        let words = words(&sql);
-        let body = words.iter().position(|word| word == "begin").unwrap_or(words.len());
-        let event = words[..body].iter().find(|word| ["insert", "update", "delete"].contains(&word.as_str()));
-        if event.is_some_and(|event| event != "delete") && (is_view || reach(&words[body..], &[table])) {
-            droppers.insert(format!("trigger {name}"));
-        }
-    }
-    Ok(droppers)
+/// The statement that made a table or view.
+pub(super) fn sql_of(db: &Connection, table: &str) -> Result<Option<String>> {
+    let sql = "select sql from sqlite_schema where type in ('table', 'view') and name = ?1 collate nocase";
+    db.query_row(sql, [table], |row| row.get(0)).optional()
 }
 
 /// A number that each change of a table, index, trigger or view in the file changes.

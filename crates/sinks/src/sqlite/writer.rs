@@ -2,14 +2,15 @@
 use super::{
     NAMING, SqliteSink,
     database::Database,
-    failure,
+    deferred, drops, failure,
     rows::{Rows, Written},
     schema, types,
 };
 use crate::{
     blocking,
     table::{
-        Claim, Fields, Layout, Options, Pages, Remembered, ddl, drops,
+        Claim, Fields, Layout, Options, Pages, Remembered, ddl,
+        drops::warning,
         kept::{self, Kept},
         keys,
         layout::{columns_to_add, new_columns},
@@ -80,6 +81,8 @@ struct Table {
     strict: bool,
     /// Columns of the key of which texts that differ may be equal.
     folded: Vec<String>,
+    /// The end of each statement, which returns what a deferred foreign key has against the row.
+    returning: String,
     /// Of a view's rows SQLite does not tell how many had an effect.
     is_view: bool,
     /// That of the file when the table was described: each change of a table in it raises it.
@@ -156,15 +159,19 @@ impl Target {
             found = describe(self)?;
         }
         let found = found.ok_or_else(|| self.missing(None))?;
-        let (layout, mut warnings) = Layout::of(&self.options, &found, &self.added)?;
         let failed = |error| self.db.failed("read the tables of", &error);
+        let kind = schema::kind(&self.db.connection, &table).map_err(failed)?.unwrap_or_default();
+        if !matches!(kind.as_str(), "table" | "view") {
+            return Err(failure::not_a_table(&self.db.path, &table, &kind));
+        }
+        let (layout, mut warnings) = Layout::of(&self.options, &found, &self.added)?;
         let strict = schema::is_strict(&self.db.connection, &table).map_err(failed)?;
         let folded = schema::folded(&self.db.connection, &table).map_err(failed)?;
-        let is_view = schema::is_view(&self.db.connection, &table).map_err(failed)?;
+        let returning = deferred::returning(&self.db.connection, &table).map_err(failed)?;
         let version = schema::version(&self.db.connection).map_err(failed)?;
-        let droppers = schema::droppers(&self.db.connection, &table).map_err(failed)?;
-        warnings.extend(drops::warning(&table, &droppers));
-        self.table = Some(Table { layout, strict, folded, is_view, version });
+        let droppers = drops::droppers(&self.db.connection, &table).map_err(failed)?;
+        warnings.extend(warning(&table, &droppers));
+        self.table = Some(Table { layout, strict, folded, returning, is_view: kind == "view", version });
         Ok(warnings)
     }
 
@@ -203,13 +210,13 @@ impl Target {
     fn write(&mut self, outputs: &[Output], token: &Token, alive: &Alive) -> Result<Committed, CommitError> {
         self.look_again()?;
         let Self { db, options, pages, table, kept, swallowed, .. } = self;
-        let Some(Table { layout, strict, folded, is_view, version }) = table else {
+        let Some(Table { layout, strict, folded, returning, is_view, version }) = table else {
             return match outputs.iter().all(Output::is_empty) {
                 true => Ok(db.advance(token, pages).map(|()| Committed::default())?),
                 false => Err(Error::fatal("internal", "rows came before the table was defined").for_user().into()),
             };
         };
-        let mut rows = Rows::new(layout, *strict, outputs)?;
+        let mut rows = Rows::new(layout, *strict, returning, outputs)?;
         let expected = token.with_rows(rows.order.places.len() as u64);
         db.advance(&expected, pages)?;
         let sql = |fields: &Fields| statements(layout, &options.table, fields, folded);
