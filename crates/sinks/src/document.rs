@@ -26,7 +26,7 @@ impl Document {
         Some(value)
     }
 
-    /// The fields that none of these columns takes, nor a part of them.
+    /// The fields with a value that none of these columns takes, nor a part of them.
     pub(crate) fn without<'a>(
         &'a self,
         columns: impl Iterator<Item = &'a str> + Clone + 'a,
@@ -34,7 +34,8 @@ impl Document {
         let takes = |column: &str, name: &str| {
             column.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
-        self.0.keys().map(String::as_str).filter(move |name| !columns.clone().any(|column| takes(column, name)))
+        let valued = self.0.iter().filter(|(_, value)| value.get() != "null").map(|(name, _)| name.as_str());
+        valued.filter(move |name| !columns.clone().any(|column| takes(column, name)))
     }
 }
 
@@ -62,7 +63,7 @@ mod tests {
 
     #[test]
     fn fields_are_found_by_name_and_by_path() {
-        let document = Document::read(br#"{"a":1,"b":{"c":[2]},"b.d":3,"a":4,"e":"\ud800 \u00e4"}"#);
+        let document = Document::read(br#"{"a":1,"b":{"c":[2]},"b.d":3,"a":4,"e":"\ud800 \u00e4","f":null}"#);
         let get = |name: &str| document.get(name);
         assert_eq!(get("a").as_deref(), Some("4"));
         assert_eq!(get("b.c").as_deref(), Some("[2]"));

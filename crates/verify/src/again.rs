@@ -1,10 +1,12 @@
 //! Runs the transforms again, record by record: the result for a record depends only on the record and the spec, so its
 //! neighbours in the run must not affect it.
 use crate::Error;
+use arrow::array::Array;
+use dataflow_core::spec::OnTypeMismatch;
 use dataflow_engine::parts::Plugins;
 use dataflow_sdk::{
     Records, Span,
-    batch::{Column, Dead, Demand, Output, Payload, Processed},
+    batch::{Cells, Column, Dead, Demand, Output, Payload, Processed},
     declared::{Declared, SinkRows, UnknownFields},
     transform::{Plan, Program, TooMuch},
 };
@@ -82,10 +84,19 @@ impl Again {
             outcome.dead.extend(dead.into_iter().map(|dead| Dead { row: whole(dead.row), ..dead }));
             let alive: BTreeSet<u32> = output.rows.iter().copied().collect();
             let said = said.as_ref().unwrap_or(&output);
+            let lenient = self.plan.spec.on_type_mismatch == OnTypeMismatch::Null;
             if let Payload::Documents { data, spans: of_part } = &said.payload {
+                let mut written = 0;
                 for (span, row) in of_part.iter().zip(&said.rows).filter(|(_, row)| alive.contains(row)) {
                     let from = text.len();
                     text.extend_from_slice(span.of(data));
+                    if lenient
+                        && let Payload::Columns(cells) = &output.payload
+                        && let Some(nth) = output.rows[written..].iter().position(|written| written == row)
+                    {
+                        written += nth + 1;
+                        nullify(&mut text, cells, written - 1);
+                    }
                     spans.push(if span.is_null() { Span::NULL } else { Span::new(from, text.len()) });
                     outcome.said.rows.push(whole(*row));
                 }
@@ -110,6 +121,16 @@ impl Again {
             _ => Some(self.says.process(part)?.output),
         };
         Ok((processed, said))
+    }
+}
+
+/// Adds to the document at the end of `text` what became NULL in its row: of fields with the same name the last one counts.
+fn nullify(text: &mut Vec<u8>, cells: &Cells, row: usize) {
+    for (place, column) in cells.schema().fields().iter().enumerate() {
+        if cells.column(place).is_null(row) && !cells.is_absent(place, row) && text.pop() == Some(b'}') {
+            let comma = if text.ends_with(b"{") { "" } else { "," };
+            text.extend(format!("{comma}{}:null}}", serde_json::Value::from(column.name().as_str())).bytes());
+        }
     }
 }
 

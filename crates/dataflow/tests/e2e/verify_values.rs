@@ -285,3 +285,60 @@ fn a_foreign_key_that_refuses_a_row_is_not_held_against_the_pipeline() {
     assert_eq!((code, &report["deadLetters"]["found"]), (0, &json!(1)), "{report:#}");
     assert_eq!(report["atItsWord"]["count"], 1, "{report:#}");
 }
+
+/// A field without a value in any record has nothing that could be missing.
+#[test]
+fn a_field_that_is_null_in_all_records_needs_no_column() {
+    let lines = "{\"id\":1,\"notes\":null}\n{\"id\":2,\"notes\":null}\n";
+    for sink in [
+        json!({"type": "sqlite", "path": "out.db", "table": "t"}),
+        json!({"type": "sqlite", "path": "out.db", "table": "t", "setup": "create table t (id integer)"}),
+        json!({"type": "file", "path": "out.csv", "format": "csv", "columns": ["id"]}),
+    ] {
+        let (code, report) = verified("in.jsonl", lines, &json!({}), &sink, |_| {});
+        assert_eq!((code, &report["found"], &report["unwritten"]), (0, &json!(2), &json!(null)), "{sink} {report:#}");
+    }
+}
+
+/// A row whose key the table fills by itself can have no other one.
+#[test]
+fn a_row_gets_its_number_from_the_table() {
+    let lines =
+        "{\"name\":\"a\"}\n{\"id\":7,\"name\":\"b\"}\n{\"name\":\"a\"}\n{\"name\":\"c\"}\n{\"id\":7,\"name\":\"d\"}\n";
+    let setup = "create table t (id integer primary key, name text)";
+    let sink = json!({"type": "sqlite", "path": "out.db", "table": "t", "setup": setup});
+    let (code, report) = verified("in.jsonl", lines, &json!({}), &sink, |_| {});
+    assert_eq!((code, &report["expected"], &report["found"]), (0, &json!(4), &json!(4)), "{report:#}");
+    for (change, finding) in [
+        ("delete from t where name = 'c'", "lost"),
+        ("insert into t (name) values ('a')", "unexpected"),
+        ("insert into t (name) values ('x')", "unexpected"),
+        ("update t set name = 'x' where id = 7", "altered"),
+    ] {
+        let (code, report) = verified("in.jsonl", lines, &json!({}), &sink, |folder| sql(folder, change));
+        assert_eq!((code, &report[finding]["count"]), (1, &json!(1)), "{change}: {report:#}");
+    }
+}
+
+/// What a column can't hold is NULL if the spec says so, and nothing else is.
+#[test]
+fn a_value_that_became_null_on_purpose_is_proven() {
+    let lines = "{\"id\":1,\"n\":\"x\",\"a\":{\"b\":1.5}}\n{\"id\":2,\"n\":7,\"a\":{\"b\":2}}\n{\"id\":3}\n";
+    for key in [json!(null), json!("id")] {
+        let setup = "create table t (id integer, n integer, \"a.b\" integer, unique (id))";
+        let mut sink = json!({"type": "sqlite", "path": "out.db", "table": "t", "setup": setup});
+        if !key.is_null() {
+            sink["key"] = key;
+        }
+        for records in [1, 10] {
+            let more = json!({"onTypeMismatch": "null", "batch": {"maxRecords": records}});
+            let (code, report) = verified("in.jsonl", lines, &more, &sink, |_| {});
+            assert_eq!((code, &report["found"]), (0, &json!(3)), "{report:#}");
+            for change in ["n = null where id = 2", "n = 0 where id = 1", "\"a.b\" = null where id = 2"] {
+                let change = |folder: &TempDir| sql(folder, &format!("update t set {change}"));
+                let (code, report) = verified("in.jsonl", lines, &more, &sink, change);
+                assert_eq!((code, &report["altered"]["count"]), (1, &json!(1)), "{report:#}");
+            }
+        }
+    }
+}

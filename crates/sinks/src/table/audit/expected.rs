@@ -130,13 +130,19 @@ impl Expected {
     /// If there is no room for them.
     pub fn keep(&mut self, rows: Vec<Said>) -> Result<(), Error> {
         for Said { cells, same, origin } in rows {
-            let kept = match self.key.is_empty() {
-                true => self.append(&cells, origin),
-                false => self.upsert(cells, &same, origin),
+            let kept = match self.is_keyed(&cells) {
+                true => self.upsert(cells, &same, origin),
+                false => self.append(&cells, origin),
             };
             kept.map_err(|error| failed(&error))?;
         }
         Ok(())
+    }
+
+    /// Whether a row replaces that of its key. One that lacks a part which the target fills gets a key of its own.
+    fn is_keyed(&self, cells: &[Cell]) -> bool {
+        let own = |place: &usize| is_absent(&cells[*place]) && self.columns[*place].fills;
+        !self.key.is_empty() && !self.key.iter().any(own)
     }
 
     /// Returns a record's value of each column.
@@ -242,10 +248,7 @@ impl Expected {
         let known: Vec<Row> = known.collect::<Result<_>>()?;
         drop(of_key);
         let found = Row { cells, origin: None };
-        let Some(first) = known.first() else {
-            self.differences.unexpected(found);
-            return Ok(());
-        };
+        let Some(first) = known.first() else { return self.held_against_rows(found.cells) };
         self.scratch.prepare_cached("update keyed set seen = 1 where key = ?1")?.execute([&key])?;
         // It is unknown which partition's row was written last; a column that one of them lacks may have another's
         // value.
@@ -318,17 +321,9 @@ impl Expected {
     pub fn finish(mut self) -> Result<Findings, Error> {
         let number =
             |sql: &str| self.scratch.query_row(sql, [], |row| row.get::<_, i64>(0)).map(|number| number as u64);
-        let keyed = !self.key.is_empty();
-        let (count, missing) = match keyed {
-            true => (
-                "select count(distinct key) from keyed",
-                "select cells, partition, min(position) from keyed where seen = 0 group by key order by partition, position",
-            ),
-            false => (
-                "select count(*) from appended",
-                "select cells, partition, position from appended where claimed = 0 order by partition, position",
-            ),
-        };
+        let count = "select (select count(distinct key) from keyed) + (select count(*) from appended)";
+        let missing = "select cells, partition, min(position) as position from keyed where seen = 0 group by key \
+            union all select cells, partition, position from appended where claimed = 0 order by partition, position";
         let mut missed = || {
             self.differences.findings.expected = number(count)?;
             let mut statement = self.scratch.prepare(missing)?;
