@@ -183,9 +183,9 @@ async fn list(letters: &Letters, of: &Of, limit: u64, after: u64, output: Output
             let rows: Vec<_> = page.items.into_iter().map(row).collect();
             output::print(&output::table(["NUMBER", "AT", "STAGE", "PARTITION", "POSITION", "CODE", "CAUSE"], &rows));
             if let Some(next) = page.next {
-                eprintln!("there are more: --after {next}");
+                say!("there are more: --after {next}");
             } else if rows.is_empty() && after == 0 {
-                eprintln!("{} has no dead letters", of.id);
+                say!("{} has no dead letters", of.id);
             }
         }
     }
@@ -350,17 +350,17 @@ impl Exported {
 
     fn say(&self) {
         if self.not_whole > 0 {
-            eprintln!(
+            say!(
                 "left out: {} without bytes, or too large to keep whole",
                 output::counted(self.not_whole, "dead letter")
             );
         }
         if self.others > 0 {
-            eprintln!(
+            say!(
                 "left out: {} of files with another header; export each file's with --partition FILE",
                 output::counted(self.others, "dead letter")
             );
         }
-        eprintln!("{} exported", output::counted(self.kept, "dead letter"));
+        say!("{} exported", output::counted(self.kept, "dead letter"));
     }
 }

@@ -58,12 +58,12 @@ async fn demo(args: Args) -> Result<Outcome, Failure> {
         signal = signals.next() => Err(Failure::failed(format!("stopped by {signal}"))),
     };
     if shown.is_ok() && !args.exit {
-        eprintln!("\n{address} stays up until Ctrl-C. Try, in another terminal:");
-        eprintln!("  curl {address}/api/pipelines/{ID}");
-        eprintln!("  curl {address}/api/pipelines/{ID}/dead-letters");
+        say!("\n{address} stays up until Ctrl-C. Try, in another terminal:");
+        say!("  curl {address}/api/pipelines/{ID}");
+        say!("  curl {address}/api/pipelines/{ID}/dead-letters");
         let program = std::env::args().next().unwrap_or_else(|| "dataflow".into());
-        eprintln!("  {program} pipeline history {ID} --server {address}");
-        eprintln!("  {address}/api/docs documents the API");
+        say!("  {program} pipeline history {ID} --server {address}");
+        say!("  {address}/api/docs documents the API");
         signals.next().await;
     }
     let settled = server.shutdown(settings.shutdown_timeout.into()).await;
@@ -82,10 +82,10 @@ async fn show(address: &str, files: &Files) -> Result<(), Failure> {
         "transforms": [{"type": "filter", "condition": "age > 18"}],
         "sink": {"type": "sqlite", "path": files.database, "table": TABLE, "key": ["id"]},
     });
-    eprintln!("a node is running at {address}; its state is in {}\n", files.folder.display());
-    eprintln!("POST {address}/api/pipelines\n{}\n", serde_json::to_string_pretty(&spec).unwrap_or_default());
+    say!("a node is running at {address}; its state is in {}\n", files.folder.display());
+    say!("POST {address}/api/pipelines\n{}\n", serde_json::to_string_pretty(&spec).unwrap_or_default());
     client.send::<Value>(Request::post(&["pipelines"]).body(&spec)).await?;
-    eprintln!("POST {address}/api/pipelines/{ID}/start\n");
+    say!("POST {address}/api/pipelines/{ID}/start\n");
     client.send::<Value>(Request::post(&["pipelines", ID, "start"])).await?;
 
     let pipeline = pipeline::follow(&client, ID, pipeline::PATIENCE).await?;

@@ -50,7 +50,7 @@ impl Door {
         if same {
             return Ok(view);
         }
-        eprintln!("{} has changed: it continues from its checkpoint", self.id);
+        say!("{} has changed: it continues from its checkpoint", self.id);
         if view.status == Status::Running {
             self.stop(&view).await?;
         }

@@ -1,5 +1,5 @@
 //! How a command ends: its exit code, and what it says about a failure.
-use super::output::Output;
+use super::{output::Output, say};
 use crate::signals::Signal;
 use dataflow_api_types::ProblemDocument;
 use dataflow_core::problem::Problem;
@@ -114,10 +114,10 @@ impl Failure {
     /// Prints the failure to stderr.
     pub(super) fn print(self, output: Output) {
         match output {
-            Output::Table => eprint!("{self}"),
+            Output::Table => say::text(&self.to_string()),
             Output::Json => {
                 let document = serde_json::to_string(&self.document());
-                eprintln!("{}", document.unwrap_or_else(|error| format!("{{\"detail\":\"{error}\"}}")));
+                say!("{}", document.unwrap_or_else(|error| format!("{{\"detail\":\"{error}\"}}")));
             }
         }
     }

@@ -1,4 +1,7 @@
 //! The command line: one file per subcommand.
+#[macro_use]
+mod say;
+
 mod backup;
 mod causes;
 mod checkpoint;

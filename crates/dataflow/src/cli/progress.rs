@@ -69,8 +69,8 @@ impl Progress {
     /// Writes a line that stays.
     pub(super) fn say(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+            Some(bar) => bar.suspend(|| say!("{text}")),
+            None => say!("{text}"),
         }
     }
 
@@ -80,7 +80,7 @@ impl Progress {
             Some(bar) => bar.finish_and_clear(),
             None => {
                 if let Some((_, line)) = self.last.take().filter(|_| self.owed) {
-                    eprintln!("{line}");
+                    say!("{line}");
                 }
             }
         }
@@ -94,7 +94,7 @@ impl Progress {
                 self.owed = true;
             }
             _ => {
-                eprintln!("{line}");
+                say!("{line}");
                 self.last = Some((Instant::now(), line));
                 self.owed = false;
             }

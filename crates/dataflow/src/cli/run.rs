@@ -6,7 +6,7 @@ use super::{
     output::{self, Output},
     pipeline, progress,
     progress::Progress,
-    serve, spec_file, stored,
+    say, serve, spec_file, stored,
 };
 use crate::{
     data_dir::DataDir,
@@ -121,8 +121,8 @@ async fn run(args: Args, output: Output) -> Result<Outcome, Failure> {
         Output::Json => output::json(&pipeline),
         // Stdout may be the pipeline's own sink.
         Output::Table => {
-            eprint!("{}", pipeline::notes(&pipeline, &format!(" --data-dir {}", settings.data_dir.display())));
-            eprint!("{}", pipeline::ledger(&pipeline));
+            say::text(&pipeline::notes(&pipeline, &format!(" --data-dir {}", settings.data_dir.display())));
+            say::text(&pipeline::ledger(&pipeline));
         }
     }
     settled?;
@@ -154,7 +154,7 @@ fn worth_knowing(spec: &PipelineSpec, connectors: &plugins::Connectors) -> Vec<W
         message: problem.to_string(),
         records: 0,
     });
-    said.inspect(|warning| eprintln!("warning: {}", warning.message)).collect()
+    said.inspect(|warning| say!("warning: {}", warning.message)).collect()
 }
 
 /// How the run ended: the pipeline as it is then, and the signal that stopped it.
@@ -198,14 +198,14 @@ async fn to_the_end(
             let nothing_new = pipeline.metrics.records_read == before.metrics.records_read;
             if nothing_new && pipeline.status == Status::Completed {
                 if completed {
-                    eprintln!("{} is complete and there are no new records: nothing to do", door.id);
+                    say!("{} is complete and there are no new records: nothing to do", door.id);
                 } else if before.metrics.records_read > 0 {
-                    eprintln!("{} has changed, but there are no new records for the change to apply to", door.id);
+                    say!("{} has changed, but there are no new records for the change to apply to", door.id);
                 }
                 if completed || before.metrics.records_read > 0 {
                     let file = args.file.path.display();
                     let follows = what_follows(&pipeline.sink);
-                    eprintln!("to run it again from the beginning: dataflow run {file} --from beginning; {follows}");
+                    say!("to run it again from the beginning: dataflow run {file} --from beginning; {follows}");
                 }
             }
             return Ok(by_itself(pipeline));

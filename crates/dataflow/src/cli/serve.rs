@@ -38,7 +38,7 @@ pub(super) fn load(overrides: &Overrides, listen: Option<&str>) -> Result<Settin
     for warning in warnings {
         match tracing::enabled!(tracing::Level::WARN) {
             true => tracing::warn!("{warning}"),
-            false => eprintln!("warning: {warning}"),
+            false => say!("warning: {warning}"),
         }
     }
     Ok(settings)

@@ -290,3 +290,26 @@ fn completions_are_printed() {
         assert!(code == 0 && stdout.contains("dead-letters"), "{shell}");
     }
 }
+
+/// Who stops reading what a command says does not change how it ends.
+#[test]
+fn a_reader_that_has_gone_away_changes_no_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let bad = folder.path().join("bad.yaml");
+    fs::write(&bad, "pipelineId: one\nsource: {type: nothing}\nsink: {type: nothing}\n").unwrap();
+    let (bad, data) = (bad.display().to_string(), folder.path().join("data").display().to_string());
+    for (args, expected) in [
+        (&["pipeline", "validate", &bad][..], 2),
+        (&["pipeline", "validate", "--output", "json", &bad], 2),
+        (&["run", "--data-dir", &data, &bad], 2),
+        (
+            &["pipeline", "get", "one", "--server", "http://127.0.0.1:1"],
+            output(&["pipeline", "get", "one", "--server", "http://127.0.0.1:1"]).0,
+        ),
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let status = dataflow(args).stdout(std::process::Stdio::null()).stderr(writer).status().unwrap();
+        assert_eq!(status.code(), Some(expected), "{args:?}");
+    }
+}

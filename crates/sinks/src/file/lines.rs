@@ -5,7 +5,7 @@ use dataflow_sdk::{
     batch::{Output, Payload},
     sink::{CommitError, RejectedRow},
 };
-use std::borrow::Cow;
+use std::{borrow::Cow, io::Read};
 
 /// Documents of all outputs, one a line, and their number.
 ///
@@ -50,6 +50,16 @@ pub(crate) struct Csv {
 }
 
 impl Csv {
+    /// The names in the first line that is not blank, of a file that has one.
+    pub(crate) fn names(self, text: impl Read) -> csv::Result<Option<Vec<String>>> {
+        let mut reader = csv::ReaderBuilder::new();
+        let reader = reader.has_headers(false).flexible(true).delimiter(self.delimiter).quote(self.quote);
+        let is_blank = |line: &csv::StringRecord| line.len() == 1 && line[0].trim_ascii().is_empty();
+        let mut lines = reader.from_reader(text).into_records();
+        let header = lines.find(|line| !line.as_ref().is_ok_and(is_blank)).transpose()?;
+        Ok(header.map(|line| line.iter().map(Into::into).collect()))
+    }
+
     /// A line with these names.
     pub(crate) fn header(self, columns: &[String]) -> Vec<u8> {
         let mut text = Vec::new();

@@ -306,15 +306,17 @@ fn columns(
         let message = format!("the header of {} can't be read: {error}", config.path.display());
         Error::fatal("not-csv", message).fix("name another file, or set ifExists: replace").for_user()
     };
-    let header = file.rewind().and_then(|()| compression.reader(&*file)).map_err(|error| unreadable(&error)).and_then(
-        |text| {
-            let mut reader = csv::ReaderBuilder::new().delimiter(csv.delimiter).quote(csv.quote).from_reader(text);
-            reader
-                .headers()
-                .map(|names| names.iter().map(String::from).collect::<Vec<_>>())
-                .map_err(|error| unreadable(&error))
-        },
-    )?;
+    let text = file.rewind().and_then(|()| compression.reader(&*file)).map_err(|error| unreadable(&error))?;
+    let header = csv.names(text).map_err(|error| unreadable(&error))?.unwrap_or_default();
+    let mut names: Vec<&str> = header.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
+    names.sort_unstable();
+    let twice = names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| format!("names {} twice", pair[0]));
+    if let Some(why) = twice.or_else(|| names.is_empty().then(|| "names no column".into())) {
+        let message = format!("the header of {} {why}: it can't be told which field goes where", config.path.display());
+        return Err(Error::fatal("bad-header", message)
+            .fix("correct the header, name another file, or set ifExists: replace")
+            .for_user());
+    }
     match &config.columns {
         Some(columns) if *columns != header => {
             let message =

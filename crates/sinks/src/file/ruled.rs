@@ -61,9 +61,7 @@ impl Reading {
         };
         let file = File::open(&self.path).map_err(|error| failed(&error))?;
         let text = self.compression.reader(file).map_err(|error| failed(&error))?;
-        let mut reader = csv::ReaderBuilder::new().delimiter(csv.delimiter).quote(csv.quote).from_reader(text);
-        let names: Vec<String> = reader.headers().map_err(|error| failed(&error))?.iter().map(Into::into).collect();
-        Ok((!names.is_empty()).then_some(names))
+        csv.names(text).map_err(|error| failed(&error))
     }
 
     /// The number of a line as editors count it, from where the generation began.

@@ -563,6 +563,34 @@ async fn a_header_that_is_there_names_the_columns() {
     assert_eq!(target.open_in(2, None).await.unwrap_err().code(), "columns-differ");
 }
 
+/// The header is the first line that is not blank; one that names no column, or one twice, is refused.
+#[tokio::test]
+async fn a_header_after_blank_lines_is_one_and_an_ambiguous_one_is_none() {
+    for (there, found) in [
+        ("\nid,name\n", Some(2)),
+        ("  \n\t\nid,name\n", Some(2)),
+        ("\r\nid,name\r\n", Some(2)),
+        ("id,name,\n", Some(3)),
+        ("id,,name,\n", Some(4)),
+        ("\n", None),
+        (" \n\n", None),
+        (",,\n", None),
+        ("id,name,id\n", None),
+        ("id,\"name\",name\n", None),
+    ] {
+        let target = Target::new("out.csv", json!({"format": "csv"}));
+        std::fs::write(target.path(), there).unwrap();
+        match (found, target.try_open(None).await) {
+            (Some(columns), Ok(opened)) => {
+                let dataflow_sdk::batch::Demand::Columns(demanded) = opened.demand else { panic!("{there:?}") };
+                assert_eq!(demanded.len(), columns, "{there:?}");
+            }
+            (None, Err(Error::Fatal { code: "bad-header", fix: Some(_), .. })) => assert_eq!(target.text(), there),
+            (_, opened) => panic!("{there:?}: {:?}", opened.err()),
+        }
+    }
+}
+
 #[test]
 fn findings_need_no_file() {
     let check = |config: Value| {

@@ -53,6 +53,36 @@ pub(super) async fn schema_of(server: &Server, table: &str) -> Result<String, Er
     })
 }
 
+/// The kind of what has the name of the table, if it takes no rows.
+const KIND: &str = "select relkind::text from pg_class where oid = to_regclass($1) \
+    and (relkind not in ('r', 'p', 'v', 'f') or pg_relation_is_updatable(oid, true) & 8 = 0)";
+
+/// Refuses what rows can't be inserted into, before anything is created beside it. `schema` is that of the table.
+pub(super) async fn check(server: &Server, client: &Object, table: &str, schema: &str) -> Result<(), Error> {
+    let no_table = |what: &str, fix: &str| {
+        Err(Error::fatal("not-a-table", format!("{table} in PostgreSQL at {} is {what}", server.name))
+            .fix(fix)
+            .for_user())
+    };
+    if matches!(schema, "information_schema" | "pg_catalog" | "pg_toast") {
+        return no_table("in a schema that is PostgreSQL's own", "name a table in a schema of yours");
+    }
+    let found = client.query_opt(KIND, &[&ddl::quote_table(table)]).await;
+    let Some(found) = found.map_err(|error| server.failed("look at the table in", &error))? else { return Ok(()) };
+    match found.get(0) {
+        "S" => no_table("a sequence", "name a table"),
+        "i" | "I" => no_table("an index", "name the table that it belongs to"),
+        "c" => no_table("a composite type", "name a table, or create one: create table … of the type"),
+        "m" => no_table("a materialized view", "name the table that it is made from, and refresh the view"),
+        "v" => no_table(
+            "a view that takes no rows",
+            "name the table that it is made from, or give the view a trigger instead of insert",
+        ),
+        "f" => no_table("a foreign table that takes no rows", "name a table that does"),
+        _ => no_table("no table", "name a table"),
+    }
+}
+
 /// Reads the table, and creates or extends it if that is wanted and its columns are known. `None`: the first batch has
 /// to be awaited. A missing table that had rows according to the `claim` is not recreated, and a table other than the
 /// one that had them is not written. `added` are columns to write beyond those of the spec; a session that blocks the

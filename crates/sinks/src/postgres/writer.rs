@@ -38,6 +38,7 @@ pub(super) async fn open(
 ) -> Result<Opened, Error> {
     let schema = target::schema_of(&server, &options.table).await?;
     let mut client = server.connection().await?;
+    target::check(&server, &client, &options.table, &schema).await?;
     tokens::create(&server, &mut client, &schema, wait).await?;
     let Found { token, pages, others, begins } =
         tokens::fence(&server, &mut client, &schema, target::name_of(&options.table), lane, wait).await?;

@@ -114,6 +114,45 @@ async fn tables_that_do_not_fit_are_named() {
     }
 }
 
+/// What no row can be inserted into is refused before anything is made there, and named with what to do.
+#[tokio::test]
+async fn what_is_no_table_is_refused() {
+    const TABLE: &str = "create table base (id integer primary key, name text);";
+    for (setup, table, what) in [
+        ("create sequence users", "users", "sequence"),
+        ("create index users on base (name)", "users", "index"),
+        ("create type users as (id integer, name text)", "users", "composite type"),
+        ("create materialized view users as select * from base", "users", "materialized view"),
+        ("create view users as select name, count(*) as id from base group by name", "users", "view"),
+        ("create view users as select distinct id, name from base", "users", "view"),
+        ("", "information_schema.tables", "PostgreSQL's own"),
+        ("", "information_schema.mine", "PostgreSQL's own"),
+        ("", "pg_catalog.pg_class", "PostgreSQL's own"),
+        ("", "pg_class", "PostgreSQL's own"),
+    ] {
+        let Some(target) = Target::new(&format!("{TABLE} {setup}"), json!({"table": table})).await else { return };
+        let error = target.try_open(1).await.unwrap_err();
+        let Error::Fatal { code: "not-a-table", message, fix: Some(_), .. } = &error else {
+            panic!("{setup}: {error:?}")
+        };
+        assert!(message.contains(what), "{setup} {table}: {message}");
+        let made = "select n.nspname::text from pg_class c join pg_namespace n on n.oid = relnamespace \
+            where relname = 'dataflow_tokens' and nspname in ('information_schema', 'pg_catalog', current_schema())";
+        assert!(target.texts(made).await.is_empty(), "{setup} {table}");
+        target.drop().await;
+    }
+    for setup in [
+        "create view users as select * from base where id > 0",
+        "create view users as select id, name from base group by id, name; create rule r as on insert to users do instead \
+            insert into base values (new.id, new.name)",
+        "create table users (id integer, name text) partition by range (id)",
+    ] {
+        let Some(target) = Target::new(&format!("{TABLE} {setup}"), json!({})).await else { return };
+        target.try_open(1).await.unwrap_or_else(|error| panic!("{setup}: {error:?}"));
+        target.drop().await;
+    }
+}
+
 #[tokio::test]
 async fn columns_with_a_default_and_identities_are_left_to_the_database() {
     let setup = "create table users (nr int generated always as identity, id int, name text, at timestamptz default now(), \

@@ -42,7 +42,7 @@ pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure>
     let request = request.idempotency_key(args.idempotency_key.as_deref()).because(&args.because);
     let Changed { body: created, unchanged }: Changed<Created> = client.change(request).await?;
     if unchanged {
-        eprintln!("{} already exists and matches the file", created.pipeline_id);
+        say!("{} already exists and matches the file", created.pipeline_id);
     }
     if args.start {
         let pipeline = lifecycle::ask(&client, &created.pipeline_id, "start", None, (None, &args.because)).await?;

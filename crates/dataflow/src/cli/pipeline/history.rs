@@ -95,7 +95,7 @@ pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure>
                 .collect();
             output::print(&output::table(["NUMBER", "AT", "ACTOR", "EVENT", "REASON", "DETAIL"], &rows));
             if let Some(next) = page.next {
-                eprintln!("there are more: --after {next}");
+                say!("there are more: --after {next}");
             }
         }
     }

@@ -65,7 +65,7 @@ async fn act(target: Target, action: &str, wait: Option<String>, output: Output)
     let client = target.server.client()?;
     let pipeline = ask(&client, &target.id, action, wait, (target.idempotency_key.as_deref(), &target.because)).await?;
     if pipeline.stopping {
-        eprintln!("{} is still stopping", pipeline.pipeline_id);
+        say!("{} is still stopping", pipeline.pipeline_id);
     }
     Ok(super::show(&pipeline, output))
 }
@@ -87,8 +87,8 @@ pub(crate) async fn ask(
     let answer: Changed<PipelineView> = client.change(request).await?;
     if answer.unchanged {
         match answer.body.status {
-            status if action == "stop" => eprintln!("{id} is not running ({status}): nothing to do"),
-            status => eprintln!("{id} is already {status}: nothing to do"),
+            status if action == "stop" => say!("{id} is not running ({status}): nothing to do"),
+            status => say!("{id} is already {status}: nothing to do"),
         }
     }
     Ok(answer.body)

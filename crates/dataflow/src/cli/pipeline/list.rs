@@ -51,10 +51,10 @@ pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure>
             let rows: Vec<_> = page.items.iter().map(row).collect();
             output::print(&output::table(headers, &rows));
             for why in page.closed {
-                eprintln!("there may be more: {why}");
+                say!("there may be more: {why}");
             }
             if let Some(next) = page.next {
-                eprintln!("there are more: --after {next}");
+                say!("there are more: --after {next}");
             }
         }
     }

@@ -51,7 +51,7 @@ pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure>
     let request = request.idempotency_key(args.idempotency_key.as_deref()).because(&args.because);
     let pipeline: PipelineView = args.server.client()?.send(request).await?;
     if pipeline.stopping {
-        eprintln!("{id} is still stopping; it is changed after that");
+        say!("{id} is still stopping; it is changed after that");
     }
     Ok(super::show(&pipeline, output))
 }

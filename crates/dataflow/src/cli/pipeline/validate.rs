@@ -51,7 +51,7 @@ pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure>
         None => here()?,
         Some(url) => match Client::new(&url)?.send(Request::post(&["pipelines", "validate"]).body(&spec)).await {
             Err(unreachable) if unreachable.kind == Kind::Unreachable && !asked => {
-                eprintln!(
+                say!(
                     "{}: checked here, except for what only the node knows: its connections, files and secrets",
                     unreachable.message
                 );
