@@ -1,5 +1,5 @@
 //! Function calls: resolves the function and types its arguments.
-use super::Demand;
+use super::{Demand, operators::take};
 use crate::expression::{
     arguments::{Arguments, arguments},
     class::Class,
@@ -55,6 +55,11 @@ impl Demand<'_> {
         // The planner finds only names in lower case.
         call.name = ObjectName(vec![ObjectNamePart::Identifier(Ident::with_span(place_span(place), function.name()))]);
         let class = self.call(call, &function, want, &written, place)?;
+        // The engine counts elements without a sign, which has no negative.
+        if self.data_type(expr).is_ok_and(|ty| ty.is_unsigned_integer()) {
+            let (inner, data_type) = (Box::new(take(expr)), DataType::BigInt(None));
+            *expr = Expr::Cast { kind: CastKind::Cast, expr: inner, data_type, array: false, format: None };
+        }
         let planned = self.planned(expr)?;
         Some(if class == Class::Any && planned == Class::Text { Class::Any } else { planned })
     }
