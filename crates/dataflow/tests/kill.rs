@@ -71,6 +71,20 @@ async fn kafka_to_file() {
     }
 }
 
+#[tokio::test]
+async fn file_to_kafka() {
+    if servers::are_up() {
+        sample("file-kafka".parse().unwrap()).await;
+    }
+}
+
+#[tokio::test]
+async fn kafka_to_kafka_in_two_lanes() {
+    if servers::are_up() {
+        sample("kafka-kafka-2-lanes".parse().unwrap()).await;
+    }
+}
+
 /// What only restores are tried with: every other source with every other sink.
 #[tokio::test]
 async fn restored() {

@@ -1,8 +1,10 @@
 //! A topic of a test's own in the Kafka that is up for all tests.
 use rdkafka::{
-    ClientConfig, Offset, TopicPartitionList,
+    ClientConfig, Message, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
     client::DefaultClientContext,
+    consumer::{BaseConsumer, Consumer},
+    error::KafkaError,
     message::OwnedHeaders,
     producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
 };
@@ -103,4 +105,31 @@ impl Topic {
 
 fn options() -> AdminOptions {
     AdminOptions::new().operation_timeout(Some(PATIENCE))
+}
+
+/// The values that a plain consumer of committed records gets from a topic.
+pub(crate) fn committed(topic: &str, partitions: i32) -> Vec<String> {
+    let mut config = config();
+    config.remove("enable.idempotence");
+    config.remove("linger.ms");
+    config.set("group.id", "witness").set("isolation.level", "read_committed").set("enable.partition.eof", "true");
+    let consumer: BaseConsumer = config.create().unwrap();
+    let mut list = TopicPartitionList::new();
+    (0..partitions).for_each(|number| list.add_partition_offset(topic, number, Offset::Beginning).unwrap());
+    consumer.assign(&list).unwrap();
+    let (mut values, mut left) = (Vec::new(), partitions);
+    while left > 0 {
+        match consumer.poll(PATIENCE).expect("records, or the end of a partition") {
+            Ok(record) => values.push(String::from_utf8(record.payload().unwrap().to_vec()).unwrap()),
+            Err(KafkaError::PartitionEOF(_)) => left -= 1,
+            Err(error) => panic!("{topic}: {error}"),
+        }
+    }
+    values
+}
+
+/// Removes topics.
+pub(crate) async fn remove(topics: &[&str]) {
+    let admin: AdminClient<DefaultClientContext> = config().create().unwrap();
+    admin.delete_topics(topics, &options()).await.unwrap();
 }

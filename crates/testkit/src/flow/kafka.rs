@@ -8,14 +8,13 @@ use rdkafka::{
     producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
 };
 use std::time::Duration;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// The address of Kafka.
 pub(super) const BROKERS: &str = "127.0.0.1:9092";
 /// Partitions of a topic.
-use xxhash_rust::xxh3::xxh3_64;
-
 const PARTITIONS: u64 = 4;
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A topic. It is kept: its content never changes, so the next flow reads it again.
 #[derive(Debug)]
@@ -71,7 +70,7 @@ impl Topic {
     }
 }
 
-fn config() -> ClientConfig {
+pub(super) fn config() -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", BROKERS);
     config

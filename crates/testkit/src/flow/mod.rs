@@ -7,6 +7,7 @@ mod data;
 mod drive;
 mod kafka;
 mod oracle;
+mod output;
 mod pair;
 mod postgres;
 mod recovery;
@@ -19,6 +20,7 @@ pub use pair::{Pair, Place};
 pub use recovery::Known;
 
 use kafka::Topic;
+use output::Output;
 use postgres::Database;
 pub(crate) use postgres::Databases;
 use restore::Restored;
@@ -38,6 +40,7 @@ pub struct Flow {
     folder: PathBuf,
     topic: Option<Topic>,
     database: Option<Database>,
+    output: Option<Output>,
     /// Counts the pushed batches that were answered.
     pushed: u64,
     /// Whether its staged sink declines most checkpoints, like one that rolls late.
@@ -59,12 +62,14 @@ impl Flow {
             Place::Postgres => Some(Database::fresh(name, folder.join("secrets/password")).await),
             _ => None,
         };
+        let output = (pair.sink == Place::Kafka).then(|| Output::new("kill-out"));
         let flow = Self {
             pair,
             data,
             folder: folder.to_owned(),
             topic,
             database,
+            output,
             pushed: 0,
             seals_late: false,
             restored: None,

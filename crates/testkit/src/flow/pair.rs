@@ -13,7 +13,7 @@ pub enum Place {
     Sqlite,
     /// Pushed over HTTP.
     Http,
-    /// A Kafka topic with four partitions.
+    /// A Kafka topic.
     Kafka,
     /// A PostgreSQL table.
     Postgres,
@@ -50,7 +50,7 @@ impl Pair {
 
     /// All pairs for which the promises are proved. The first ones suffer every strike; the others complete all
     /// combinations of source and sink, and are only restored.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 18] = [
         Self::new(Place::File, Place::File, 1),
         Self::new(Place::File, Place::Sqlite, 1),
         Self::new(Place::Http, Place::Sqlite, 1),
@@ -58,6 +58,10 @@ impl Pair {
         Self::new(Place::Kafka, Place::Postgres, 2),
         Self::new(Place::Kafka, Place::Postgres, 4),
         Self::new(Place::Kafka, Place::File, 1),
+        Self::new(Place::File, Place::Kafka, 1),
+        Self::new(Place::Kafka, Place::Kafka, 2),
+        Self::new(Place::Http, Place::Kafka, 1),
+        Self::new(Place::Generate, Place::Kafka, 1),
         Self::new(Place::File, Place::Postgres, 1),
         Self::new(Place::Http, Place::File, 1),
         Self::new(Place::Http, Place::Postgres, 1),
@@ -69,17 +73,21 @@ impl Pair {
 
     /// Whether it suffers every strike.
     pub fn is_struck(self) -> bool {
-        Self::ALL[..7].contains(&self)
+        Self::ALL[..9].contains(&self)
     }
 
     /// Whether it needs a running Kafka or PostgreSQL.
     pub fn needs_servers(self) -> bool {
-        self.source == Place::Kafka || self.sink == Place::Postgres
+        self.source == Place::Kafka || matches!(self.sink, Place::Kafka | Place::Postgres)
     }
 
     /// Whether its table has a constraint and exists beforehand; otherwise the sink creates the table.
     pub fn is_constrained(self) -> bool {
         self.sink == Place::Postgres || (self.source == Place::Http && self.sink == Place::Sqlite)
+    }
+
+    fn has_table(self) -> bool {
+        matches!(self.sink, Place::Sqlite | Place::Postgres)
     }
 
     /// Whether its source ends by itself.
@@ -92,9 +100,9 @@ impl Pair {
         Point::ALL.into_iter().filter(move |point| match point {
             Point::Ingest | Point::Collect => self.source == Place::Http,
             Point::Seal | Point::Publish => self.sink == Place::File,
-            Point::Define => self.sink != Place::File,
+            Point::Define => self.has_table(),
             // Only a table created by the sink has columns with learned types.
-            Point::SchemaChange => self.sink != Place::File && !self.is_constrained(),
+            Point::SchemaChange => self.has_table() && !self.is_constrained(),
             _ => true,
         })
     }

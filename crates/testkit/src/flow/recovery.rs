@@ -1,6 +1,6 @@
 //! The state that a restarted node has to find, read from journal and sink while no node runs, and the proof that the
 //! node reports it truthfully.
-use super::Flow;
+use super::{Flow, Place};
 use crate::program::{Node, PATIENCE};
 use dataflow_core::{
     id::{PipelineId, RunId},
@@ -93,7 +93,11 @@ impl Flow {
         for lane in 0..self.pair.lanes {
             let told = &recovery["lanes"][lane as usize];
             let journal = known.journal.get(&lane).copied().unwrap_or_default();
-            let token = known.tokens.as_ref().map(|tokens| tokens.get(&lane).copied());
+            let token = match self.pair.sink {
+                // An open transaction of the node that died may hide it from everyone else. The rows prove it.
+                Place::Kafka => Some(told["tokenSequence"].as_u64()),
+                _ => known.tokens.as_ref().map(|tokens| tokens.get(&lane).copied()),
+            };
             let decision = match token {
                 Some(token) if token.unwrap_or_default() > journal => "tokenAdopted",
                 Some(_) if journal > 0 => "agreed",

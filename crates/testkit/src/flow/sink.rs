@@ -24,6 +24,9 @@ impl Flow {
             sink[name] = place;
             sink
         };
+        if let Some(output) = &self.output {
+            return output.sink();
+        }
         match (self.pair.sink, &self.database) {
             (Place::Postgres, Some(database)) => table("postgres", "url", json!(database.url())),
             (Place::Sqlite, _) => table("sqlite", "path", json!(self.sqlite())),
@@ -78,11 +81,12 @@ impl Flow {
         database
     }
 
-    /// All rows in the sink: those of a file in their order, those of a table by id.
+    /// All rows in the sink: those of a file in their order, those of a table or topic by id.
     pub(super) async fn rows(&self) -> Vec<Row> {
-        let mut rows = match (self.pair.sink, &self.database) {
-            (_, Some(database)) => database.rows().await,
-            (Place::Sqlite, _) => self.sqlite_rows(),
+        let mut rows = match (self.pair.sink, &self.database, &self.output) {
+            (_, Some(database), _) => database.rows().await,
+            (_, _, Some(output)) => output.values().iter().map(|value| row(value)).collect(),
+            (Place::Sqlite, ..) => self.sqlite_rows(),
             _ => return self.file_rows(),
         };
         rows.sort_by_key(|row| row.id);
@@ -101,16 +105,18 @@ impl Flow {
 
     fn file_rows(&self) -> Vec<Row> {
         let text = fs::read_to_string(self.file()).expect("the output can be read");
-        let row = |line: &str| {
-            let value: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
-            Row {
-                id: value["id"].as_i64().unwrap_or(-1),
-                group: value["group"].as_str().unwrap_or_default().into(),
-                total: value["total"].as_i64().unwrap_or(-1),
-                share: value["share"].as_f64().unwrap_or(-1.0),
-                extra: value["extra"].as_str().map(Into::into),
-            }
-        };
         text.lines().map(row).collect()
+    }
+}
+
+/// A row that was written as JSON.
+fn row(line: &str) -> Row {
+    let value: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
+    Row {
+        id: value["id"].as_i64().unwrap_or(-1),
+        group: value["group"].as_str().unwrap_or_default().into(),
+        total: value["total"].as_i64().unwrap_or(-1),
+        share: value["share"].as_f64().unwrap_or(-1.0),
+        extra: value["extra"].as_str().map(Into::into),
     }
 }

@@ -2,7 +2,7 @@
 use crate::{
     program::{Node, assert_balanced, count, program},
     server::Postgres,
-    topic::Topic,
+    topic::{Topic, committed, remove},
 };
 use serde_json::{Value, json};
 use std::{
@@ -31,6 +31,8 @@ pub(super) enum Target {
     Sqlite,
     /// The server at this address.
     Postgres(SocketAddr),
+    /// A topic that the sink creates.
+    Kafka(&'static str),
 }
 
 impl Target {
@@ -39,6 +41,10 @@ impl Target {
             Self::File => json!({"type": "file", "path": folder.join("out.jsonl")}),
             Self::Sqlite => json!({
                 "type": "sqlite", "path": folder.join("out.db"), "table": "rows", "mode": "append", "fenceTimeout": "1s",
+            }),
+            Self::Kafka(topic) => json!({
+                "type": "kafka", "topic": topic, "tokensTopic": format!("{topic}-tokens"),
+                "createTopic": {"partitions": 3, "replication": 1},
             }),
             Self::Postgres(_) => json!({"type": "postgres", "table": "rows", "mode": "append", "fenceTimeout": "1s"}),
         }
@@ -133,7 +139,7 @@ impl House {
     fn postgres(&self, proxy: Option<SocketAddr>) -> Option<SocketAddr> {
         match self.target {
             Target::Postgres(address) => Some(proxy.unwrap_or(address)),
-            Target::File | Target::Sqlite => None,
+            Target::File | Target::Sqlite | Target::Kafka(_) => None,
         }
     }
 
@@ -257,6 +263,10 @@ impl House {
                 let rows = rows.query_map([], |row| row.get::<_, i64>(0)).unwrap();
                 rows.map(|id| id.unwrap() as u64).collect()
             }
+            Target::Kafka(topic) => {
+                let id = |value: String| serde_json::from_str::<Value>(&value).unwrap()["id"].as_u64().unwrap();
+                committed(topic, 3).into_iter().map(id).collect()
+            }
             Target::Postgres(address) => {
                 let rows = Postgres::client_at(address).await.query("select id::bigint from rows", &[]).await.unwrap();
                 rows.iter().map(|row| row.get::<_, i64>(0) as u64).collect()
@@ -268,6 +278,9 @@ impl House {
     pub(super) async fn leave(self) {
         if let Feed::Kafka(topic) = self.feed {
             topic.remove().await;
+        }
+        if let Target::Kafka(topic) = self.target {
+            remove(&[topic, &format!("{topic}-tokens")]).await;
         }
     }
 }

@@ -8,7 +8,10 @@ mod in_transaction;
 use crate::{server::Postgres, topic::Topic};
 use dataflow_testkit::servers;
 use house::{Feed, House, Target, freezes};
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 /// Longest wait for a point to be passed; who does not pass it by then never does.
 const PASSES: Duration = Duration::from_secs(5);
@@ -101,6 +104,36 @@ async fn a_zombie_with_two_lanes_from_kafka_to_postgres() {
     for point in ["before:sink-commit@3", "after:sink-commit@4"] {
         let (feed, target) = kafka_to_postgres(&postgres).await;
         assert!(haunt(point, feed, target, true).await, "{point} is passed");
+    }
+}
+
+/// A topic of its own on either side.
+async fn kafka_to_kafka() -> (Feed, Target) {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("zombies-out-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    (Feed::Kafka(Topic::new("zombies-in", 4).await), Target::Kafka(name.leak()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zombie_with_two_lanes_from_kafka_to_kafka() {
+    if !servers::are_up() {
+        return;
+    }
+    for point in ["before:sink-commit@3", "after:sink-commit@4"] {
+        let (feed, target) = kafka_to_kafka().await;
+        assert!(haunt(point, feed, target, true).await, "{point} is passed");
+    }
+}
+
+/// Points of columns, which a topic has not.
+const OF_TABLES: [&str; 2] = ["before:schema-change", "after:schema-change"];
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes: make test-long"]
+async fn a_zombie_with_two_lanes_from_kafka_to_kafka_at_every_point() {
+    if servers::are_up() {
+        let points: Vec<&str> = POINTS.into_iter().filter(|point| !OF_TABLES.contains(point)).collect();
+        haunt_all(&points, kafka_to_kafka).await;
     }
 }
 
