@@ -66,6 +66,8 @@ pub struct SinkRows {
     pub left_out_on_purpose: bool,
     /// What it wants to know of each row beside what it writes.
     pub side: Vec<SideExpression>,
+    /// Whether it takes records without data (Kafka's tombstones), where it wants documents; elsewhere they are dead letters.
+    pub tombstones: bool,
 }
 
 /// How to treat output fields without a column in a table sink.

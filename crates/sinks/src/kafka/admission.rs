@@ -8,7 +8,7 @@ use crate::{owner::Owner, table::Claim};
 use dataflow_core::{
     id::{Generation, Incarnation},
     position::Positions,
-    token::Token,
+    token::{Fence, Token},
 };
 use dataflow_sdk::{Error, sink::OpenLane};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,8 +17,10 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Admission {
     /// Lanes whose producers have to be fenced, too, before what they have written is final.
     pub(super) fenced: BTreeSet<LaneId>,
-    /// What is written first.
-    pub(super) entries: Vec<Entry>,
+    /// Who has the lane now, and those of earlier generations. Written before others are fenced: they don't come back then.
+    pub(super) claim: Vec<Entry>,
+    /// What is taken over from others.
+    pub(super) taken: Vec<Entry>,
     pub(super) token: Option<Token>,
     pub(super) others: Vec<Token>,
     pub(super) begins: BTreeMap<Generation, Positions>,
@@ -36,11 +38,12 @@ pub(super) fn admit(mut ledger: Ledger, lane: &OpenLane, topic: &Topic) -> Resul
     }
     let is_new = known.is_none_or(|own| own.opening.is_none());
     let mut fenced = BTreeSet::new();
-    let mut entries = take_over(&mut ledger, lane, topic, &mut fenced)?;
+    let taken = take_over(&mut ledger, lane, topic, &mut fenced)?;
+    let mut claim = Vec::new();
 
     // Those of generations before this one have ended, unless that was decided without asking the brokers.
     let before = |(id, at): &(&LaneId, &Lane)| {
-        let is_open = at.opening.as_ref().is_some_and(|opening| opening.epoch < lane.fence.epoch);
+        let is_open = at.opening.as_ref().is_some_and(|opening| opening.rank() < lane.fence.rank());
         id.incarnation == own.incarnation && id.generation.number < own.generation.number && is_open
     };
     let has_begun = ledger.lanes.get(&own).is_some_and(|own| own.sequence() > 0);
@@ -49,8 +52,8 @@ pub(super) fn admit(mut ledger: Ledger, lane: &OpenLane, topic: &Topic) -> Resul
             fenced.insert(id.clone());
             if let Some(opening) = &at.opening {
                 let opening = Opening { epoch: lane.fence.epoch, opening: lane.fence.opening, ..opening.clone() };
-                let of = dataflow_core::token::Fence { generation: id.generation, lane: id.lane, ..lane.fence.clone() };
-                entries.extend(opened(&of, &opening, &Positions::new())?);
+                let of = Fence { generation: id.generation, lane: id.lane, ..lane.fence.clone() };
+                claim.extend(opened(&of, &opening, &Positions::new())?);
             }
         }
     }
@@ -64,7 +67,7 @@ pub(super) fn admit(mut ledger: Ledger, lane: &OpenLane, topic: &Topic) -> Resul
         topic_id: topic.id.as_deref().map(Into::into),
     };
     let begun = if is_new { lane.begin.clone() } else { Positions::new() };
-    entries.extend(opened(&lane.fence, &opening, &begun)?);
+    claim.extend(opened(&lane.fence, &opening, &begun)?);
 
     let mut begins: BTreeMap<_, _> = BTreeMap::new();
     begins.insert(own.generation, if is_new { lane.begin.clone() } else { ledger.lanes[&own].began.clone() });
@@ -83,7 +86,7 @@ pub(super) fn admit(mut ledger: Ledger, lane: &OpenLane, topic: &Topic) -> Resul
             }
         }
     }
-    Ok(Admission { fenced, entries, token: ledger.token_of(&own)?, others, begins })
+    Ok(Admission { fenced, claim, taken, token: ledger.token_of(&own)?, others, begins })
 }
 
 /// Makes what others of this pipeline have written to the topic that of its next generations, or refuses to open beside them.

@@ -197,7 +197,7 @@ impl SinkConfig for KafkaSink {
         side.extend(self.partition.iter().map(|number| expression("partition".into(), number, Type::Integer)));
         let headers = self.headers.iter();
         side.extend(headers.map(|(name, value)| expression(format!("headers.{name}"), value, Type::Text)));
-        SinkRows { side, ..SinkRows::default() }
+        SinkRows { side, tombstones: true, ..SinkRows::default() }
     }
 
     fn tuning() -> &'static [&'static str] {

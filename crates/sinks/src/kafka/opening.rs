@@ -3,7 +3,7 @@ use super::{
     KafkaSink,
     admission::{Admission, admit, check_claim},
     client::Client,
-    ledger::{LaneId, Ledger},
+    ledger::{Entry, LaneId, Ledger},
     message::Wanted,
     producer::Producer,
     tokens,
@@ -25,26 +25,29 @@ pub(super) fn open(config: KafkaSink, lane: OpenLane, stop: CancellationToken) -
     let producer = producer(&config, &topic, &lane, &own, false)?;
     let client = Client::new(&config, &lane.fence.pipeline);
     let tokens = tokens::make(&client)?;
+    let partition = tokens.partition(&lane.fence.pipeline);
+    let write = |entries: &[Entry]| {
+        producer.write(partition, entries).map_err(|error| match error {
+            // Another one came in between: who opens again finds out who it is.
+            Error::Fenced(message) => Error::transient("fenced", message),
+            error => error,
+        })
+    };
     let mut gone = BTreeSet::new();
-    let admission = loop {
+    let Admission { claim, taken, token, others, begins, .. } = loop {
         let admission = admit(tokens.read(&lane.fence.pipeline, &stop)?, &lane, &topic)?;
         let mut fenced = admission.fenced.difference(&gone).peekable();
         if fenced.peek().is_none() {
             break admission;
         }
-        // They may have committed something meanwhile.
+        write(&admission.claim)?;
         for id in fenced {
             self::producer(&config, &topic, &lane, id, false)?;
         }
+        // They may have committed something until then.
         gone.extend(admission.fenced);
     };
-    let Admission { entries, token, others, begins, .. } = admission;
-    let partition = tokens.partition(&lane.fence.pipeline);
-    producer.write(partition, &entries).map_err(|error| match error {
-        // Another one came in between: who opens again finds out who it is.
-        Error::Fenced(message) => Error::transient("fenced", message),
-        error => error,
-    })?;
+    write(&[taken, claim].concat())?;
     let wanted = Wanted {
         key: config.key.is_some(),
         partition: config.partition.is_some(),

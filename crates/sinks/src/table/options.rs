@@ -78,7 +78,7 @@ impl Options {
             columns: self.columns.as_ref().map(Columns::typed).unwrap_or_default(),
             unknown_fields: Some(self.unknown_fields.into()),
             left_out_on_purpose: self.leaves_out || self.columns.is_some(),
-            side: Vec::new(),
+            ..SinkRows::default()
         }
     }
 

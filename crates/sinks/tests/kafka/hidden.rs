@@ -1,5 +1,6 @@
 //! Tokens that an open transaction of another pipeline hides.
 use crate::target::{Target, config};
+use dataflow_core::token::Fence;
 use dataflow_sdk::{Error, batch::Demand};
 use dataflow_testkit::fixture::{fence, open_lane, output, token};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -43,6 +44,34 @@ async fn an_older_token_is_never_adopted() {
     let (ended, (sequence, opened)) = tokio::join!(ends, opening);
     assert_eq!(sequence, 2);
     assert!(opened > ended, "it was waited for");
+}
+
+/// What a node has sent and not committed when it is killed is never to be seen, and holds nobody back.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_only_sent_never_appears() {
+    let Some(target) = Target::new(&[], json!({})).await else { return };
+    let of = |epoch, sequence| token(&fence("p", epoch), sequence);
+    let rows = |id| [output(&Demand::Documents, 0, &[(Some(id), Some("a"))])];
+    let mut writer = target.open(open_lane(&fence("p", 1))).await.unwrap().writer;
+    writer.commit(&rows(1), &of(1, 1)).await.unwrap();
+    writer.close().await;
+    let Fence { pipeline, incarnation, generation, lane, .. } = fence("p", 1);
+    let id = format!("{}-{pipeline}-{incarnation}-{generation}-{lane}", target.tokens());
+    let dying: BaseProducer = config().set("transactional.id", id).create().unwrap();
+    dying.init_transactions(TIMEOUT).unwrap();
+    dying.begin_transaction().unwrap();
+    for number in 0..3 {
+        let record = BaseRecord::to(&target.topic).partition(number).key("9").payload(r#"{"id":9,"name":"sent"}"#);
+        dying.send(record).map_err(|(error, _)| error).unwrap();
+    }
+    dying.flush(TIMEOUT).unwrap();
+    let mut opened = target.open(open_lane(&fence("p", 2))).await.unwrap();
+    assert_eq!(opened.token.map(|token| token.sequence), Some(1));
+    opened.writer.commit(&rows(2), &of(2, 2)).await.unwrap();
+    let late = dying.commit_transaction(TIMEOUT);
+    assert!(late.is_err(), "it was fenced");
+    assert_eq!(target.seen("read_uncommitted").len(), 5);
+    assert_eq!(target.seen("read_committed").len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use dataflow_sdk::{
 use dataflow_testkit::fixture::{fence, open_lane, output, records, token};
 use rdkafka::admin::{AdminOptions, AlterConfig, ResourceSpecifier};
 use serde_json::json;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 const HOUR: i64 = 3_600_000;
 
@@ -21,6 +21,21 @@ fn causes(commit: Result<dataflow_sdk::sink::Committed, CommitError>) -> Vec<(us
     let mut rows: Vec<_> = rows.into_iter().map(|refused| (refused.row, refused.cause)).collect();
     rows.sort();
     rows
+}
+
+/// Has a topic take less than it did.
+async fn lower(topic: &str) {
+    let of_topic = ResourceSpecifier::Topic(topic);
+    let lower = AlterConfig::new(of_topic.clone()).set("max.message.bytes", "2000");
+    admin().alter_configs([&lower], &AdminOptions::new()).await.unwrap();
+    loop {
+        let asked = admin().describe_configs([&of_topic], &AdminOptions::new()).await.unwrap();
+        if asked[0].as_ref().unwrap().get("max.message.bytes").unwrap().value.as_deref() == Some("2000") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await; // the log of each partition hears of it
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,8 +121,7 @@ async fn what_the_brokers_refuse_is_found_and_the_rest_is_written() {
     let rows = [(Some(1), Some("a")), (Some(2), Some(&*long)), (Some(3), Some("b")), (Some(4), Some(&*long))];
     let mut left = output(&Demand::Documents, 0, &rows);
     writer.commit(&[left.retain(|row| row == 0)], &token(&fence("p", 1), 1)).await.unwrap();
-    let lower = AlterConfig::new(ResourceSpecifier::Topic(&target.topic)).set("max.message.bytes", "2000");
-    admin().alter_configs([&lower], &AdminOptions::new()).await.unwrap();
+    lower(&target.topic).await;
     let mut dead = Vec::new();
     loop {
         match writer.commit(std::slice::from_ref(&left), &token(&fence("p", 1), 2)).await {
@@ -139,8 +153,7 @@ async fn a_refusal_does_not_bring_an_older_writer_back() {
     let of = |epoch, sequence| token(&fence("p", epoch), sequence);
     let mut old = target.open(open_lane(&fence("p", 1))).await.unwrap().writer;
     let long = "x".repeat(9_000);
-    let lower = AlterConfig::new(ResourceSpecifier::Topic(&target.topic)).set("max.message.bytes", "2000");
-    admin().alter_configs([&lower], &AdminOptions::new()).await.unwrap();
+    lower(&target.topic).await;
     let refused = old.commit(&[output(&Demand::Documents, 0, &[(Some(1), Some(&*long))])], &of(1, 1)).await;
     assert!(matches!(refused, Err(CommitError::Rejected(_))), "{refused:?}");
     let mut new = target.open(open_lane(&fence("p", 2))).await.unwrap().writer;

@@ -142,6 +142,7 @@ pub(crate) fn compile(mut builder: Builder<'_>, plan: &Plan) -> Result<Chain, Ve
         scope: builder.scope,
         result,
         side,
+        tombstones: plan.declared.sink.tombstones,
         lenient: plan.spec.on_type_mismatch == OnTypeMismatch::Null,
         unknown,
         schema: plan.spec.schema.clone(),

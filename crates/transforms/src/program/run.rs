@@ -23,8 +23,8 @@ use arrow::{
 use dataflow_core::types::Type;
 use dataflow_formats::decode::{Decoded, Decoder};
 use dataflow_sdk::{
-    Records,
-    batch::{Dead, Inferred, Output, Payload, Processed},
+    Records, Span,
+    batch::{Dead, Inferred, Operation, Operations, Output, Payload, Processed},
     transform,
 };
 use indexmap::IndexMap;
@@ -57,6 +57,8 @@ pub(crate) struct Chain {
     pub(super) result: Made,
     /// What the sink wants to know of each row beside that.
     pub(super) side: Target,
+    /// Whether the sink takes records without data.
+    pub(super) tombstones: bool,
     /// Whether a value that doesn't fit is NULL instead of a dead letter.
     pub(super) lenient: bool,
     pub(super) unknown: Option<Unknown>,
@@ -116,11 +118,30 @@ impl Chain {
                 frame.weighed(stage)?;
             }
         }
-        kill_present(&mut frame, &tombstones);
+        if !self.takes_tombstones() {
+            kill_present(&mut frame, &tombstones);
+        }
         let result = done(self, &decoded, &mut frame, &mut misfits)?;
         let dead = frame.dead.into_values().collect();
         Ok((result, decoded, dead, misfits))
     }
+}
+
+/// Makes tombstones of the rows of records that have no data, whatever the steps have computed of nothing.
+fn bury(output: &mut Output) {
+    let Payload::Documents { spans, .. } = &mut output.payload else { return };
+    let Some(records) = output.records.as_ref().filter(|records| records.spans.iter().any(|span| span.is_null()))
+    else {
+        return;
+    };
+    let operations = output.rows.iter().zip(spans).map(|(row, span)| match records.spans[*row as usize].is_null() {
+        true => {
+            *span = Span::NULL;
+            Operation::Delete
+        }
+        false => Operation::Upsert,
+    });
+    output.operations = Operations::Each(operations.collect());
 }
 
 /// A record without data has no fields, but a key and other metadata: it is a dead letter only if no filter drops it.
@@ -266,9 +287,16 @@ impl Chain {
         let mut warnings = self.watch.warnings(&decoded, total);
         warnings.extend(misfits.warnings());
         warnings.extend(ignored);
-        let output = Output { side, ..Output::of(records.clone(), rows, payload) };
+        let mut output = Output { side, ..Output::of(records.clone(), rows, payload) };
+        if self.takes_tombstones() {
+            bury(&mut output);
+        }
         let filtered = total as u64 - dead.len() as u64 - output.records_delivered();
         Ok(Processed { records: records.clone(), output, filtered, dead, new_columns, warnings })
+    }
+
+    fn takes_tombstones(&self) -> bool {
+        self.tombstones && matches!(self.result, Made::Documents(_))
     }
 
     /// What the sink wants to know of each row beside what it writes.

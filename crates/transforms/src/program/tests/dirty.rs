@@ -1,5 +1,6 @@
 //! Bad data costs what is bad, nothing else.
 use super::*;
+use dataflow_sdk::batch::{Operation, Payload};
 
 const ADULTS: &str = "age > 18";
 
@@ -83,6 +84,33 @@ fn nothing_comes_of_nothing() {
         &["{}"],
     );
     assert_eq!((all_gone.output.len(), all_gone.filtered), (0, 1));
+}
+
+/// A sink of documents may take them.
+#[test]
+fn a_tombstone_stays_one() {
+    let mut records = Arc::unwrap_or_clone(records(&["{}", r#"{"age":20}"#, "{}"]));
+    (records.spans[0], records.spans[2]) = (Span::NULL, Span::NULL);
+    let records = Arc::new(records);
+    let after = |transforms: Value| {
+        let mut plan = plan(spec(transforms, json!({})), Demand::Documents);
+        plan.declared.sink.tombstones = true;
+        let processed = program(&plan).process(records.clone()).unwrap();
+        assert_eq!(processed.dead, []);
+        let Payload::Documents { data, spans } = &processed.output.payload else { panic!("documents") };
+        let text = |span: &Span| (!span.is_null()).then(|| String::from_utf8(span.of(data).to_vec()).unwrap());
+        let is_delete = |row| processed.output.operation(row) == Operation::Delete;
+        let rows = spans.iter().enumerate().map(|(row, span)| {
+            assert_eq!(is_delete(row), span.is_null());
+            text(span)
+        });
+        rows.collect::<Vec<_>>()
+    };
+    assert_eq!(after(json!([])), [None, Some(r#"{"age":20}"#.into()), None]);
+    let set = json!([{"type": "map", "set": {"x": "coalesce(age, 7)"}}]);
+    assert_eq!(after(set), [None, Some(r#"{"age":20,"x":20}"#.into()), None]);
+    assert_eq!(after(json!([{"type": "filter", "condition": "age > 18 or age is null"}])).len(), 3);
+    assert_eq!(after(json!([{"type": "filter", "condition": "age > 18"}])), [Some(r#"{"age":20}"#.into())]);
 }
 
 #[test]
