@@ -26,7 +26,7 @@ fn causes(commit: Result<dataflow_sdk::sink::Committed, CommitError>) -> Vec<(us
 /// Has a topic take less than it did.
 async fn lower(topic: &str) {
     let of_topic = ResourceSpecifier::Topic(topic);
-    let lower = AlterConfig::new(of_topic.clone()).set("max.message.bytes", "2000");
+    let lower = AlterConfig::new(of_topic).set("max.message.bytes", "2000");
     admin().alter_configs([&lower], &AdminOptions::new()).await.unwrap();
     loop {
         let asked = admin().describe_configs([&of_topic], &AdminOptions::new()).await.unwrap();
