@@ -30,6 +30,11 @@ pub fn format(bytes: &[u8]) -> Option<&'static str> {
     if is_utf16(bytes) {
         return Some("the file looks like UTF-16: convert it with iconv -f UTF-16 -t UTF-8");
     }
+    if bytes.starts_with(&[0; 4]) {
+        return Some(
+            "it begins with NUL bytes: the file was truncated while its writer did not append, or its disk has lost data",
+        );
+    }
     // Some begin like a text does.
     let binary =
         || bytes.iter().take(64).any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace() || *byte >= 0x80);
@@ -67,7 +72,7 @@ pub(crate) fn line(record: &[u8]) -> Option<&'static str> {
 fn is_utf16(bytes: &[u8]) -> bool {
     let head = &bytes[..bytes.len().min(16)];
     let nul = |from: usize| head.len() > 3 && head.iter().skip(from).step_by(2).all(|byte| *byte == 0);
-    head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") || nul(0) || nul(1)
+    head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") || nul(0) != nul(1)
 }
 
 #[cfg(test)]
@@ -95,6 +100,8 @@ mod tests {
             (b"PAR1\x15\x04", "Parquet"),
             (b"\xff\xfei\0", "UTF-16"),
             (b"BZhao", ""),
+            (&[0; 20], "truncated"),
+            (b"\0\0\0\0\0\0\0{\"a\":1}", "truncated"),
             (b"PAR1", ""),
             (b"{\"a\": 1", ""),
             (b"hello", ""),

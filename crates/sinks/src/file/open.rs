@@ -120,6 +120,14 @@ fn whole(file: &mut File, path: &Path, length: u64, compression: Compression) ->
     }
     let read = file.rewind().and_then(|()| io::copy(&mut compression.reader((&*file).take(length))?, &mut io::sink()));
     read.map(drop).map_err(|error| {
+        let begin: &[u8] = if compression == Compression::Gzip { b"\x1f\x8b" } else { b"\x28\xb5\x2f\xfd" };
+        let mut found = vec![0; begin.len()];
+        if file.read_exact_at(&mut found, 0).is_err() || found != begin {
+            let message = format!("{} is not compressed, although its name or the spec says so", path.display());
+            return Error::fatal("not-whole", message)
+                .fix("set compression: none, move the file away, or give the sink another path")
+                .for_user();
+        }
         let message = format!(
             "{} can't be decompressed to its end ({error}), so anything written after it could not be read",
             path.display()

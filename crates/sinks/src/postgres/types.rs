@@ -19,6 +19,8 @@ pub(super) struct Wire {
     pub(super) cast: bool,
     /// The type with its modifier, if only the server can decide whether it returns a value unchanged.
     pub(super) held: Option<String>,
+    /// Whether that shows in the numbers of its text only: of a type of an extension nothing else is known.
+    pub(super) spelled: bool,
     /// Whether COPY accepts the binary form of `base` for this column.
     pub(super) copy: bool,
     /// The values that the type holds exactly.
@@ -31,13 +33,18 @@ impl Wire {
     /// The encoding of a type whose form PostgreSQL has as well.
     pub(super) fn plain(base: &'static str, oid: u32) -> Self {
         let ty = format!("pg_catalog.{base}");
-        Self { base, oid, ty, cast: false, held: None, copy: true, exact: Exact::Any, list: None }
+        Self { base, oid, ty, cast: false, held: None, spelled: false, copy: true, exact: Exact::Any, list: None }
     }
 
     /// The SQL expression for the value of the column `name` in the sent rows.
     pub(super) fn value(&self, name: &str) -> String {
         let ty = &self.ty;
         match &self.held {
+            Some(held) if self.spelled => format!(
+                "case when {} then {name}::{ty} \
+                 else ({name} || ' (which {held} gives back as ' || ({name}::{ty})::text || ')')::pg_catalog.int4::text::{ty} end",
+                same_numbers(name, &format!("({name}::{ty})::text"))
+            ),
             // The text becomes part of the error message, because no value of the type has this form.
             Some(held) => format!(
                 "case when {name}::{ty} = ({name}::{ty})::{held} then {name}::{ty} \
@@ -52,6 +59,19 @@ impl Wire {
     pub(super) fn comparable(&self, name: &str) -> String {
         format!("{name}::{}", self.ty)
     }
+}
+
+/// The condition under which two texts have the same numbers, as far as that can be told: those whose letters differ are two
+/// notations, and those with the same digits differ in punctuation only.
+fn same_numbers(one: &str, other: &str) -> String {
+    const NUMBER: &str = "[-+]?(?:[0-9]+\\.?[0-9]*|\\.[0-9]+)(?:e[-+]?[0-9]{1,3})?";
+    let letters =
+        |text| format!("regexp_replace(regexp_replace({text}, '{NUMBER}', '', 'gi'), '[^[:alpha:]]', '', 'g')");
+    let digits = |text| format!("regexp_replace({text}, '[^0-9]', '', 'g')");
+    let numbers = |text| format!("array(select m[1]::numeric from regexp_matches({text}, '({NUMBER})', 'gi') m)");
+    let differ = [letters(one), letters(other)].join(" <> ");
+    let same = [[digits(one), digits(other)].join(" = "), [numbers(one), numbers(other)].join(" = ")];
+    format!("{differ} or {}", same.join(" or "))
 }
 
 /// A column's base type from the catalogue; for a domain, the type below it.
@@ -86,10 +106,16 @@ pub(super) fn of(base: &Base) -> Option<(Type, Wire)> {
     let wire = |name, oid| Wire { ty: ty.clone(), exact, ..Wire::plain(name, oid) };
     let cast = |name, oid| Wire { cast: true, copy: false, ..wire(name, oid) };
     let interval = |name: &str| (name == "interval" && base.modifier >= 0).then(|| base.full.clone());
+    // Of pairs it is known already.
+    let unknown = |base: &Base| {
+        (base.schema != "pg_catalog" && base.class == 'b' && base.name != "hstore").then(|| base.full.clone())
+    };
     if let Some(element) = &base.element {
         let list =
             List { element: Element::of(element)?, exact: exact_of(element, base.modifier.max(element.modifier)) };
-        let wire = Wire { held: interval(&element.name), list: Some(list), ..cast("text", 25) };
+        let unknown = unknown(element);
+        let (spelled, held) = (unknown.is_some(), unknown.or_else(|| interval(&element.name)));
+        let wire = Wire { held, spelled, list: Some(list), ..cast("text", 25) };
         return Some((Type::Json, wire));
     }
     Some(match base.name.as_str() {
@@ -114,7 +140,11 @@ pub(super) fn of(base: &Base) -> Option<(Type, Wire)> {
         _ if base.class == 'e' => (Type::Text, Wire { copy: true, ..cast("text", 25) }),
         // Other scalars, written from their text.
         name if matches!(base.class, 'b' | 'r' | 'm') => {
-            (Type::Text, Wire { held: interval(name), ..cast("text", 25) })
+            let unknown = unknown(base);
+            (
+                Type::Text,
+                Wire { spelled: unknown.is_some(), held: unknown.or_else(|| interval(name)), ..cast("text", 25) },
+            )
         }
         _ => return None,
     })

@@ -69,3 +69,42 @@ async fn every_type_arrives_as_it_was_sent() {
         target.drop().await;
     }
 }
+
+/// What is known of a type of an extension is how it spells what it has taken: other numbers are other values.
+#[tokio::test]
+async fn a_type_of_an_extension_rounds_no_number_unnoticed() {
+    for (extension, ty, kept, refused) in [
+        (
+            "seg",
+            "seg",
+            &["1.5", "1.50", "1 .. 2", "1..2", "< 1.5e1"][..],
+            &["5(+-)0.3", "1.123456789", "1.5 .. 2.123456789"][..],
+        ),
+        (
+            "cube",
+            "cube",
+            &["(0.1, 2)", "0.1,2", "(1e3),(-2.50)", "0.30000000000000004"],
+            &["0.1234567890123456789", "1,9007199254740993"],
+        ),
+        ("isn", "isbn13", &["9780393040029", "978-0-393-04002-9"], &[]),
+        ("ltree", "ltree", &["Top.a1.b2"], &[]),
+        ("hstore", "hstore", &["2=>3, 1=>4"], &[]),
+        ("cube", "cube[]", &["[\"(1,2)\", null]"], &["[\"1\", \"0.1234567890123456789\"]"]),
+    ] {
+        let setup = format!("{} create table users (v {ty})", extension_statement(extension));
+        let Some(target) = Target::new(&setup, json!({})).await else { return };
+        let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
+        let mut sequence = 0;
+        for (texts, taken) in [(kept, true), (refused, false)] {
+            for text in texts {
+                let rows = with_columns(&demand, vec![Arc::new(StringArray::from(vec![*text])) as ArrayRef]);
+                let done = writer.commit(&[rows], &token(&fence("p", 1), sequence + 1)).await;
+                sequence += u64::from(done.is_ok());
+                assert_eq!(done.is_ok(), taken, "{ty} {text}: {done:?}");
+                assert!(matches!(done, Ok(_) | Err(CommitError::Rejected(_))), "{ty} {text}: {done:?}");
+            }
+        }
+        assert_eq!(target.texts("select v::text from users").await.len(), kept.len(), "{ty}");
+        target.drop().await;
+    }
+}
