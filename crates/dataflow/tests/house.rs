@@ -306,14 +306,13 @@ fn the_page_on_architecture_knows_the_tree() {
 #[test]
 fn files_stay_small() {
     /// Longer than the rest: to be split, and until then not to grow.
-    const LONG: [(&str, usize); 7] = [
+    const LONG: [(&str, usize); 6] = [
         ("sinks/src/postgres/tokens.rs", 480),
         ("sinks/src/postgres/writer.rs", 570),
         ("sinks/src/table/audit/value.rs", 450),
         ("sources/src/file/mod.rs", 480),
         ("journal/src/stored/v1/parts.rs", 410),
         ("journal-sqlite/src/statements.rs", 410),
-        ("transforms/src/expression/own/moments.rs", 560),
     ];
     let (code, tests) = (400, 800);
     let crates = std::fs::read_dir(root().join("crates")).unwrap().map(|entry| entry.unwrap().path());

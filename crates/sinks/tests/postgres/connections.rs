@@ -121,22 +121,27 @@ async fn many_lanes_share_a_few_connections() {
     let Some(target) = Target::new("create table users (id bigint, name text)", json!({})).await else { return };
     let config = json!({"table": "users", "url": format!("{}&application_name={}", target.url(), target.schema), "maxConnections": 3});
     let sink: PostgresSink = serde_json::from_value(config).unwrap();
-    let work = futures::future::join_all((0..50).map(|lane| {
-        let sink = sink.clone().build();
-        async move {
-            let fence = fence(&format!("p{lane}"), 1);
-            let mut opened = sink.open(&context("p"), open_lane(&fence)).await.unwrap();
-            for sequence in 1..=5 {
-                let rows = [output(&opened.demand, 0, &[(Some(lane), Some("a"))])];
-                opened.writer.commit(&rows, &token(&fence, sequence)).await.unwrap();
-            }
+    let lanes = (0..50).map(|lane| {
+        let (sink, fence) = (sink.clone().build(), fence(&format!("p{lane}"), 1));
+        async move { (lane, sink.open(&context("p"), open_lane(&fence)).await.unwrap(), fence) }
+    });
+    let lanes = futures::future::join_all(lanes).await;
+    let sessions = async || {
+        let count = "select count(*) from pg_stat_activity where application_name = $1";
+        target.client.query_one(count, &[&target.schema]).await.unwrap().get::<_, i64>(0)
+    };
+    // Each opening has the sessions from before it replaced, and the server takes a while to end those.
+    while sessions().await > 3 {}
+    let work = futures::future::join_all(lanes.into_iter().map(async |(lane, mut opened, fence)| {
+        for sequence in 1..=5 {
+            let rows = [output(&opened.demand, 0, &[(Some(lane), Some("a"))])];
+            opened.writer.commit(&rows, &token(&fence, sequence)).await.unwrap();
         }
     }));
     let mut most = 0;
     let watch = async {
         loop {
-            let count = "select count(*) from pg_stat_activity where application_name = $1";
-            most = most.max(target.client.query_one(count, &[&target.schema]).await.unwrap().get::<_, i64>(0));
+            most = most.max(sessions().await);
         }
     };
     tokio::select! {

@@ -1,9 +1,11 @@
 //! Our own functions: those that DataFusion lacks, or defines other than SQL does.
 mod bytes;
+mod formats;
 pub(super) mod intervals;
 pub(super) mod moments;
 pub(super) mod numbers;
 pub(super) mod patterns;
+mod readings;
 mod regex;
 mod spans;
 mod texts;
