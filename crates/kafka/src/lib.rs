@@ -1,8 +1,11 @@
 //! What the Kafka source and the Kafka sink share: how a cluster is reached, what its client library says, and functions of
 //! that library which its Rust wrapper doesn't expose.
+#[deny(unsafe_code)]
 mod cluster;
+#[deny(unsafe_code)]
 mod heard;
 mod raw;
+#[deny(unsafe_code)]
 mod settings;
 
 pub use cluster::{Cluster, check_topic};

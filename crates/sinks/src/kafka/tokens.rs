@@ -18,12 +18,13 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// The partitions that are used, however many it has. Part of the stored format, as is the hash.
 const PARTITIONS: i32 = 64;
-/// With the brokers' defaults, a reader would get every record of the day.
+/// With the brokers' defaults, a reader would get every record of the day. A removal stays longer than any reading takes, which
+/// would find what was removed otherwise.
 const SETTINGS: [(&str, &str); 4] = [
     ("cleanup.policy", "compact"),
     ("segment.bytes", "1048576"),
     ("min.cleanable.dirty.ratio", "0.01"),
-    ("delete.retention.ms", "1000"),
+    ("delete.retention.ms", "600000"),
 ];
 /// How long to wait for transactions of other pipelines that hide what comes after them.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -200,4 +201,23 @@ fn is_unsettled(error: &KafkaError) -> bool {
 
 fn stopped() -> Error {
     Error::transient("dropped", "the run ended meanwhile")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PATIENCE, SETTINGS, partition_of};
+    use dataflow_core::id::PipelineId;
+    use std::time::Duration;
+
+    #[test]
+    fn a_removal_outlives_the_longest_reading() {
+        let (_, kept) = SETTINGS.iter().find(|(name, _)| *name == "delete.retention.ms").unwrap();
+        assert!(Duration::from_millis(kept.parse().unwrap()) > 10 * PATIENCE);
+    }
+
+    #[test]
+    fn a_pipeline_keeps_its_partition() {
+        let partition = |id: &str| partition_of(&PipelineId::try_from(id).unwrap());
+        assert_eq!(["orders", "a", "user-events_2"].map(partition), [59, 31, 4]);
+    }
 }
