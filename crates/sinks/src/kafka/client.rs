@@ -146,7 +146,7 @@ impl Client {
             }
             Code::PolicyViolation | Code::InvalidReplicationFactor | Code::InvalidPartitions | Code::InvalidConfig => {
                 let message = format!("{what} was refused by Kafka {brokers}: {code}");
-                Error::fatal("topic-missing", message).fix("create it as the brokers want it, or correct `createTopic`")
+                Error::fatal("topic-refused", message).fix("create it as the brokers want it, or correct `createTopic`")
             }
             code => {
                 let why = self.callbacks.0.heard.complaint(code);

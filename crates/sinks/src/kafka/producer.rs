@@ -79,6 +79,23 @@ impl Producer {
     /// Runs `work` in a transaction. Nothing of it is committed if this fails with a refusal; after another failure, the next
     /// opening of the lane tells.
     pub(super) fn transaction(&self, work: impl FnOnce(&Self) -> Result<(), Error>) -> Result<(), Failed> {
+        let begun = Instant::now();
+        self.attempt(work).map_err(|failed| match failed {
+            // The brokers fence the producer of a transaction that takes too long, as if another one had been opened.
+            Failed::Other(Error::Fenced(_)) if begun.elapsed() >= self.timeout => {
+                let message = format!(
+                    "a transaction at Kafka {} took longer than transactionTimeout ({} s) and was aborted",
+                    self.client.brokers,
+                    self.timeout.as_secs()
+                );
+                let error = Error::transient("transaction-timeout", message);
+                error.fix("raise `transactionTimeout`, or lower `batch.maxRecords` or `batch.maxBytes`").into()
+            }
+            failed => failed,
+        })
+    }
+
+    fn attempt(&self, work: impl FnOnce(&Self) -> Result<(), Error>) -> Result<(), Failed> {
         let failed = |what: &str, error: &KafkaError| self.failed(what, error);
         self.of.begin_transaction().map_err(|error| failed("beginning a transaction", &error))?;
         let sent = work(self);

@@ -33,7 +33,7 @@ async fn a_missing_topic_is_created_only_if_that_is_asked_for() {
 
     let Some(target) = Target::missing(json!({"createTopic": {"partitions": 5, "replication": 9}})) else { return };
     let error = refused(&target, 1).await;
-    assert_eq!(error.code(), "topic-missing", "{error}");
+    assert_eq!(error.code(), "topic-refused", "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
