@@ -7,6 +7,7 @@ use crate::{
     warned::Warnings,
 };
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Who writes to a sink: the key under which its token is stored, and the epoch that fences older writers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +43,8 @@ pub struct Token {
     /// Number of the commit within the generation, from 1; 0 stands for "nothing committed".
     pub sequence: u64,
     /// Position after this commit of every partition that the lane has moved in this generation; the others are where that began.
-    pub positions: Positions,
+    /// Shared: there may be thousands, and all who have the token have them.
+    pub positions: Arc<Positions>,
     /// Cumulative counts of the lane, this commit included.
     pub counters: Counters,
     /// All chunks named since the last checkpoint in the journal.

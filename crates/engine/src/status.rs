@@ -56,7 +56,7 @@ pub(crate) struct LaneStatus {
     /// What waits at the source.
     pub(crate) lag: Option<u64>,
     /// Where the lane is.
-    pub(crate) positions: Positions,
+    pub(crate) positions: Arc<Positions>,
     /// What was to be said of the records committed since the spec last changed.
     pub(crate) warned: Warnings,
     /// Its last durable commit, if this run has made one.

@@ -146,8 +146,8 @@ impl Run {
         progress
     }
     /// Asks a staged sink to seal; returns the journal's entry if it did.
-    async fn ask_to_seal(&mut self, much: Seal, sequence: u64) -> Option<LaneProgress> {
-        match self.writer.seal(much).await.unwrap_or_else(|error| panic!("can't be sealed: {error}")) {
+    async fn ask_to_seal(&mut self, how_much: Seal, sequence: u64) -> Option<LaneProgress> {
+        match self.writer.seal(how_much).await.unwrap_or_else(|error| panic!("can't be sealed: {error}")) {
             Sealed::Handle(handle) => Some(progress(&self.fence, sequence, Some(handle))),
             Sealed::NotYet => None,
         }
@@ -164,7 +164,14 @@ impl Run {
 
 fn progress(fence: &Fence, sequence: u64, handle: Option<serde_json::Value>) -> LaneProgress {
     let Token { positions, counters, .. } = token(fence, sequence);
-    LaneProgress { lane: fence.lane, sequence, positions, counters, handle, ..LaneProgress::default() }
+    LaneProgress {
+        lane: fence.lane,
+        sequence,
+        positions: Positions::clone(&positions),
+        counters,
+        handle,
+        ..LaneProgress::default()
+    }
 }
 
 fn pair(id: i64, name: &str) -> Pair<'_> {
@@ -288,24 +295,24 @@ async fn many_positions_come_back(subject: &dyn Subject) {
             let at = if number % 3 == 0 { at } else { at.of(&format!("identity {sequence}")) };
             positions.insert(name(number).as_str().into(), at);
         }
-        let next = Token { positions: positions.clone(), ..token(&run.fence, sequence) };
+        let next = Token { positions: positions.clone().into(), ..token(&run.fence, sequence) };
         let committed = run.writer.commit(&[], &next).await;
         committed.unwrap_or_else(|error| panic!("commit {sequence}: {error:?}"));
         if sequence % 6 == 0 {
             let asked = subject.sink().token(&run.cx, &run.fence).await.unwrap_or_else(|error| panic!("{error}"));
-            assert_eq!(asked.map(|token| token.positions).as_ref(), Some(&positions), "asked after {sequence}");
+            assert_eq!(asked.as_ref().map(|token| &*token.positions), Some(&positions), "asked after {sequence}");
         }
         if sequence % 15 == 0 {
             run.close().await;
             run = open(subject, 1 + sequence).await;
-            assert_eq!(run.found.as_ref().map(|token| &token.positions), Some(&positions), "opened after {sequence}");
+            assert_eq!(run.found.as_ref().map(|token| &*token.positions), Some(&positions), "opened after {sequence}");
         }
     }
     run.close().await;
     let next = Fence { generation: Generation::new(2, 7), ..fence(PIPELINE, 200) };
     let run = try_open(subject, &next, None).await.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(
-        run.others.iter().map(|token| &token.positions).collect::<Vec<_>>(),
+        run.others.iter().map(|token| &*token.positions).collect::<Vec<_>>(),
         [&positions],
         "the next generation"
     );

@@ -78,7 +78,7 @@ pub fn token(fence: &Fence, sequence: u64) -> Token {
     Token {
         fence: fence.clone(),
         sequence,
-        positions: [("p/0".into(), Position::offset(sequence * 10).of("identity"))].into(),
+        positions: Arc::new([("p/0".into(), Position::offset(sequence * 10).of("identity"))].into()),
         counters,
         chunks: Vec::new(),
         warnings: Default::default(),

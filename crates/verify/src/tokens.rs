@@ -44,7 +44,7 @@ pub(crate) async fn reached(
             Some(token) if token.sequence < lane.sequence => {
                 report.tokens.push(finding("the sink's token lags the journal"));
             }
-            Some(token) if token.sequence == lane.sequence && token.positions != lane.positions => {
+            Some(token) if token.sequence == lane.sequence && *token.positions != lane.positions => {
                 report.tokens.push(finding(
                     "the sink's token and the journal are at the same commit, but at different positions",
                 ));

@@ -226,7 +226,7 @@ impl Entity {
             }
             // Token and journal contradict each other, and the user says which of them is right.
             Err(Failure::Fatal(Cause { message, .. })) => {
-                let has = token.as_ref().map(|token| token.positions.clone());
+                let has = token.as_ref().map(|token| Positions::clone(&token.positions));
                 found.decided.get_or_insert_default().extend(has.unwrap_or_default());
                 let has_none = token.is_none() && !ahead.is_empty() && journalled.is_none_or(|lane| lane.sequence == 0);
                 let held = held(sink.delivery(), &known.counters, 0);

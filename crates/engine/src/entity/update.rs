@@ -11,6 +11,7 @@ use dataflow_core::{
         state::{Progress, Then},
         then::Wanted,
     },
+    position::Positions,
     spec::PipelineSpec,
     token::Fence,
 };
@@ -150,7 +151,7 @@ impl Entity {
     fn so_far(&self) -> Settlement {
         let lane = |(lane, live): (&u32, &LaneStatus)| LaneProgress {
             lane: *lane,
-            positions: live.positions.clone(),
+            positions: Positions::clone(&live.positions),
             counters: live.committed,
             ..LaneProgress::default()
         };

@@ -40,7 +40,7 @@ impl Lane {
         let Self { number, reader, program, committer, positions, partitions, budget, live, compute, stop } = self;
         let (to_transform, raw) = mpsc::channel(DEPTH);
         let (to_commit, processed) = mpsc::channel(DEPTH);
-        let (checkpoints, checkpointed) = watch::channel(Positions::new());
+        let (checkpoints, checkpointed) = watch::channel(Arc::default());
         let out = to_transform;
         let stage = ReadStage { lane: number, reader, positions, partitions, budget, live, stop, checkpointed, out };
         // What was read before the source failed is committed: it may not be there any more when it is opened again.

@@ -48,7 +48,7 @@ impl OpenSink {
         let token = Token {
             fence: self.fence.clone(),
             sequence: progress.sequence,
-            positions: progress.positions.clone(),
+            positions: progress.positions.clone().into(),
             counters: progress.counters,
             chunks: Vec::new(),
             warnings: Warnings::default(),
@@ -126,7 +126,7 @@ impl Attempt<'_> {
         let journalled = pipeline.progress.by_lane.get(lane);
         let mut warned = journalled.map(|known| known.warnings.clone()).unwrap_or_default();
         warned.put(&progress.warnings);
-        let (committed, positions) = (progress.counters, progress.positions.clone());
+        let (committed, positions) = (progress.counters, progress.positions.clone().into());
         live.opened(*lane, LaneStatus { committed, positions, warned, ..LaneStatus::default() }, parts.clock.now());
     }
 
@@ -143,7 +143,7 @@ impl Attempt<'_> {
         let OpenSink { opened, cx, end, .. } = sink;
         let number = token.fence.lane;
         let mut positions = pipeline.progress.begin.clone();
-        positions.extend(token.positions.clone());
+        positions.extend(Positions::clone(&token.positions));
 
         let plan = Plan {
             transforms: pipeline.spec.transforms.clone(),

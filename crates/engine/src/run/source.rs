@@ -37,7 +37,7 @@ pub(crate) struct ReadStage {
     pub(crate) budget: Budget,
     pub(crate) live: Arc<RunStatus>,
     pub(crate) stop: CancellationToken,
-    pub(crate) checkpointed: watch::Receiver<Positions>,
+    pub(crate) checkpointed: watch::Receiver<Arc<Positions>>,
     pub(crate) out: mpsc::Sender<InFlight<Records>>,
 }
 

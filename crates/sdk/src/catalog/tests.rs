@@ -389,7 +389,7 @@ async fn whatever_a_connector_says_its_secrets_are_not_in_it() {
     let token = dataflow_core::token::Token {
         fence,
         sequence: 1,
-        positions: Positions::new(),
+        positions: Arc::default(),
         counters: Default::default(),
         chunks: Vec::new(),
         warnings: Default::default(),

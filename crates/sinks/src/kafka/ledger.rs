@@ -247,7 +247,7 @@ impl Ledger {
                 opening: commit.opening,
             },
             sequence: commit.sequence,
-            positions: lane.positions.clone(),
+            positions: lane.positions.clone().into(),
             counters: commit.counters,
             chunks: commit.chunks.clone(),
             warnings: commit.warnings.clone(),

@@ -32,7 +32,7 @@ pub(super) struct Lane {
     pub(super) producer: Option<Producer>,
     /// The last commit, and the positions after it.
     pub(super) sequence: u64,
-    pub(super) positions: Positions,
+    pub(super) positions: Arc<Positions>,
     pub(super) stop: CancellationToken,
 }
 

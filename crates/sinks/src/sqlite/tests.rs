@@ -724,7 +724,7 @@ async fn a_commit_stores_what_it_moved() {
     for sequence in 1..=100 {
         let file = positions.keys().nth(sequence as usize * 37).unwrap().clone();
         positions.insert(file, Position::offset(sequence));
-        let token = dataflow_core::token::Token { positions: positions.clone(), ..token(&fence, sequence) };
+        let token = dataflow_core::token::Token { positions: positions.clone().into(), ..token(&fence, sequence) };
         let before = log();
         let rows = [output(&opened.demand, 0, &[(Some(1), Some("a"))])];
         opened.writer.commit(&rows, &token).await.unwrap();

@@ -85,7 +85,7 @@ impl Stored {
         }
         Ok(Some(Token {
             sequence,
-            positions,
+            positions: positions.into(),
             counters: json(&fence, &self.counts.counters)?,
             chunks: json(&fence, &self.counts.chunks)?,
             warnings: json::<Beside>(&fence, &self.counts.counters)?.warnings,
@@ -266,12 +266,13 @@ mod tests {
         chunk::{ChunkId, ChunkKind, ChunkRef},
         id::{Epoch, Generation},
         ledger::Counters,
-        position::Position,
+        position::{Position, Positions},
         token::{Fence, Token},
         warned::Warned,
     };
     use dataflow_sdk::sink::OpenLane;
     use dataflow_testkit::fixture::open_lane;
+    use std::sync::Arc;
 
     /// The columns of a row. Never changed: rows of this shape are stored.
     fn golden() -> Stored {
@@ -294,11 +295,10 @@ mod tests {
                 opening: 1,
             },
             sequence: 5,
-            positions: [
+            positions: Arc::new(Positions::from([
                 ("orders/0".into(), Position::offset(9_007_199_254_740_993)),
                 ("/data/in.jsonl".into(), Position::offset(77).of("2049:131-9f86d081")),
-            ]
-            .into(),
+            ])),
             counters: Counters {
                 read: 20,
                 filtered: 3,
@@ -340,13 +340,14 @@ mod tests {
         let golden_page = include_str!("../../golden/tokens/v1/page.json").trim_end();
         let mut token = token();
         let at = |number: u64| Position::offset(number).of("2049:131-9f86d081");
-        token.positions = (0..40).map(|file| (format!("/data/{file}.jsonl").as_str().into(), at(file))).collect();
+        token.positions =
+            Arc::new((0..40).map(|file| (format!("/data/{file}.jsonl").as_str().into(), at(file))).collect());
         let mut pages = Pages::default();
         let moved = pages.moved(&token.positions).unwrap();
         assert!(moved.pages.contains(&(2_545, golden_page.into())), "{moved:?}");
         pages.committed(&token.positions);
         // Pages say what they said; the row, what has changed since.
-        token.positions.insert("/data/7.jsonl".into(), at(99));
+        Arc::make_mut(&mut token.positions).insert("/data/7.jsonl".into(), at(99));
         let parts: Vec<String> = moved.pages.into_iter().map(|(_, part)| part).collect();
         let pages =
             [pages, Stored { pages: format!("[{}]", parts.join(",")), ..golden() }.to_pages(&token.fence).unwrap()];

@@ -19,7 +19,7 @@ async fn a_commit_stores_what_it_moved() {
     for sequence in 1..=100 {
         let file = positions.keys().nth(sequence as usize * 37).unwrap().clone();
         positions.insert(file, Position::offset(sequence));
-        let token = Token { positions: positions.clone(), ..token(&fence, sequence) };
+        let token = Token { positions: positions.clone().into(), ..token(&fence, sequence) };
         let rows = [output(&opened.demand, 0, &[(Some(1), Some("a"))])];
         opened.writer.commit(&rows, &token).await.unwrap();
         if sequence < 3 {
@@ -40,7 +40,7 @@ async fn pages_follow_a_renamed_table() {
     let Some(mut target) = Target::new("", more.clone()).await else { return };
     let own = fence("p", 1);
     let mut opened = target.try_open(1).await.unwrap();
-    let token = Token { positions: many_files(100), ..token(&own, 1) };
+    let token = Token { positions: many_files(100).into(), ..token(&own, 1) };
     opened.writer.commit(&[output(&opened.demand, 0, &[(Some(1), Some("a"))])], &token).await.unwrap();
     drop(opened);
     target.client.batch_execute("alter table users rename to people").await.unwrap();
@@ -63,7 +63,7 @@ async fn a_token_without_a_page_is_unreadable() {
     let more = json!({"columns": {"id": "bigint", "name": "text"}, "mode": "append"});
     let Some(target) = Target::new("", more).await else { return };
     let mut opened = target.try_open(1).await.unwrap();
-    let token = Token { positions: many_files(100), ..token(&fence("p", 1), 1) };
+    let token = Token { positions: many_files(100).into(), ..token(&fence("p", 1), 1) };
     opened.writer.commit(&[output(&opened.demand, 0, &[(Some(1), Some("a"))])], &token).await.unwrap();
     let lose = "delete from dataflow_tokens where page = (select max(page) from dataflow_tokens)";
     target.client.batch_execute(lose).await.unwrap();

@@ -100,6 +100,6 @@ pub(super) async fn what_is_gone_is_in_nobodys_way(subject: &dyn Subject) {
 /// Another node goes on where the lane of this one ended, in every partition.
 pub(super) async fn positions_are_taken_over(subject: &dyn Subject, positions: &Positions) {
     let taker = opened(subject, lane("there", "1-z", TakeOver::AnotherNode)).await;
-    assert!(taker.others.iter().any(|token| token.positions == *positions), "taken over: {:?}", taker.others);
+    assert!(taker.others.iter().any(|token| *token.positions == *positions), "taken over: {:?}", taker.others);
     taker.close().await;
 }

@@ -20,18 +20,18 @@ impl Committer {
     }
 
     /// What the journal may say that it does not know yet; of a staged sink, what that seals. None: nothing.
-    pub(super) async fn seal(&mut self, much: Seal) -> Result<Option<Durable>, Failure> {
+    pub(super) async fn seal(&mut self, how_much: Seal) -> Result<Option<Durable>, Failure> {
         if self.journalled == self.token.sequence && self.token.warnings.is_empty() {
             return Ok(None);
         }
         if self.delivery != DeliveryMode::Staged {
             return Ok(Some(Durable { token: self.token.clone(), handle: None }));
         }
-        let sealing = self.writer.seal(much);
+        let sealing = self.writer.seal(how_much);
         let sealed = wait_for("sink", "making its rows durable", &self.live, &*self.clock, sealing).await;
         match sealed.map_err(|error| Failure::of("sink", error))? {
             Sealed::Handle(handle) => Ok(Some(Durable { token: self.token.clone(), handle: Some(handle) })),
-            Sealed::NotYet if much == Seal::All => Err(Failure::decide(
+            Sealed::NotYet if how_much == Seal::All => Err(Failure::decide(
                 "not-sealed",
                 "sink",
                 "the sink did not make everything durable that it had accepted".into(),
@@ -50,7 +50,7 @@ impl Committer {
     pub(super) async fn journalled(
         &mut self,
         durable: &Durable,
-        checkpointed: &watch::Sender<Positions>,
+        checkpointed: &watch::Sender<Arc<Positions>>,
     ) -> Result<(), Failure> {
         let Durable { token, handle } = durable;
         if let Some(handle) = handle {

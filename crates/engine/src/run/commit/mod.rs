@@ -78,7 +78,7 @@ impl Committer {
     pub(crate) async fn run(
         mut self,
         mut batches: mpsc::Receiver<ToCommit>,
-        checkpointed: watch::Sender<Positions>,
+        checkpointed: watch::Sender<Arc<Positions>>,
     ) -> Result<(), Failure> {
         let mut waiting = Vec::new();
         loop {
@@ -92,8 +92,8 @@ impl Committer {
                 order = self.checkpoints.next() => match order {
                     Order::Journalled(durable) => self.journalled(&durable, &checkpointed).await?,
                     Order::Seal => {
-                        let much = if self.has_many_chunks() { Seal::All } else { Seal::Due };
-                        let durable = self.seal(much).await?;
+                        let how_much = if self.has_many_chunks() { Seal::All } else { Seal::Due };
+                        let durable = self.seal(how_much).await?;
                         self.checkpoints.sealed(durable);
                     }
                 },
@@ -242,8 +242,9 @@ impl Committer {
         let mut letters: Vec<DeadLetter> = Vec::new();
         for (output, fates) in outputs.iter().zip(fates) {
             let records = &fates.records;
-            token.positions.extend(records.beside.clone());
-            token.positions.insert(records.partition.clone(), records.to.clone());
+            let positions = Arc::make_mut(&mut token.positions);
+            positions.extend(records.beside.clone());
+            positions.insert(records.partition.clone(), records.to.clone());
             token.counters.add(&fates.counters(output));
             letters.extend(fates.dead.iter().map(|dead| dead_letters::letter(records, dead, generation, now)));
         }

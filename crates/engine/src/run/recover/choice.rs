@@ -110,7 +110,7 @@ pub(crate) fn decide(
             return Some(LaneProgress { counters, chunks, warnings, ..known });
         }
         Some(token) if token.sequence == known.sequence => return Some(known),
-        Some(token) => (token.positions.clone(), token.counters),
+        Some(token) => (Positions::clone(&token.positions), token.counters),
         None => (Positions::new(), *held),
     };
     let mut at = begin.clone();

@@ -80,7 +80,7 @@ pub(crate) fn recover(
                 continue from the last checkpoint (missing records are counted as lost); or bring back the previous target",
         )),
         (DeliveryMode::Transactional, Some(token)) if token.sequence == journal_sequence => {
-            if token.positions != known.positions && journal_sequence > 0 {
+            if *token.positions != known.positions && journal_sequence > 0 {
                 return Err(Failure::decide(
                     "token-mismatch",
                     "sink",
@@ -206,7 +206,7 @@ pub(crate) fn of_token(lane: u32, token: &Token) -> LaneProgress {
     LaneProgress {
         lane,
         sequence: token.sequence,
-        positions: token.positions.clone(),
+        positions: Positions::clone(&token.positions),
         counters: token.counters,
         chunks: token.chunks.clone(),
         warnings: token.warnings.clone(),
