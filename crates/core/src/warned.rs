@@ -47,32 +47,48 @@ impl Warnings {
         self.0.iter()
     }
 
-    /// The one of this code and subject.
-    pub fn get(&self, code: &str, subject: &str) -> Option<&Warned> {
-        self.0.binary_search_by(|known| known.key().cmp(&(code, subject))).ok().map(|at| &self.0[at])
+    /// Those that hold, by code and subject.
+    pub fn holding(&self) -> impl Iterator<Item = &Warned> {
+        self.iter().filter(|warned| !warned.is_over())
     }
 
-    /// Counts one more time what it concerns. A new one is left out where there are too many already.
+    /// The one of this code and subject.
+    pub fn get(&self, code: &str, subject: &str) -> Option<&Warned> {
+        self.find((code, subject)).ok().map(|at| &self.0[at])
+    }
+
+    /// Counts one more time what it concerns. One that holds again, or no longer, replaces what is known of it.
     pub fn add(&mut self, warned: &Warned) {
-        match self.0.binary_search_by(|known| known.key().cmp(&warned.key())) {
-            Ok(at) if self.0[at].is_over() != warned.is_over() => self.0[at] = warned.clone(),
-            Ok(at) => self.0[at].records += warned.records,
-            Err(_) if self.0.len() >= MAX_WARNINGS => {}
-            Err(at) => {
-                let message = warned.message.chars().take(MAX_WARNING).collect();
-                self.0.insert(at, Warned { message, ..warned.clone() });
-            }
+        match self.find(warned.key()) {
+            Ok(at) if self.0[at].is_over() == warned.is_over() => self.0[at].records += warned.records,
+            _ => self.set(warned),
         }
     }
 
     /// Takes these for what is known by now of each: their counts are absolute.
     pub fn put(&mut self, warnings: &Self) {
-        for warned in &warnings.0 {
-            match self.0.binary_search_by(|known| known.key().cmp(&warned.key())) {
-                Ok(at) => self.0[at] = warned.clone(),
-                Err(at) => self.0.insert(at, warned.clone()),
+        warnings.0.iter().for_each(|warned| self.set(warned));
+    }
+
+    /// Where there are too many already, a new one takes the place of one that holds no longer, or is left out.
+    fn set(&mut self, warned: &Warned) {
+        let message = warned.message.chars().take(MAX_WARNING).collect();
+        let warned = Warned { message, ..warned.clone() };
+        match self.find(warned.key()) {
+            Ok(at) => self.0[at] = warned,
+            Err(at) if self.0.len() < MAX_WARNINGS => self.0.insert(at, warned),
+            Err(_) if warned.is_over() => {}
+            Err(at) => {
+                if let Some(over) = self.0.iter().position(Warned::is_over) {
+                    self.0.remove(over);
+                    self.0.insert(at - usize::from(over < at), warned);
+                }
             }
         }
+    }
+
+    fn find(&self, key: (&str, &str)) -> Result<usize, usize> {
+        self.0.binary_search_by(|known| known.key().cmp(&key))
     }
 
     /// Leaves those that others have in the very same way.
@@ -107,6 +123,7 @@ impl FromIterator<Warned> for Warnings {
 #[cfg(test)]
 mod tests {
     use super::{Warned, Warnings};
+    use crate::limits::{MAX_WARNING, MAX_WARNINGS};
 
     fn warned(message: &str, records: u64) -> Warned {
         Warned { code: "unknown-field".into(), subject: "a".into(), message: message.into(), records }
@@ -121,5 +138,24 @@ mod tests {
         known.add(&warned("", 0));
         known.add(&warned("there is none", 2));
         assert_eq!(known.get("unknown-field", "a"), Some(&warned("there is none", 2)));
+    }
+
+    #[test]
+    fn what_holds_no_longer_keeps_nothing_new_out() {
+        let of = |number: usize, message: &str| Warned { subject: format!("{number:03}"), ..warned(message, 0) };
+        let mut known: Warnings = (0..MAX_WARNINGS).map(|number| of(number, "there is none")).collect();
+        known.add(&of(MAX_WARNINGS, "there is none"));
+        assert_eq!(known.get("unknown-field", "100"), None, "there are too many");
+        (0..MAX_WARNINGS).for_each(|number| known.add(&of(number, "")));
+        known.add(&of(MAX_WARNINGS, "there is none"));
+        assert!(known.get("unknown-field", "100").is_some());
+        assert_eq!(known.iter().count(), MAX_WARNINGS);
+        let long = "x".repeat(MAX_WARNING + 1);
+        known.put(&Warnings(vec![of(MAX_WARNINGS + 1, &long)]));
+        known.add(&of(1, &long));
+        assert_eq!(known.iter().count(), MAX_WARNINGS);
+        for subject in ["001", "101"] {
+            assert_eq!(known.get("unknown-field", subject).map(|known| known.message.len()), Some(MAX_WARNING));
+        }
     }
 }

@@ -85,8 +85,8 @@ fn warnings(pipeline: &Pipeline, live: Option<&RunStatus>, last_noted: impl FnOn
     let by_run = |lane: &u32| live.as_ref().and_then(|live| live.lanes.get(lane));
     for (lane, journalled) in &pipeline.progress.by_lane {
         let warned = by_run(lane).map_or(&journalled.warnings, |live| &live.warned);
-        // What one lane takes back holds for others.
-        warned.iter().filter(|warned| !warned.is_over()).for_each(|warned| all.add(warned));
+        // What one lane takes back may still hold in others.
+        warned.holding().for_each(|warned| all.add(warned));
     }
     match &live {
         Some(live) => {
@@ -97,13 +97,13 @@ fn warnings(pipeline: &Pipeline, live: Option<&RunStatus>, last_noted: impl FnOn
         None => last = last_noted(),
     }
     last.retain(|known| all.iter().all(|warned| (&warned.code, &warned.message) != (&known.code, &known.message)));
-    last.extend(all.iter().filter(|warned| !warned.is_over()).cloned());
+    last.extend(all.holding().cloned());
     last
 }
 
 /// What a run has noted of source and sink.
 pub(super) fn noted(live: &RunStatus) -> Vec<Warned> {
-    live.lock().noted.iter().filter(|noted| !noted.is_over()).cloned().collect()
+    live.lock().noted.holding().cloned().collect()
 }
 
 fn error(state: &State, live: Option<&RunStatus>, now: Timestamp) -> Option<Failing> {

@@ -214,21 +214,17 @@ impl Checkpointer {
 
     /// Adds what was noted of source and sink since; it belongs to no lane in particular, so the first one has it.
     fn note(&mut self, lanes: &mut Vec<LaneProgress>) {
-        let news: Vec<Warned> = {
-            let live = self.live.lock();
-            let is_known = |noted: &&Warned| {
-                self.noted.get(&noted.code, &noted.subject).is_some_and(|known| known.is_over() == noted.is_over())
-            };
-            live.noted.iter().filter(|noted| !is_known(noted)).cloned().collect()
+        let noted = self.live.lock().noted.clone();
+        let is_known = |noted: &&Warned| {
+            self.noted.get(&noted.code, &noted.subject).is_some_and(|known| known.is_over() == noted.is_over())
         };
+        let news: Vec<Warned> = noted.iter().filter(|noted| !is_known(noted)).cloned().collect();
         let Some((number, first)) = self.lanes.iter().next().filter(|_| !news.is_empty()) else { return };
         if lanes.first().is_none_or(|lane| lane.lane != *number) {
             let journalled = of_token(*number, &first.journalled.token);
             lanes.insert(0, LaneProgress { chunks: Vec::new(), warnings: Warnings::default(), ..journalled });
         }
-        for warned in news {
-            self.noted.add(&warned);
-            lanes[0].warnings.add(&warned);
-        }
+        news.iter().for_each(|warned| lanes[0].warnings.add(warned));
+        self.noted = noted;
     }
 }
