@@ -4,6 +4,7 @@ use super::{follow::Follow, identity::Identity, names::name, rotation, slot::Slo
 use dataflow_sdk::batch::Warning;
 use std::{
     fs::File,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -37,14 +38,15 @@ impl Follow {
     pub(super) fn warn_of_late(&mut self) {
         let (mut late, slots) = (Vec::new(), &self.slots);
         self.watched.retain(|left| {
-            let length = left.file.metadata().map_or(0, |meta| meta.len());
+            let Ok(meta) = left.file.metadata() else { return false };
             let knows = |slot: &Slot| slot.identity().is_some_and(|known| known.is_same_inode(&left.known));
-            let is_late = length > left.end && !slots.iter().any(knows);
+            let is_late = meta.len() > left.end && !slots.iter().any(knows);
             if is_late {
                 let there = rotation::find(&left.path, &left.known, &self.cx);
-                late.push(warning(&left.path, there.as_deref(), length - left.end));
+                late.push(warning(&left.path, there.as_deref(), meta.len() - left.end));
             }
-            !is_late
+            // As long as it is open, the space of a deleted one is not free.
+            !is_late && meta.nlink() > 0
         });
         late.into_iter().for_each(|warning| self.warn_again(warning));
     }

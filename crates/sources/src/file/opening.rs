@@ -28,6 +28,7 @@ impl Follow {
         while self.slots.iter().filter(|slot| slot.tail.is_some()).count() >= self.open && self.close_one() {}
         loop {
             match self.open(k) {
+                Err(error) if error.code() == TOO_MANY_FILES && !self.watched.is_empty() => self.watched.clear(),
                 Err(error) if error.code() == TOO_MANY_FILES && self.close_one() => {
                     self.open = (self.open / 2).max(1);
                 }

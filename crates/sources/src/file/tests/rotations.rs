@@ -439,3 +439,32 @@ async fn what_is_written_to_a_generation_after_its_end_is_said() {
         assert_eq!(codes, told, "{name}");
     }
 }
+
+/// A generation that was deleted is held open no longer, so that its space is free again.
+#[tokio::test(start_paused = true)]
+async fn a_deleted_generation_is_let_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let source = source(&path("app.log"), json!({"follow": true, "pollInterval": "1s"}));
+    append(&path("app.log"), "0\n");
+    let mut work = Follow::new(source, &context(), Positions::new()).unwrap();
+    assert_eq!(look(&mut work), ["0"]);
+    fs::rename(path("app.log"), path("app.log.1")).unwrap();
+    std::thread::sleep(Duration::from_millis(10)); // more than a file system's clock ticks
+    append(&path("app.log"), "new\n");
+    let mut read = Vec::new();
+    for _ in 0..3 {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        read.extend(look(&mut work));
+    }
+    assert_eq!(read, ["new"]);
+    let held = || {
+        let files = fs::read_dir("/proc/self/fd").unwrap().filter_map(|file| fs::read_link(file.unwrap().path()).ok());
+        files.filter(|file| file.to_str().unwrap().starts_with(path("app.log.1").to_str().unwrap())).count()
+    };
+    assert_eq!(held(), 1);
+    fs::remove_file(path("app.log.1")).unwrap();
+    assert!(look(&mut work).is_empty());
+    assert_eq!(held(), 0);
+    assert!(work.warnings().is_empty());
+}
