@@ -1,7 +1,7 @@
 //! One attempt of a run: opens the sink for all lanes, journals where each goes on, and keeps the lanes running beside their
 //! checkpointer until they end or one fails for good.
 use super::{
-    Run, again::Place, checkpoint::Checkpointer, failure::Failure, in_flight::Budget, patience::wait_for,
+    Run, checkpoint::Checkpointer, failure::Failure, in_flight::Budget, lane_retry::Place, patience::wait_for,
     plan::Planner, report::Known, source::Ended, versions::Versions,
 };
 use crate::parts::BuiltSink;

@@ -1,6 +1,5 @@
 //! A run: from source to checkpoint. Opens sink and source, decides where each lane goes on, runs the lanes, and tries
-//! again after what may pass: one of several lanes alone (`again.rs`), otherwise the whole run.
-mod again;
+//! again after what may pass: one of several lanes alone (`lane_retry.rs`), otherwise the whole run.
 mod attempt;
 mod backoff;
 mod checkpoint;
@@ -8,6 +7,7 @@ mod commit;
 mod failure;
 mod in_flight;
 mod lane;
+mod lane_retry;
 mod letters;
 mod opening;
 mod patience;

@@ -153,11 +153,15 @@ impl Follow {
     }
 
     /// A file can be read under its name: what was said of its absence, in this run or an earlier one, holds no longer.
-    pub(super) fn is_there(&mut self, k: usize) {
-        let slot = &self.slots[k];
+    pub(super) fn note_found(&mut self, k: usize) {
+        let slot = &mut self.slots[k];
+        let first = !std::mem::replace(&mut slot.found, true);
+        if !first && self.warned.is_empty() {
+            return;
+        }
         let subject = name(&slot.path);
-        let awaited = slot.known.is_some_and(|known| known.is_of_none());
-        for (code, told) in [("file-missing", awaited), ("dangling-link", slot.path.is_symlink())] {
+        let awaited = first && slot.known.is_some_and(|known| known.is_of_none());
+        for (code, told) in [("file-missing", awaited), ("dangling-link", first && slot.path.is_symlink())] {
             if self.warned.remove(&(code, subject.clone())).is_some() || told {
                 self.over.push(Warning::over(code, subject.clone()));
             }

@@ -77,7 +77,7 @@ impl Follow {
             }
             file => {
                 let opened = (slot.path.clone(), file?);
-                self.is_there(k);
+                self.note_found(k);
                 opened
             }
         };

@@ -35,6 +35,8 @@ pub(super) struct Slot {
     pub(super) rotated: Option<Left>,
     /// The file as it was when it was closed, read to its end.
     closed: Option<Metadata>,
+    /// Whether this run has found a file under the path.
+    pub(super) found: bool,
     /// When it was last read: its turn.
     pub(super) used: u64,
     /// Of a copy of another file that is followed: how far the two are known to be equal.
@@ -54,6 +56,7 @@ impl Slot {
             replaced: None,
             rotated: None,
             closed: None,
+            found: false,
             used: 0,
             copy: None,
             waiting: Waiting::default(),

@@ -80,8 +80,8 @@ impl Faults {
     }
 
     /// Whether a staged sink declines this request to seal.
-    fn seals_later(&self, much: Seal) -> bool {
-        self.late_seals && much == Seal::Due && !(self.seals.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(3)
+    fn seals_later(&self, how_much: Seal) -> bool {
+        self.late_seals && how_much == Seal::Due && !(self.seals.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(3)
     }
 
     /// Passes a point, and runs the fault planned for it.

@@ -170,7 +170,7 @@ impl Writer for StagedWriter {
         Ok(answer(&fault, Committed { rows_written }).await?)
     }
 
-    async fn seal(&mut self, much: Seal) -> Result<Sealed, Error> {
+    async fn seal(&mut self, how_much: Seal) -> Result<Sealed, Error> {
         self.requests += 1;
         let mut inner = self.store.lock();
         if inner.ranks.get(&self.key) != Some(&self.fence.rank()) {
@@ -178,7 +178,7 @@ impl Writer for StagedWriter {
         }
         let open = inner.objects.open.get(&self.key).map_or(0, Vec::len);
         let due = self.requests.is_multiple_of(self.config.roll_every) || open >= self.config.max_open;
-        if much == Seal::Due && !due {
+        if how_much == Seal::Due && !due {
             return Ok(Sealed::NotYet);
         }
         Ok(Sealed::Handle(inner.objects.seal(&self.key)))
