@@ -13,7 +13,7 @@ use serde_json::Value;
 pub(crate) const KINDS: [&str; 3] = ["source", "transform", "sink"];
 
 fn source_or_sink(connector: &Connector) -> ConnectorView {
-    let promise = connector.kind.and_then(|kind| serde_json::to_value(kind).ok()?.as_str().map(String::from));
+    let promise = connector.delivery.and_then(|mode| serde_json::to_value(mode).ok()?.as_str().map(String::from));
     ConnectorView {
         kind: connector.role.to_string(),
         ty: connector.ty.into(),

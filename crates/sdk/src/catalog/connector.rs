@@ -48,7 +48,7 @@ pub struct Connector {
     /// How exactly-once holds with it, and what would void it.
     pub guarantee: &'static str,
     /// The sink's guarantee; `None` for a source.
-    pub kind: Option<DeliveryMode>,
+    pub delivery: Option<DeliveryMode>,
     /// Which of the node's connections it may use, if any.
     pub connection: Option<&'static str>,
     /// Whether only one lane can write to it (sinks).
@@ -90,7 +90,7 @@ impl Connector {
             ty: C::TYPE,
             summary: C::SUMMARY,
             guarantee: C::GUARANTEE,
-            kind: None,
+            delivery: None,
             connection: C::CONNECTION,
             metadata: C::METADATA,
             single_lane: false,
@@ -124,7 +124,7 @@ impl Connector {
             ty: C::TYPE,
             summary: C::SUMMARY,
             guarantee: C::GUARANTEE,
-            kind: Some(C::DELIVERY),
+            delivery: Some(C::DELIVERY),
             connection: C::CONNECTION,
             metadata: None,
             single_lane: C::SINGLE_LANE,

@@ -211,7 +211,7 @@ fn remove(value: &mut Value, parent: &str, name: &str) -> bool {
 pub fn warnings(spec: &PipelineSpec, catalog: &Catalog) -> Vec<Problem> {
     let sink = catalog.get(Role::Sink, &spec.sink.kind);
     let mut warnings = Vec::new();
-    if let Some(sink) = sink.filter(|sink| sink.kind == Some(DeliveryMode::Unfenced)) {
+    if let Some(sink) = sink.filter(|sink| sink.delivery == Some(DeliveryMode::Unfenced)) {
         let message = format!("the {} sink may receive records twice after a crash: {}", sink.ty, sink.guarantee);
         warnings.push(Problem::new("sink.type", "at-least-once", message));
     }

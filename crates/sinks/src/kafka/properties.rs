@@ -1,6 +1,9 @@
 //! Settings of the client library: those that users may not set, and those derived from the spec.
 use super::{Compression, KafkaSink, topic::Limits};
-use dataflow_core::id::PipelineId;
+use dataflow_core::{
+    id::PipelineId,
+    limits::{MAX_WARNING, MAX_WARNINGS, NAMED_CHUNKS},
+};
 use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
 
 /// Settings owned by the sink beside those that any client has, and what to use instead.
@@ -91,5 +94,5 @@ pub(super) fn producer(
     settings
 }
 
-/// The largest record of the topic of tokens: it names at most 1,000 chunks, and as many warnings.
-const MAX_TOKEN: usize = 1_000_000;
+/// The largest record of the topic of tokens, in bytes: a commit with all chunks and warnings that it can name.
+const MAX_TOKEN: usize = (NAMED_CHUNKS * 200 + MAX_WARNINGS * (6 * MAX_WARNING + 1_000)).next_multiple_of(1_000_000);
