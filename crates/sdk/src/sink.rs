@@ -58,11 +58,14 @@ pub trait Sink: Send + Sync + std::fmt::Debug {
     }
 
     /// How many of the rows that the pipeline has written to the target, by lanes and generations that it
-    /// [has to hold](OpenLane::earlier), it holds no longer, as far as can be told from the last handle. Asked
-    /// where opening it says that it is not as it was left, and a user goes on after what is there.
-    async fn missing(&self, cx: &Context, handle: &serde_json::Value, rows: u64) -> u64 {
+    /// [has to hold](OpenLane::earlier), it holds no longer, as far as can be told from the last handle. None: that
+    /// can't be told. Asked where opening it says that it is not as it was left, and a user goes on after what is there.
+    ///
+    /// # Errors
+    /// If the handle can't be read.
+    async fn missing(&self, cx: &Context, handle: &serde_json::Value, rows: u64) -> Result<Option<u64>, Error> {
         let _ = (cx, handle, rows);
-        0
+        Ok(None)
     }
 
     /// Whether it recognises a record that is written again, so that it is not doubled, or never promised to have it once.
@@ -224,8 +227,8 @@ pub trait Writer: Send {
     ///
     /// # Errors
     /// If it can't be made durable.
-    async fn seal(&mut self, much: Seal) -> Result<Sealed, Error> {
-        let _ = much;
+    async fn seal(&mut self, how_much: Seal) -> Result<Sealed, Error> {
+        let _ = how_much;
         Ok(Sealed::NotYet)
     }
 

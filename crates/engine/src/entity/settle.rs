@@ -195,8 +195,9 @@ impl Entity {
                 let left = &pipeline.progress.left;
                 let missing = match known.handle.as_ref().or(left.handle.as_ref()) {
                     Some(handle) => sink.missing(cx, handle, left.rows + known.counters.rows_written).await,
-                    None => 0,
+                    None => Ok(None),
                 };
+                let missing = missing.map_err(|error| error.to_string())?.unwrap_or(0);
                 // What was written last is missing first.
                 found.missing += missing.saturating_sub(known.counters.rows_written);
                 let held = held(sink.delivery(), &known.counters, missing);

@@ -217,8 +217,8 @@ impl Sink for Guarded<Box<dyn Sink>> {
         self.inner.token(cx, fence).await.map_err(|error| self.redactor.error(error))
     }
 
-    async fn missing(&self, cx: &Context, handle: &Value, rows: u64) -> u64 {
-        self.inner.missing(cx, handle, rows).await
+    async fn missing(&self, cx: &Context, handle: &Value, rows: u64) -> Result<Option<u64>, Error> {
+        self.inner.missing(cx, handle, rows).await.map_err(|error| self.redactor.error(error))
     }
 
     fn recognizes(&self, handle: Option<&Value>) -> bool {
@@ -263,8 +263,8 @@ impl Writer for Guarded<Box<dyn Writer>> {
         self.inner.release().await;
     }
 
-    async fn seal(&mut self, much: Seal) -> Result<Sealed, Error> {
-        self.inner.seal(much).await.map_err(|error| self.redactor.error(error))
+    async fn seal(&mut self, how_much: Seal) -> Result<Sealed, Error> {
+        self.inner.seal(how_much).await.map_err(|error| self.redactor.error(error))
     }
 
     async fn publish(&mut self, handle: &Value) -> Result<(), Error> {

@@ -188,12 +188,12 @@ impl Sink for FileSink {
         drop(asking);
         opened?
     }
-    async fn missing(&self, cx: &Context, handle: &serde_json::Value, rows: u64) -> u64 {
+    async fn missing(&self, cx: &Context, handle: &serde_json::Value, rows: u64) -> Result<Option<u64>, Error> {
         let (config, paths) = (self.clone(), cx.paths.clone());
-        let Ok(handle) = Handle::from_json(handle.clone()) else { return 0 };
+        let handle = Handle::from_json(handle.clone())?;
         // What can't be looked at is not known to be there.
         let there = crate::blocking::run(move || missing::lines(&config, &paths, handle)).await.ok().flatten();
-        rows.saturating_sub(there.unwrap_or(0))
+        Ok(Some(rows.saturating_sub(there.unwrap_or(0))))
     }
     async fn is_target_of(&self, cx: &Context, traces: &Traces) -> Result<bool, Error> {
         cx.paths.admit(&self.path)?;

@@ -5,7 +5,7 @@ use super::{
     lines::Csv,
     mark::Mark,
     still::{appended, gone, long_enough, same, same_end, unmarked},
-    writer::FileWriter,
+    writer::{FileWriter, Found},
 };
 use crate::{
     on_disk::{self, FileId},
@@ -90,8 +90,9 @@ pub(super) fn open(config: &FileSink, paths: &Paths, lane: &OpenLane, wanted: &W
     };
     let handle_json = fresh.then(|| handle.to_json()).transpose()?;
     let csv = (config.format() == Format::Csv).then_some(csv);
-    let writer =
-        Box::new(FileWriter::new(file, handle, mark, compression, csv, config.header, columns, joins, lane.counted));
+    let (header, before) = (config.header, lane.counted);
+    let found = Found { file, handle, mark, before, compression, csv, header, columns, joins };
+    let writer = Box::new(FileWriter::new(found));
     Ok(Opened { writer, token: None, others: Vec::new(), begins, demand, warnings, handle: handle_json })
 }
 

@@ -17,6 +17,21 @@ use dataflow_sdk::{
 };
 use std::{fs::File, io::Write, sync::Arc};
 
+/// What opening a file has found out.
+pub(super) struct Found {
+    pub(super) file: File,
+    pub(super) handle: Handle,
+    pub(super) mark: Mark,
+    /// What the ledger counts before this generation.
+    pub(super) before: Counters,
+    pub(super) compression: Compression,
+    pub(super) csv: Option<Csv>,
+    pub(super) header: bool,
+    pub(super) columns: Option<Vec<String>>,
+    /// Whether a line that somebody else began must be ended first.
+    pub(super) joins: bool,
+}
+
 /// The one writer of a file. The lock on the file goes with it.
 pub(super) struct FileWriter {
     file: Arc<File>,
@@ -32,23 +47,12 @@ pub(super) struct FileWriter {
     csv: Option<Csv>,
     header: bool,
     columns: Option<Vec<String>>,
-    /// Whether a line that somebody else began must be ended first.
     joins: bool,
 }
 
 impl FileWriter {
-    #[expect(clippy::too_many_arguments, reason = "what opening has found out")]
-    pub(super) fn new(
-        file: File,
-        handle: Handle,
-        mark: Mark,
-        compression: Compression,
-        csv: Option<Csv>,
-        header: bool,
-        columns: Option<Vec<String>>,
-        joins: bool,
-        before: Counters,
-    ) -> Self {
+    pub(super) fn new(found: Found) -> Self {
+        let Found { file, handle, mark, before, compression, csv, header, columns, joins } = found;
         let (file, torn) = (Arc::new(file), false);
         let (committed, sealed) = (mark.ledger, mark.ledger);
         Self { file, handle, mark, before, committed, sealed, torn, compression, csv, header, columns, joins }

@@ -158,7 +158,7 @@ impl Sink for WatchedSink {
         self.inner.token(cx, fence).await
     }
 
-    async fn missing(&self, cx: &Context, handle: &Value, rows: u64) -> u64 {
+    async fn missing(&self, cx: &Context, handle: &Value, rows: u64) -> Result<Option<u64>, Error> {
         self.inner.missing(cx, handle, rows).await
     }
 
@@ -203,11 +203,11 @@ impl Writer for WatchedWriter {
         self.inner.release().await;
     }
 
-    async fn seal(&mut self, much: Seal) -> Result<Sealed, Error> {
-        if self.faults.seals_later(much) {
+    async fn seal(&mut self, how_much: Seal) -> Result<Sealed, Error> {
+        if self.faults.seals_later(how_much) {
             return Ok(Sealed::NotYet);
         }
-        self.faults.with(Point::Seal, self.inner.seal(much)).await
+        self.faults.with(Point::Seal, self.inner.seal(how_much)).await
     }
 
     async fn publish(&mut self, handle: &Value) -> Result<(), Error> {
