@@ -7,7 +7,7 @@ use super::{
     schema, types,
 };
 use crate::{
-    blocking,
+    blocking::{Alive, Owned},
     table::{
         Claim, Fields, Layout, Options, Pages, Remembered, ddl,
         drops::warning,
@@ -24,7 +24,6 @@ use dataflow_sdk::{
     batch::{Column, Demand, Output, Warning},
     sink::{CommitError, Committed, OpenLane, Opened, Writer},
 };
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Opens the file, fences older writers, reads the token, and looks at the table.
 pub(super) fn open(config: &SqliteSink, lane: &OpenLane) -> Result<Opened, Error> {
@@ -53,7 +52,7 @@ pub(super) fn open(config: &SqliteSink, lane: &OpenLane) -> Result<Opened, Error
     let demand = target.demand();
     let remembered = target.remember();
     let handle = remembered.map(|remembered| remembered.to_json()).transpose()?;
-    let writer = Box::new(SqliteWriter { target: Arc::new(Mutex::new(target)), alive: Arc::default() });
+    let writer = Box::new(SqliteWriter(Owned::new(target)));
     Ok(Opened { writer, token, others, begins, demand, warnings, handle })
 }
 
@@ -279,80 +278,53 @@ pub(super) fn statements(layout: &Layout, table: &str, fields: &[usize], folded:
 }
 
 /// The writer of one lane.
-struct SqliteWriter {
-    target: Arc<Mutex<Target>>,
-    /// Gone when the writer is dropped. Work that is then still on its thread may not begin a commit any more: whoever
-    /// opened the file since has seen what there is.
-    alive: Arc<()>,
-}
-
-/// Whether a writer still is there.
-struct Alive(Weak<()>);
-
-impl Alive {
-    fn check(&self) -> Result<(), Error> {
-        match self.0.strong_count() {
-            0 => Err(Error::transient("dropped", "the writer was dropped before it got to the file")),
-            _ => Ok(()),
-        }
-    }
-}
-
-impl SqliteWriter {
-    /// Runs `work`, unless the writer was dropped while the file was waited for; it can tell.
-    async fn with<T: Send + 'static, E: From<Error> + Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut Target, &Alive) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E> {
-        let (target, alive) = (self.target.clone(), Alive(Arc::downgrade(&self.alive)));
-        blocking::run(move || work(&mut target.lock().unwrap_or_else(PoisonError::into_inner), &alive)).await?
-    }
-}
+struct SqliteWriter(Owned<Target>);
 
 #[async_trait]
 impl Writer for SqliteWriter {
     async fn define(&mut self, columns: &[Column]) -> Result<Demand, Error> {
         let columns = columns.to_vec();
-        self.with(move |target, alive| {
-            target.transaction(|target| {
-                alive.check()?;
-                if target.table.is_some() {
-                    target.options.grows = true;
-                }
-                target.prepare(Some(&columns))?;
-                target.remember();
-                Ok(target.demand())
+        self.0
+            .with(move |target, alive| {
+                target.transaction(|target| {
+                    alive.check()?;
+                    if target.table.is_some() {
+                        target.options.grows = true;
+                    }
+                    target.prepare(Some(&columns))?;
+                    target.remember();
+                    Ok(target.demand())
+                })
             })
-        })
-        .await
+            .await
     }
 
     async fn commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
         let (outputs, token) = (outputs.to_vec(), token.clone());
-        self.with(move |target, alive| {
-            alive.check()?;
-            let committed = match target.commit_kept(&outputs, &token)? {
-                Some(committed) => committed,
-                None => target.transaction(|target| {
-                    alive.check()?;
-                    target.write(&outputs, &token, alive)
-                })?,
-            };
-            target.pages.committed(&token.positions);
-            Ok(committed)
-        })
-        .await
+        self.0
+            .with(move |target, alive| {
+                alive.check()?;
+                let committed = match target.commit_kept(&outputs, &token)? {
+                    Some(committed) => committed,
+                    None => target.transaction(|target| {
+                        alive.check()?;
+                        target.write(&outputs, &token, alive)
+                    })?,
+                };
+                target.pages.committed(&token.positions);
+                Ok(committed)
+            })
+            .await
     }
 
     fn warnings(&mut self) -> Vec<Warning> {
-        // Asked between commits, when no thread is at work.
-        let mut target = self.target.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(mut target) = self.0.get() else { return Vec::new() };
         let swallowed = std::mem::take(&mut target.swallowed);
         kept::swallowed(&target.options.table, swallowed)
     }
 
     async fn release(&mut self) {
-        let released = self.with(|target, _| {
+        let released = self.0.with(|target, _| {
             if target.kept.take().is_some() {
                 target.db.roll_back();
             }
@@ -365,7 +337,7 @@ impl Writer for SqliteWriter {
 
     async fn close(self: Box<Self>) {
         // Closing the last connection checkpoints the write-ahead log, which may block.
-        if let Err(error) = blocking::run(move || drop(self)).await {
+        if let Err(error) = self.0.close().await {
             tracing::warn!(%error, "a SQLite file was not closed cleanly");
         }
     }
