@@ -355,7 +355,7 @@ mod tests {
         let token = Token {
             fence: fence(),
             sequence: 12,
-            positions: Positions::from([(partition("user-events/0"), at("500", None))]),
+            positions: Positions::from([(partition("user-events/0"), at("500", None))]).into(),
             counters: Counters {
                 read: 490,
                 delivered: 480,
