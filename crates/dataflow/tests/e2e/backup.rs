@@ -532,7 +532,7 @@ async fn a_node_is_fenced_by_its_own_backup() {
     let path = |name: &str| folder.path().join(name);
     let (input, target, saved) = (path("in.jsonl"), path("out.db"), path("backup.db"));
     append(&input, 0..1_000);
-    let old = start(&path("old"));
+    let mut old = start(&path("old"));
     let sink = json!({"type": "sqlite", "path": target, "table": "numbers", "mode": "append"});
     old.create_and_start(&from_file(&input, sink)).await;
     delivered(&old, "numbers", 500).await;
@@ -541,7 +541,7 @@ async fn a_node_is_fenced_by_its_own_backup() {
     delivered(&old, "numbers", 2_000).await;
     let (code, _, stderr) = restore(&saved, &path("new"), &[]);
     assert_eq!(code, 0, "{stderr}");
-    let new = start(&path("new"));
+    let mut new = start(&path("new"));
     delivered(&new, "numbers", 2_000).await;
     append(&input, 2_000..3_000);
     delivered(&new, "numbers", 3_000).await;
@@ -550,4 +550,19 @@ async fn a_node_is_fenced_by_its_own_backup() {
     assert!(view["error"]["retryAt"].is_null() && view["error"]["fix"].is_string(), "{view:#}");
     assert_eq!(query(&target, "select count(*) from numbers"), 3_000);
     assert_eq!(query(&target, "select count(distinct id) from numbers"), 3_000);
+    // The way out: the copy is ended, and a backup of the node is restored onto the node.
+    new.signal("TERM");
+    assert!(new.ended().success());
+    let again = path("again.db");
+    backup(&path("old"), &again);
+    old.signal("TERM");
+    assert!(old.ended().success());
+    let (code, _, stderr) = restore(&again, &path("old"), &["--replace"]);
+    assert_eq!(code, 0, "{stderr}");
+    append(&input, 3_000..4_000);
+    let old = start(&path("old"));
+    old.post("/api/pipelines/numbers/start?idempotent=true").await;
+    delivered(&old, "numbers", 4_000).await;
+    assert_eq!(query(&target, "select count(*) from numbers"), 4_000);
+    assert_eq!(query(&target, "select count(distinct id) from numbers"), 4_000);
 }

@@ -275,6 +275,9 @@ fn an_unexpected_row_is_found_and_can_be_allowed() {
         case.sql("insert into users (id, age) values (7, 8)");
         let unexpected = case.only("unexpected");
         assert!(unexpected["found"].as_str().unwrap().contains("id = 7"), "{unexpected:#}");
+        let args = case.args("verify", &["--file"]);
+        let (_, stdout, _) = output(&args.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(stdout.contains("use --shared"), "{stdout}");
         let (code, report) = case.verify_with(&["--shared"]);
         assert_eq!(
             (code, &report["verified"], count(&report["unexpected"]["count"])),

@@ -85,10 +85,10 @@ impl Failure {
             Cause::FENCED,
             "sink",
             format!(
-                "{message}, a higher epoch than this node's, but its journal knows of no other owner: another copy of the node is running, or the data folder is an older copy"
+                "{message}, a higher epoch than this node's, but its journal knows of no other owner: another copy of the node is running or was, or the data folder is an older copy"
             ),
-            "stop the other node; if the folder is an older copy, stop this node and restore it with `dataflow restore --replace`, \
-             which raises its epochs (an older journal.db can be given like a backup)",
+            "stop the other node for good; then back this one up, stop it, and restore that backup onto its own folder with \
+             `dataflow restore --replace`, which raises its epochs (an older journal.db can be given like a backup)",
         )
     }
 

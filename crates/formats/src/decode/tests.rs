@@ -355,13 +355,21 @@ fn a_misfit_knows_the_usual_causes() {
         (Want::Number, "N/A", "nullValues: [\"N/A\", \"\"]"),
         (Want::As(Type::Double), "-", "nullValues: [\"-\", \"\"]"),
         (Want::As(Type::Bigint), "NaN", "nullValues: [\"NaN\", \"\"]"),
-        (Want::Number, "1,234,567.89", "cast(replace(a, ',', '') as double)"),
-        (Want::Number, "1 234", "cast(replace(a, ' ', '') as double)"),
-        (Want::Number, "3,14", "cast(replace(a, ',', '.') as double)"),
-        (Want::Number, "1.234,56", "cast(replace(replace(a, '.', ''), ',', '.') as double)"),
+        (Want::Number, "1,234,567.89", "cast(replace(a, ',', '') as decimal(38, 10))"),
+        (Want::Number, "1 234", "cast(replace(a, ' ', '') as decimal(38, 10))"),
+        (Want::Number, "3,14", "cast(replace(a, ',', '.') as decimal(38, 10))"),
+        (Want::Number, "1.234,56", "cast(replace(replace(a, '.', ''), ',', '.') as decimal(38, 10))"),
         (Want::Number, "1,234", "if the comma separates thousands"),
-        (Want::Number, "€ 12.50", "regexp_replace(a, '[^0-9.,-]', '', 'g')"),
-        (Want::Number, "12.50 USD", "regexp_replace(a, '[^0-9.,-]', '', 'g')"),
+        (
+            Want::Number,
+            "€ 12.50",
+            "cast(regexp_replace(a, '^[^-+0-9.]+|[^0-9]+$|[^0-9.,eE+-]', '', 'g') as decimal(38, 10))",
+        ),
+        (
+            Want::Number,
+            "12.50 USD",
+            "cast(regexp_replace(a, '^[^-+0-9.]+|[^0-9]+$|[^0-9.,eE+-]', '', 'g') as decimal(38, 10))",
+        ),
         (Want::Number, "12.5 %", "/ 100"),
         (time, "NA", "nullValues: [\"NA\", \"\"]"),
         (time, "31.12.2026", "to_timestamp(a, 'DD.MM.YYYY')"),
@@ -374,7 +382,7 @@ fn a_misfit_knows_the_usual_causes() {
         assert!(cause.contains(remedy), "{text}: {cause}");
     }
     let word = one(&json(&[r#"{"a": "NA"}"#]), Want::Number).misfits.remove(0).cause;
-    assert!(word.ends_with("use cast(nullif(a, 'NA') as double)"), "{word}");
+    assert!(word.ends_with("use cast(nullif(cast(a as text), 'NA') as double)"), "{word}");
     let count = one(&json(&[r#"{"a": 1767323045123}"#]), Want::Time).misfits.remove(0).cause;
     assert!(count.ends_with("use to_timestamp_millis(cast(a as bigint))"), "{count}");
 }

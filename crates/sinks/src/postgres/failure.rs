@@ -1,5 +1,5 @@
 //! Interprets PostgreSQL's errors.
-use crate::table::Slot;
+use crate::table::{Slot, tokens::TABLE};
 use arrow::array::{Array, AsArray};
 use dataflow_sdk::{Error, batch::Cells};
 use std::error::Error as _;
@@ -33,7 +33,10 @@ pub(super) fn classify(doing: &str, server: &str, error: &tokio_postgres::Error)
         ),
         _ if *code == SqlState::LOCK_NOT_AVAILABLE => Error::transient("locked", message),
         _ if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
-            Error::fatal("access-denied", message).fix("grant the user of the url the missing privilege, or use another user")
+            Error::fatal("access-denied", message).fix(match missing(doing, db.message()) {
+                Some(grant) => format!("{grant} to the user of the url, or use another user"),
+                None => "grant the user of the url the missing privilege, or use another user".into(),
+            })
         }
         _ if *code == SqlState::INVALID_CATALOG_NAME => {
             Error::fatal("database-missing", message).fix("create the database, or name another one in the url")
@@ -58,6 +61,24 @@ pub(super) fn classify(doing: &str, server: &str, error: &tokio_postgres::Error)
         ("55000" | "25P03", _) => Error::transient("unavailable", message),
         _ => Error::fatal("postgres", message),
     }
+}
+
+/// The grant that is missing, as far as the operation and the server's words tell.
+fn missing(doing: &str, words: &str) -> Option<String> {
+    let object = words.strip_prefix("permission denied for ")?;
+    let (kind, name) = object.split_once(' ')?;
+    let is_own = || doing.split([' ', '.']).any(|word| word == name);
+    let privileges = match kind {
+        "schema" if doing.starts_with("create") => "usage and create",
+        "schema" | "sequence" => "usage",
+        "function" => "execute",
+        "table" | "view" if name == TABLE => "select, insert and update",
+        // A trigger may have touched another table.
+        "table" | "view" if doing.starts_with("write") && is_own() => "insert (for an upsert also select and update)",
+        "table" | "view" if doing.starts_with("audit") => "select",
+        _ => return None,
+    };
+    Some(format!("grant {privileges} on {object}"))
 }
 
 /// Returns whether the error may be about written rows: if a single row causes it again, it is that row's, whatever the
@@ -153,5 +174,30 @@ pub(super) fn column_of(words: &str, slots: &[Slot], cells: &Cells, row: usize) 
     match found.as_slice() {
         [only] if !words.contains("column ") => format!(" (column {})", slots[*only].column.name),
         _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::missing;
+
+    #[test]
+    fn a_missing_privilege_is_named_where_it_is_known() {
+        for (doing, object, privileges) in [
+            ("create the table dataflow_tokens in", "schema s", "usage and create"),
+            ("look at the table in", "schema s", "usage"),
+            ("keep progress (table dataflow_tokens) in", "table dataflow_tokens", "select, insert and update"),
+            ("write to table s.users in", "table users", "insert (for an upsert also select and update)"),
+            ("write to table users in", "view users", "insert (for an upsert also select and update)"),
+            ("write to table users in", "sequence users_id_seq", "usage"),
+            ("write to table users in", "table audit", ""),
+            ("write to table users in", "table user", ""),
+            ("audit a table in", "table users", "select"),
+            ("look at the table in", "database d", ""),
+        ] {
+            let expected = (!privileges.is_empty()).then(|| format!("grant {privileges} on {object}"));
+            assert_eq!(missing(doing, &format!("permission denied for {object}")), expected, "{doing}");
+        }
+        assert_eq!(missing("write to table users in", "must be owner of table users"), None);
     }
 }

@@ -286,6 +286,11 @@ async fn what_was_taken_from_the_table_is_no_row_error() {
                 _ => "not failed",
             };
             assert_eq!(found, code, "{then}, {rows} rows: {failed:?}");
+            if let Err(CommitError::Failed(Error::Fatal { code: "access-denied", fix, .. })) = &failed {
+                let fix = fix.as_deref().unwrap_or_default();
+                let grant = "grant insert (for an upsert also select and update) on table users to";
+                assert!(fix.starts_with(grant), "{then}, {rows} rows: {fix}");
+            }
             drop(writer);
             target.drop().await;
         }

@@ -75,10 +75,9 @@ pub(super) fn text(report: &Report) -> String {
     match (report.shared, rows.unexpected.count + rows.doubled.count) {
         (_, 0) => {}
         (true, _) => text.push_str("\nunexpected and doubled rows are not counted as findings (--shared)\n"),
-        (false, _) if *generation > 1 => text.push_str(
-            "\nearlier generations may have written some of these rows; if they did, or if others also write to the target, use --shared\n",
+        (false, _) => text.push_str(
+            "\nif an earlier generation wrote the unexpected or doubled rows, or another pipeline or program that writes to the target, use --shared\n",
         ),
-        (false, _) => {}
     }
     text.push_str(&match (report.verified, lost(report)) {
         (false, _) => "\nNOT VERIFIED\n".into(),

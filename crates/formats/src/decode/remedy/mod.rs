@@ -60,7 +60,10 @@ fn usual(value: &Misfitting<'_>) -> Option<String> {
     {
         return Some(match is_untyped {
             true => format!("if it stands for no value, set nullValues: [{text:?}, \"\"] at the source"),
-            false => format!("if it stands for no value, use cast(nullif({name}, '{text}') as {})", sql(asked)),
+            false => {
+                let (value, ty) = (text_of(value), sql(asked));
+                format!("if it stands for no value, use cast(nullif({value}, '{text}') as {ty})")
+            }
         });
     }
     match kind {
@@ -76,6 +79,15 @@ fn usual(value: &Misfitting<'_>) -> Option<String> {
             scalar::boolean(text.trim_ascii()).map(|_| format!("use cast({name} as boolean)"))
         }
         _ => None,
+    }
+}
+
+/// The text of a field whose value is a text, also in records where it is a number: functions of texts don't take numbers.
+fn text_of(value: &Misfitting<'_>) -> String {
+    let name = value.name;
+    match value.kind {
+        Kind::String | Kind::Escaped => format!("cast({name} as text)"),
+        _ => name.into(),
     }
 }
 

@@ -9,6 +9,8 @@ use dataflow_core::types::Type;
 
 /// Currency symbols.
 const CURRENCIES: &str = "$€£¥₹";
+/// What is around a number, or within it but no part of one; an exponent is part of it. Without a backslash, which JSON doubles.
+const AROUND: &str = "^[^-+0-9.]+|[^0-9]+$|[^0-9.,eE+-]";
 
 pub(super) fn remedy(value: &Misfitting<'_>) -> Option<String> {
     let Misfitting { name, text, asked, .. } = *value;
@@ -37,10 +39,17 @@ pub(super) fn remedy(value: &Misfitting<'_>) -> Option<String> {
     if let Some(percent) = text.strip_suffix('%') {
         return hundredth(&format!("replace({name}, '%', '')"), percent.trim_end(), asked);
     }
-    match without_currency(text) {
-        Some(bare) => separated(&format!("regexp_replace({name}, '[^0-9.,-]', '', 'g')"), &bare, asked),
-        None => separated(name, text, asked),
-    }
+    let bare = without_currency(text);
+    let base = |replaced: &[(char, &str)]| {
+        // Where the field is a number in other records, its text has to stay that number: it may have a point.
+        let plain = replaced.is_empty() && bare.is_none() || replaced.iter().any(|(from, _)| *from == '.');
+        let base = if plain { name.into() } else { super::text_of(value) };
+        match bare {
+            Some(_) => format!("regexp_replace({base}, '{AROUND}', '', 'g')"),
+            None => base,
+        }
+    };
+    separated(base, bare.as_deref().unwrap_or(text), asked)
 }
 
 /// Returns whether the generic number type holds the value, while another number type doesn't.
@@ -69,13 +78,17 @@ fn without_currency(text: &str) -> Option<String> {
     let digits = text.trim_matches(|c: char| !c.is_ascii_digit());
     // A unit stands before or after the number, not inside it.
     let apart = !digits.contains(|c: char| c.is_alphabetic() || CURRENCIES.contains(c));
+    // Between a sign and digits, these would be an exponent's.
+    let (before, _) = text.split_at(text.len() - text.trim_start_matches(|c: char| !c.is_ascii_digit()).len());
+    let apart = apart && !(before.starts_with(['-', '+']) && before.contains(['e', 'E']));
     let bare: String = text.chars().filter(|c| c.is_ascii_digit() || ".,-".contains(*c)).collect();
     let is_one = letters <= 3 && signs <= 1 && letters + signs > 0 && text.chars().all(known) && apart;
     is_one.then_some(bare)
 }
 
-/// Suggests a conversion for a number with thousands separators or a decimal comma.
-fn separated(expression: &str, text: &str, asked: Asked) -> Option<String> {
+/// Suggests a conversion for a number with thousands separators or a decimal comma. `base` is the expression in which these are
+/// replaced.
+fn separated(base: impl Fn(&[(char, &str)]) -> String, text: &str, asked: Asked) -> Option<String> {
     let readings = readings(text);
     let choices: Vec<(String, &str)> = readings
         .iter()
@@ -84,7 +97,7 @@ fn separated(expression: &str, text: &str, asked: Asked) -> Option<String> {
                 let written = if *from == '\'' { "''".into() } else { from.to_string() };
                 (format!("replace({expression}, '{written}', '{to}')"), text.replace(*from, to))
             };
-            let (expression, text) = replaced.iter().fold((expression.to_owned(), text.to_owned()), replace);
+            let (expression, text) = replaced.iter().fold((base(replaced), text.to_owned()), replace);
             let fix = number::is_number(&text).then(|| cast(&expression, &text, asked))??;
             // If the comma separates thousands, nothing needs rounding.
             (readings.len() == 1 || fix.starts_with("use ")).then_some((fix, *when))
@@ -194,10 +207,11 @@ fn target(text: &str, asked: Asked) -> Option<(String, bool)> {
             let room = 10_f64.powi(i32::from(precision - scale)) - 1.0;
             (exact || nearest.abs() < room && number.scale > scale.into()).then(|| (sql(asked), exact))
         }
-        None | Some(Type::Number) if number::double(text).is_err() => {
-            let (precision, scale) = decimal?.shape()?;
-            Some((format!("decimal({precision}, {scale})"), true))
-        }
+        None | Some(Type::Number) => match decimal.map(|number| (number.rescale(38, 10).is_ok(), number.shape())) {
+            Some((true, _)) => Some(("decimal(38, 10)".into(), true)),
+            Some((false, Some((precision, scale)))) => Some((format!("decimal({precision}, {scale})"), true)),
+            _ => number::double(text).is_ok().then(|| ("double".into(), true)),
+        },
         _ => Some(("double".into(), number::double(text).is_ok())),
     }
 }

@@ -163,7 +163,8 @@ impl Class {
 
     fn of_text(self, string: &str) -> String {
         let known = match self {
-            Self::Instant | Self::Datetime => instant(string).map(|instant| format!("d{instant}")),
+            Self::Instant => instant(string).map(|instant| format!("d{instant}Z")),
+            Self::Datetime => instant(string).map(|instant| format!("d{instant}")),
             Self::Date => string
                 .parse::<civil::Date>()
                 .ok()
@@ -390,6 +391,12 @@ mod tests {
         ] {
             assert_eq!(class.said(said, untyped), Some(class.stored_text(stored)), "{class:?} {said} {stored}");
         }
+    }
+
+    #[test]
+    fn an_instant_is_shown_with_its_zone() {
+        let shown = |class: Class| super::shown(Some(&class.stored_text("2026-01-02 03:04:05")));
+        assert_eq!([shown(Class::Instant), shown(Class::Datetime)], ["2026-01-02T03:04:05Z", "2026-01-02T03:04:05"]);
     }
 
     #[test]

@@ -102,6 +102,8 @@ fn usual() -> Vec<(Type, Value, bool)> {
         ("12 kg", true),
         ("-$5", true),
         ("-$-5", false),
+        ("-EUR 5", false),
+        ("-USD 5", true),
         ("1.234.567", true),
         ("1.2.3.4", false),
         ("1,2,3", false),
@@ -346,6 +348,63 @@ fn what_is_recommended_gives_the_value() {
         let taken = program(&plan(spec(map, json!({})), demand("made"))).process(records(&[&line])).unwrap();
         assert_eq!(table(&taken), [expected], "{ty} of {text}: {fixes:?}: {:?}", dead(&taken));
     }
+}
+
+/// The same field is a number in other records: what is recommended for the texts takes these as they are, or refuses them.
+#[test]
+fn what_is_recommended_for_a_text_alters_no_number() {
+    let others = ["5", "12.5", "-3", "1e5", "1E5", "-2.5e-3", "100000000000000000000", "1234.567"];
+    let (mut wrong, mut taken_too) = (Vec::new(), Vec::new());
+    for (ty, value, _) in usual() {
+        let Some(text) = value.as_str().filter(|text| matches!(ty, Type::Number | Type::Double) && !text.contains('%'))
+        else {
+            continue;
+        };
+        let demand = |name: &str| Demand::Columns(vec![column(name, ty)]);
+        let line = json!({"a": text}).to_string();
+        let refused = program(&plan(spec(json!([]), json!({})), demand("a"))).process(records(&[&line])).unwrap();
+        let cause = dead(&refused).join("");
+        for fix in recommended(cause.split_once("was asked for").unwrap_or(("", "")).1) {
+            // Whole numbers are cast to whole ones, which rounds.
+            if fix.ends_with("as bigint)") {
+                continue;
+            }
+            let map = json!([{"type": "map", "set": {"made": fix}, "select": ["made"]}]);
+            let mut took = 0;
+            for other in others {
+                let other_line = format!("{{\"a\": {other}}}");
+                let mut program = program(&plan(spec(map.clone(), json!({})), demand("made")));
+                let processed = program.process(records(&[&line, &other_line])).unwrap();
+                if processed.dead.len() == 1 {
+                    continue;
+                }
+                took += 1;
+                let found: f64 = table(&processed)[1].parse().unwrap();
+                if found != other.parse::<f64>().unwrap() {
+                    wrong.push(format!("{text}: {fix} makes {found} of {other}"));
+                }
+            }
+            if took == others.len() {
+                taken_too.push(text.to_owned());
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    for text in ["12 kg", "EUR 12", "-$5", "$1,234.50", "12,5", "1 234 567", "N/A"] {
+        assert!(taken_too.iter().any(|taken| taken == text), "{text}: {taken_too:?}");
+    }
+}
+
+#[test]
+fn what_is_recommended_for_an_amount_takes_the_numbers_beside_it() {
+    let filter = |total: &str| format!("{total} > 3");
+    let lines = [r#"{"total": "12 EUR"}"#, r#"{"total": 5}"#, r#"{"total": 12.10}"#, r#"{"total": "0.20 EUR"}"#];
+    let refused = run(json!([{"type": "filter", "condition": filter("total")}]), &lines);
+    let fix = recommended(&dead(&refused)[0]).remove(0);
+    assert!(fix.contains("cast(total as text)") && fix.contains("as decimal("), "{fix}");
+    let processed = run(json!([{"type": "map", "set": {"total": fix}}]), &lines);
+    let expected = [r#"{"total":12}"#, r#"{"total":5}"#, r#"{"total":12.1}"#, r#"{"total":0.2}"#];
+    assert_eq!(documents(&processed), expected, "{fix}: {:?}", dead(&processed));
 }
 
 #[test]
