@@ -68,6 +68,14 @@ impl Topic {
         assert!(grown.iter().all(Result::is_ok), "{grown:?}");
         // The one before may not know them for a while.
         self.producer = config().create().unwrap();
+        // Nor may the broker, and then what is sent to them is refused.
+        let known = || {
+            let topic = self.producer.client().fetch_metadata(Some(&self.name), PATIENCE).unwrap();
+            topic.topics()[0].partitions().len() as u64
+        };
+        while known() < partitions {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// One record with this key and these headers.
