@@ -10,6 +10,8 @@ mod message;
 mod opening;
 mod producer;
 mod properties;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod topic;
 mod writer;
