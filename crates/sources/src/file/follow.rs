@@ -12,6 +12,7 @@ use super::{
     content::failed,
     identity::Identity,
     late::Watched,
+    look::{Looks, TRIES},
     lost::{self, Loss, Lost},
     names::{name, partition, path, plain},
     packed::Packed,
@@ -75,7 +76,11 @@ pub(super) struct Follow {
     /// Whether a file was read to its end and what has its place is looked at next, without a pause.
     finished: bool,
     /// Files that nothing was read of yet, until it is said.
-    found: Positions,
+    pub(super) found: Positions,
+    /// What lay in the folders when new files were last looked for.
+    pub(super) looks: Looks,
+    /// How often the folders may still be looked at again at this check.
+    pub(super) tries: u32,
     /// How far files were read, under whatever name.
     pub(super) known: VecDeque<Known>,
     /// Generations that were read to their end.
@@ -119,6 +124,8 @@ impl Follow {
             caps: tail::caps(cx),
             known,
             found: Positions::new(),
+            looks: Looks::new(),
+            tries: TRIES,
             source,
             cx: cx.clone(),
             positions,
@@ -181,14 +188,15 @@ impl Follow {
                 self.slots.push(Slot::new(path, position));
             }
         }
-        for k in before..self.slots.len() {
-            self.announce(k);
+        let is_new = self.slots.len() > before;
+        if is_new {
+            self.announce_all(before);
         }
-        self.slots.len() > before
+        is_new
     }
 
     /// Has it said that a file was found, so that it is known if it goes before anything of it is read.
-    fn announce(&mut self, k: usize) {
+    pub(super) fn announce(&mut self, k: usize) {
         if self.slots[k].position.is_some() {
             return;
         }
@@ -222,6 +230,7 @@ impl Follow {
     /// Looks for new files; true if there are any.
     pub(super) fn discover(&mut self) -> Result<bool, Error> {
         self.busy = 0;
+        self.look(); // before names are listed
         self.measure();
         if !self.source.is_pattern() {
             return Ok(false);
@@ -237,7 +246,7 @@ impl Follow {
             if self.slots[k].is_at_rest() {
                 return Ok(None);
             }
-            if let Some(records) = self.open_in_turn(k)? {
+            if let Some(records) = self.decide(k, |follow| follow.open_in_turn(k))?.flatten() {
                 self.slots[k].reached(records.to.clone());
                 return Ok(Some(records));
             }
@@ -255,7 +264,13 @@ impl Follow {
             // Looked at after it was read: what was read of a file that was written anew meanwhile is no record.
             if let Some(changed) = tail.changed().map_err(failed)? {
                 let from = slot.position.clone().unwrap_or(Position::offset(0));
-                let records = match self.to_copy(k).map_err(failed)? {
+                let copy = self.decide(k, |follow| follow.to_copy(k).map_err(failed))?;
+                let Some(copy) = copy else {
+                    // What was read meanwhile is no record.
+                    self.slots[k].tail = self.slots[k].tail.take().filter(|_| next.is_none());
+                    return Ok(None);
+                };
+                let records = match copy {
                     Some(records) => records,
                     // As `copytruncate` does, whose copy may lie anywhere. What came since the last look can't be known.
                     None if next.is_none() && changed.unread == 0 && changed.emptied => {
@@ -296,7 +311,9 @@ impl Follow {
                 (false, _) => return Ok(None),
                 (true, finite) => {
                     // Which of the two it is, is asked once: later the older generations may be gone.
-                    if !finite && let Some(records) = self.replaced(k)? {
+                    let replaced = if finite { Some(None) } else { self.decide(k, |follow| follow.replaced(k))? };
+                    let Some(replaced) = replaced else { return Ok(None) };
+                    if let Some(records) = replaced {
                         let slot = &mut self.slots[k];
                         (slot.tail, slot.replaced) = (None, None);
                         slot.reached(records.to.clone());
@@ -354,6 +371,7 @@ impl Follow {
 impl Work for Follow {
     fn step(&mut self) -> Result<Step, Error> {
         self.busy += 1;
+        self.tries = TRIES;
         if self.busy > LOOK_EVERY {
             self.discover()?;
         }

@@ -13,6 +13,7 @@ mod identity;
 mod late;
 mod layout;
 mod lines;
+mod look;
 mod lost;
 mod matches;
 mod missed;

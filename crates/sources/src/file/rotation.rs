@@ -16,7 +16,7 @@ use std::{
 };
 
 /// A file that was read to its end and has been replaced.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Left {
     meta: Metadata,
     /// Its first bytes, up to 1 KiB.

@@ -11,6 +11,7 @@ use super::{
 use dataflow_core::position::{Partition, Position};
 use dataflow_sdk::Context;
 use std::{
+    collections::BTreeMap,
     fs::{self, File, Metadata},
     io,
     os::unix::fs::MetadataExt,
@@ -43,6 +44,15 @@ pub(super) struct Slot {
     pub(super) copy: Option<Compared>,
     /// What else is read under this path, as of the last look.
     pub(super) waiting: Waiting,
+}
+
+/// What is known of a path beside its position.
+#[derive(Debug)]
+pub(super) struct State {
+    rotated: Option<Left>,
+    replaced: Option<Instant>,
+    copy: Option<Compared>,
+    gone: BTreeMap<PathBuf, Option<u64>>,
 }
 
 impl Slot {
@@ -138,6 +148,27 @@ impl Slot {
     pub(super) fn reached(&mut self, position: Position) {
         self.known = position.identity.as_ref().and_then(|text| text.parse().ok());
         self.position = Some(position);
+    }
+
+    /// What opening a file changes, until it is known that nothing was renamed meanwhile.
+    pub(super) fn state(&self) -> State {
+        State {
+            rotated: self.rotated.clone(),
+            replaced: self.replaced,
+            copy: self.copy,
+            gone: self.waiting.gone.clone(),
+        }
+    }
+
+    /// As if the path had not been looked at; of a file that was opened meanwhile nothing was read.
+    pub(super) fn undo(&mut self, State { rotated, replaced, copy, gone }: State, was_open: bool) {
+        (self.rotated, self.replaced, self.copy, self.waiting.gone) = (rotated, replaced, copy, gone);
+        self.tail = self.tail.take().filter(|_| was_open);
+    }
+
+    /// It was not found, after all.
+    pub(super) fn forget(&mut self) {
+        (self.position, self.known) = (None, None);
     }
 
     /// Lets go of the open file: it is opened again when it is its turn, or, if it was read to its end, when it changes.

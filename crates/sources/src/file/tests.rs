@@ -24,6 +24,7 @@ mod packed;
 mod replaced;
 mod rotations;
 mod same;
+mod shifts;
 
 /// Longest wait for what surely comes.
 const PATIENCE: Duration = Duration::from_secs(60);

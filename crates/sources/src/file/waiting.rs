@@ -54,11 +54,18 @@ impl Follow {
                     reached.insert(file, u64::MAX); // it may have other names
                 }
             }
-            let slot = &mut self.slots[k];
-            for (file, (path, bytes)) in std::mem::replace(&mut slot.waiting.files, files) {
+            let before = std::mem::replace(&mut self.slots[k].waiting.files, files);
+            for (file, (path, bytes)) in before {
+                let slot = &self.slots[k];
                 let is_left = || slot.waiting.files.contains_key(&file) || reached.contains_key(&file);
                 if !is_left() && !rotation::lies_beside(&slot.path, |meta| (meta.dev(), meta.ino()) == file) {
-                    slot.waiting.gone.insert(path, Some(bytes));
+                    // One that was renamed meanwhile is looked for again.
+                    let is_gone = self.is_settled(slot);
+                    let waiting = &mut self.slots[k].waiting;
+                    match is_gone {
+                        true => drop(waiting.gone.insert(path, Some(bytes))),
+                        false => drop(waiting.files.insert(file, (path, bytes))),
+                    }
                 }
             }
         }
