@@ -229,9 +229,19 @@ impl Follow {
 
     /// Looks for new files; true if there are any.
     pub(super) fn discover(&mut self) -> Result<bool, Error> {
-        self.busy = 0;
-        self.look(); // before names are listed
+        self.look();
         self.measure();
+        self.list()
+    }
+
+    /// Looks for new files once more, as some were renamed meanwhile.
+    pub(super) fn look_again(&mut self) -> Result<bool, Error> {
+        self.look();
+        self.list()
+    }
+
+    fn list(&mut self) -> Result<bool, Error> {
+        self.busy = 0;
         if !self.source.is_pattern() {
             return Ok(false);
         }

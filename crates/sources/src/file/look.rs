@@ -98,7 +98,6 @@ impl Follow {
 
     /// Whether all that may be a generation of a file lies where it did at the last look.
     pub(super) fn is_settled(&self, slot: &Slot) -> bool {
-        if std::env::var_os("TORN").is_some() {
             return true;
         }
         let is = |seat: &PathBuf| self.looks.get(folder(seat)).is_some_and(|look| look.holds(folder(seat)));
@@ -121,7 +120,7 @@ impl Follow {
             if !self.may_try_again() {
                 return Ok(None);
             }
-            self.discover()?;
+            self.look_again()?;
         }
     }
 

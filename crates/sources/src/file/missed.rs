@@ -43,15 +43,11 @@ impl Follow {
             if !missed.is_empty() && !has_rested(&fs::metadata(&there)?, self.source.grace()) {
                 return Ok(None);
             }
-            compressed = self.compressed_after(k, &there)?;
+            compressed = self.compressed_unread(k, &there)?;
         }
         let gone = std::mem::take(&mut self.slots[k].waiting.gone);
-        // What was seen to wait may be one of those that are compressed now.
-        missed.extend(gone.into_iter().skip(compressed.len()));
-        compressed.retain(|there| !self.source.may_match(there)); // the others are read by their own names
-        let path = &self.slots[k].path;
-        let warnings = compressed.iter().map(|there| warn_of_compressed(there, path)).collect();
-        self.warn(warnings);
+        missed.extend(gone);
+        self.warn(compressed);
         Ok(Some(missed))
     }
 
@@ -94,21 +90,21 @@ impl Follow {
         Ok(if missing.len() > tracked.len() { missing } else { Missed::new() })
     }
 
-    /// Which compressed files are, by their names, generations that came after the one that lies `there`.
-    fn compressed_after(&self, k: usize, there: &Path) -> io::Result<Vec<PathBuf>> {
+    /// Says which compressed files are, by their names, generations that came after the one that lies `there`.
+    fn compressed_unread(&self, k: usize, there: &Path) -> io::Result<Vec<Warning>> {
         let path = &self.slots[k].path;
         let left = self.plain(there);
-        let is_after = |seat: &Path, there: &Path| {
+        let is_missed = |seat: &Path, there: &Path| {
             let plain = self.plain(there);
             plain != there
                 && is_rotated_name(seat, &left)
                 && is_rotated_name(seat, &plain)
                 && is_older_generation(&left, &plain)
                 && !plain.exists() // otherwise it is read, or being compressed
+                && !self.source.may_match(there)
         };
-        let mut found = rotation::beside(path, is_after)?;
-        found.retain(|there| self.holds_any(there));
-        Ok(found)
+        let there = rotation::beside(path, is_missed)?.into_iter().filter(|there| self.holds_any(there));
+        Ok(there.map(|there| compressed(&there, path)).collect())
     }
 
     /// The interval that passes over generations that are gone, to what is there, or the failure.
@@ -154,7 +150,7 @@ impl Follow {
     }
 }
 
-fn warn_of_compressed(there: &Path, path: &Path) -> Warning {
+fn compressed(there: &Path, path: &Path) -> Warning {
     let (subject, path) = (name(there), name(path));
     let message = format!(
         "{subject} was not read: it is an older generation of {path} that was compressed before it was looked at. Read it with \

@@ -2,8 +2,10 @@
 use super::{
     Compression,
     follow::Follow,
+    identity::Identity,
     rotation::{self, is_rotated_name},
     slot::Slot,
+    tail,
 };
 use std::{
     collections::BTreeMap,
@@ -18,8 +20,8 @@ type File = (u64, u64);
 /// What is read under a path after the open file.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    /// Where each lies, and how many bytes of it were not read.
-    files: BTreeMap<File, (PathBuf, u64)>,
+    /// Where each lies, how many bytes of it were not read, and what it is known by once it is compressed.
+    files: BTreeMap<File, (PathBuf, u64, Option<Identity>)>,
     /// Those that were not there any more at a later look, and were not read.
     pub(super) gone: BTreeMap<PathBuf, Option<u64>>,
 }
@@ -27,7 +29,7 @@ pub(super) struct Waiting {
 impl Waiting {
     /// Bytes that wait, without those of the open file.
     pub(super) fn lag(&self, open: Option<File>) -> u64 {
-        self.files.iter().filter(|(file, _)| Some(**file) != open).map(|(_, (_, bytes))| bytes).sum()
+        self.files.iter().filter(|(file, _)| Some(**file) != open).map(|(_, (_, bytes, _))| bytes).sum()
     }
 }
 
@@ -50,22 +52,27 @@ impl Follow {
                 let (file, read) = ((meta.dev(), meta.ino()), reached.get(&(meta.dev(), meta.ino())));
                 let bytes = meta.len().saturating_sub(read.copied().unwrap_or(0));
                 if bytes > 0 {
-                    files.insert(file, (path, bytes));
+                    let before = self.slots[k].waiting.files.get(&file).map(|(.., known)| *known);
+                    let known = || Identity::of(&tail::open(&path, &self.cx).ok()?, 0).ok();
+                    let known = before.unwrap_or_else(known);
+                    files.insert(file, (path, bytes, known));
                     reached.insert(file, u64::MAX); // it may have other names
                 }
             }
             let before = std::mem::replace(&mut self.slots[k].waiting.files, files);
-            for (file, (path, bytes)) in before {
+            for (file, (path, bytes, known)) in before {
                 let slot = &self.slots[k];
                 let is_left = || slot.waiting.files.contains_key(&file) || reached.contains_key(&file);
-                if !is_left() && !rotation::lies_beside(&slot.path, |meta| (meta.dev(), meta.ino()) == file) {
-                    // One that was renamed meanwhile is looked for again.
-                    let is_gone = self.is_settled(slot);
-                    let waiting = &mut self.slots[k].waiting;
-                    match is_gone {
-                        true => drop(waiting.gone.insert(path, Some(bytes))),
-                        false => drop(waiting.files.insert(file, (path, bytes))),
-                    }
+                let is_there = || rotation::lies_beside(&slot.path, |meta| (meta.dev(), meta.ino()) == file);
+                if is_left() || is_there() || known.is_some_and(|known| self.compressed(&slot.path, &known).is_some()) {
+                    continue;
+                }
+                // One that was renamed meanwhile is looked for again.
+                let is_gone = self.is_settled(slot);
+                let waiting = &mut self.slots[k].waiting;
+                match is_gone {
+                    true => drop(waiting.gone.insert(path, Some(bytes))),
+                    false => drop(waiting.files.insert(file, (path, bytes, known))),
                 }
             }
         }
