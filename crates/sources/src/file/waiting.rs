@@ -64,7 +64,10 @@ impl Follow {
                 let slot = &self.slots[k];
                 let is_left = || slot.waiting.files.contains_key(&file) || reached.contains_key(&file);
                 let is_there = || rotation::lies_beside(&slot.path, |meta| (meta.dev(), meta.ino()) == file);
-                if is_left() || is_there() || known.is_some_and(|known| self.compressed(&slot.path, &known).is_some()) {
+                // It may be read by that name already.
+                let is_packed =
+                    |known| self.source.packed(&slot.path, &known, |_| true, &self.unpacked, &self.cx).is_some();
+                if is_left() || is_there() || known.is_some_and(is_packed) {
                     continue;
                 }
                 // One that was renamed meanwhile is looked for again.
