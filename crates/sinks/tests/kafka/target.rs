@@ -104,8 +104,24 @@ impl Target {
         self.build().open(&context(lane.fence.pipeline.as_str()), lane).await
     }
 
+    /// Waits for the markers of transactions, which brokers write after a commit has been answered. One that stays open never gets
+    /// any.
+    fn settle(&self) {
+        let ends = |isolation: &str| {
+            let consumer: BaseConsumer = config().set("isolation.level", isolation).create().unwrap();
+            [0, 1, 2].map(|partition| consumer.fetch_watermarks(&self.topic, partition, PATIENCE).ok())
+        };
+        for _ in 0..20 {
+            if ends("read_committed") == ends("read_uncommitted") {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
     /// All records that a consumer with this isolation level gets, by partition and in order.
     pub(crate) fn seen(&self, isolation: &str) -> Vec<Seen> {
+        self.settle();
         let mut config = config();
         config.set("group.id", "witness").set("isolation.level", isolation).set("enable.partition.eof", "true");
         let consumer: BaseConsumer = config.create().unwrap();
