@@ -191,7 +191,7 @@ impl SinkConfig for KafkaSink {
         format!("{} {}", brokers.join(","), self.topic)
     }
 
-    /// In the order in which [`message::Side`] takes them.
+    /// In the order in which `message` takes them.
     fn rows(&self) -> SinkRows {
         let expression = |path: String, text: &String, ty| SideExpression { path, text: text.clone(), ty };
         let mut side = Vec::new();
