@@ -90,9 +90,9 @@ pub(super) struct Follow {
     /// How many files may be open.
     pub(super) open: usize,
     /// By code and subject, those that were given once.
-    warned: BTreeMap<(&'static str, String), Option<Warning>>,
+    pub(super) warned: BTreeMap<(&'static str, String), Option<Warning>>,
     /// What is taken back of what was said, in this run or an earlier one.
-    over: Vec<Warning>,
+    pub(super) over: Vec<Warning>,
 }
 
 impl Follow {
@@ -151,33 +151,6 @@ impl Follow {
         follow.next = follow.slots.iter().position(|slot| slot.gone(cx).is_some()).unwrap_or(0);
         follow.measure();
         Ok(follow)
-    }
-
-    pub(super) fn warn(&mut self, warnings: Vec<Warning>) {
-        for warning in warnings {
-            self.warned.entry((warning.code, warning.subject.clone())).or_insert(Some(warning));
-        }
-    }
-
-    /// A file can be read under its name: what was said of its absence, in this run or an earlier one, holds no longer.
-    pub(super) fn note_found(&mut self, k: usize) {
-        let slot = &mut self.slots[k];
-        let first = !std::mem::replace(&mut slot.found, true);
-        if !first && self.warned.is_empty() {
-            return;
-        }
-        let subject = name(&slot.path);
-        let awaited = first && slot.known.is_some_and(|known| known.is_of_none());
-        for (code, told) in [("file-missing", awaited), ("dangling-link", first && slot.path.is_symlink())] {
-            if self.warned.remove(&(code, subject.clone())).is_some() || told {
-                self.over.push(Warning::over(code, subject.clone()));
-            }
-        }
-    }
-
-    /// Gives a warning, whether it was given before or not.
-    pub(super) fn warn_again(&mut self, warning: Warning) {
-        self.warned.insert((warning.code, warning.subject.clone()), Some(warning));
     }
 
     fn add(&mut self, files: Vec<PathBuf>) -> bool {

@@ -5,7 +5,7 @@ use super::{
     follow::Follow,
     identity::Identity,
     lost::{self, Loss, known, offset, passed_over, unread},
-    names::{self},
+    names::{self, name},
     rotation,
     tail::{self, position},
     unpacked::Unpacked,
@@ -134,5 +134,32 @@ impl Follow {
         self.warn(vec![Warning { code: "file-removed", subject: partition.to_string(), message, records: 0 }]);
         let to = position(from.as_offset().unwrap_or(0), Some(known.gone()));
         Ok(Some(lost::between(partition, from, to)))
+    }
+
+    pub(super) fn warn(&mut self, warnings: Vec<Warning>) {
+        for warning in warnings {
+            self.warned.entry((warning.code, warning.subject.clone())).or_insert(Some(warning));
+        }
+    }
+
+    /// A file can be read under its name: what was said of its absence, in this run or an earlier one, holds no longer.
+    pub(super) fn note_found(&mut self, k: usize) {
+        let slot = &mut self.slots[k];
+        let first = !std::mem::replace(&mut slot.found, true);
+        if !first && self.warned.is_empty() {
+            return;
+        }
+        let subject = name(&slot.path);
+        let awaited = first && slot.known.is_some_and(|known| known.is_of_none());
+        for (code, told) in [("file-missing", awaited), ("dangling-link", first && slot.path.is_symlink())] {
+            if self.warned.remove(&(code, subject.clone())).is_some() || told {
+                self.over.push(Warning::over(code, subject.clone()));
+            }
+        }
+    }
+
+    /// Gives a warning, whether it was given before or not.
+    pub(super) fn warn_again(&mut self, warning: Warning) {
+        self.warned.insert((warning.code, warning.subject.clone()), Some(warning));
     }
 }

@@ -1,7 +1,6 @@
 //! The `file` source: lines of JSON or CSV records, from files that are whole or that grow.
 //!
-//! A partition is a file, named by its path; its position is the (decompressed) byte offset, with what the file is
-//! known by. Where that becomes a checkpoint is the engine's matter.
+//! A partition is a file, named by its path; its position is the (decompressed) byte offset, with what the file is known by.
 mod content;
 mod copies;
 mod fields;
