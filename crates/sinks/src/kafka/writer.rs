@@ -8,7 +8,7 @@ use super::{
     producer::{Failed, Producer},
     topic::Topic,
 };
-use crate::blocking;
+use crate::blocking::{Alive, Owned};
 use async_trait::async_trait;
 use dataflow_core::{position::Positions, token::Token};
 use dataflow_sdk::{
@@ -17,7 +17,7 @@ use dataflow_sdk::{
     sink::{CommitError, Committed, OpenLane, RejectedRow, Writer},
 };
 use rdkafka::{error::RDKafkaErrorCode as Code, producer::BaseRecord};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// An open lane.
@@ -168,29 +168,12 @@ fn rejected(messages: &[Messages<'_>], refused: Vec<(usize, Code)>) -> CommitErr
     }
 }
 
-/// The writer of one lane.
-pub(super) struct KafkaWriter {
-    /// None once it is closed.
-    lane: Option<Arc<Mutex<Lane>>>,
-    /// Gone when the writer is dropped. Work that is then still on its thread may not fence anyone any more.
-    alive: Arc<()>,
-}
-
-/// Whether a writer still is there.
-struct Alive(Weak<()>);
-
-impl Alive {
-    fn check(&self) -> Result<(), Error> {
-        match self.0.strong_count() {
-            0 => Err(Error::transient("dropped", "the writer was dropped before it got to the brokers")),
-            _ => Ok(()),
-        }
-    }
-}
+/// The writer of one lane. Closing a client of the library waits for its threads.
+pub(super) struct KafkaWriter(Owned<Lane>);
 
 impl KafkaWriter {
     pub(super) fn new(lane: Lane) -> Self {
-        Self { lane: Some(Arc::new(Mutex::new(lane))), alive: Arc::default() }
+        Self(Owned::new(lane))
     }
 }
 
@@ -198,26 +181,12 @@ impl KafkaWriter {
 impl Writer for KafkaWriter {
     async fn commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
         let (outputs, token) = (outputs.to_vec(), token.clone());
-        let alive = Alive(Arc::downgrade(&self.alive));
-        let Some(lane) = self.lane.clone() else { return Err(Error::fatal("internal", "the sink was closed").into()) };
-        blocking::run(move || lane.lock().unwrap_or_else(PoisonError::into_inner).commit(&outputs, &token, &alive))
-            .await?
+        self.0.with(move |lane, alive| lane.commit(&outputs, &token, alive)).await
     }
 
-    async fn close(mut self: Box<Self>) {
-        if let Some(lane) = self.lane.take()
-            && let Err(error) = blocking::run(move || drop(lane)).await
-        {
+    async fn close(self: Box<Self>) {
+        if let Err(error) = self.0.close().await {
             tracing::warn!(%error, "a Kafka producer was not closed cleanly");
-        }
-    }
-}
-
-/// Closing a client of the library waits for its threads.
-impl Drop for KafkaWriter {
-    fn drop(&mut self) {
-        if let Some(lane) = self.lane.take() {
-            blocking::aside(move || drop(lane));
         }
     }
 }
