@@ -14,3 +14,5 @@ pub mod memory;
 pub mod program;
 pub mod proxy;
 pub mod servers;
+#[cfg(feature = "witness")]
+pub mod witness;

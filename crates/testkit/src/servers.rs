@@ -1,6 +1,9 @@
 //! The real servers that some tests need; `dev/services` starts them.
 use std::net::TcpStream;
 
+/// The address of Kafka.
+#[cfg(feature = "witness")]
+pub(crate) const KAFKA: &str = ADDRESSES[0];
 /// The addresses of Kafka and PostgreSQL.
 const ADDRESSES: [&str; 2] = ["127.0.0.1:9092", "127.0.0.1:5432"];
 

@@ -1,11 +1,10 @@
 //! A topic of a test's own in the Kafka that is up for all tests.
+use dataflow_testkit::witness;
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
     client::DefaultClientContext,
-    consumer::{BaseConsumer, Consumer},
-    error::KafkaError,
-    message::OwnedHeaders,
+    message::{OwnedHeaders, OwnedMessage},
     producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
 };
 use std::time::Duration;
@@ -116,24 +115,9 @@ fn options() -> AdminOptions {
 }
 
 /// The values that a plain consumer of committed records gets from a topic.
-pub(crate) fn committed(topic: &str, partitions: i32) -> Vec<String> {
-    let mut config = config();
-    config.remove("enable.idempotence");
-    config.remove("linger.ms");
-    config.set("group.id", "witness").set("isolation.level", "read_committed").set("enable.partition.eof", "true");
-    let consumer: BaseConsumer = config.create().unwrap();
-    let mut list = TopicPartitionList::new();
-    (0..partitions).for_each(|number| list.add_partition_offset(topic, number, Offset::Beginning).unwrap());
-    consumer.assign(&list).unwrap();
-    let (mut values, mut left) = (Vec::new(), partitions);
-    while left > 0 {
-        match consumer.poll(PATIENCE).expect("records, or the end of a partition") {
-            Ok(record) => values.push(String::from_utf8(record.payload().unwrap().to_vec()).unwrap()),
-            Err(KafkaError::PartitionEOF(_)) => left -= 1,
-            Err(error) => panic!("{topic}: {error}"),
-        }
-    }
-    values
+pub(crate) fn committed(topic: &str) -> Vec<String> {
+    let value = |record: OwnedMessage| String::from_utf8(record.payload().unwrap().to_vec()).unwrap();
+    witness::read(topic, "read_committed").into_iter().map(value).collect()
 }
 
 /// Removes topics.

@@ -5,14 +5,13 @@ use dataflow_sdk::{
     sink::{OpenLane, Opened, Sink},
 };
 use dataflow_sinks::KafkaSink;
-use dataflow_testkit::{conformance::Subject, fixture::context, servers};
+use dataflow_testkit::{conformance::Subject, fixture::context, servers, witness};
 use rdkafka::{
-    ClientConfig, Message, Offset, TopicPartitionList,
+    ClientConfig, Message,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
-    error::KafkaError,
-    message::Headers,
+    message::{Headers, OwnedMessage},
 };
 use serde_json::{Value, json};
 use std::{
@@ -104,54 +103,19 @@ impl Target {
         self.build().open(&context(lane.fence.pipeline.as_str()), lane).await
     }
 
-    /// Waits for the markers of transactions, which brokers write after a commit has been answered. One that stays open never gets
-    /// any.
-    fn settle(&self) {
-        let ends = |isolation: &str| {
-            let consumer: BaseConsumer = config().set("isolation.level", isolation).create().unwrap();
-            [0, 1, 2].map(|partition| consumer.fetch_watermarks(&self.topic, partition, PATIENCE).ok())
-        };
-        for _ in 0..20 {
-            if ends("read_committed") == ends("read_uncommitted") {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(200));
-        }
-    }
-
     /// All records that a consumer with this isolation level gets, by partition and in order.
     pub(crate) fn seen(&self, isolation: &str) -> Vec<Seen> {
-        self.settle();
-        let mut config = config();
-        config.set("group.id", "witness").set("isolation.level", isolation).set("enable.partition.eof", "true");
-        let consumer: BaseConsumer = config.create().unwrap();
-        let metadata = consumer.fetch_metadata(Some(&self.topic), PATIENCE).unwrap();
-        let mut list = TopicPartitionList::new();
-        let partitions = metadata.topics()[0].partitions();
-        for partition in partitions {
-            list.add_partition_offset(&self.topic, partition.id(), Offset::Beginning).unwrap();
-        }
-        consumer.assign(&list).unwrap();
-        let (mut seen, mut left) = (Vec::new(), partitions.len());
-        while left > 0 {
-            match consumer.poll(PATIENCE).expect("records or the end") {
-                Ok(record) => {
-                    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-                    let headers = record.headers().map(|headers| {
-                        headers.iter().map(|header| (header.key.to_owned(), header.value.map(text))).collect()
-                    });
-                    seen.push(Seen {
-                        partition: record.partition(),
-                        key: record.key().map(text),
-                        value: record.payload().map(text),
-                        timestamp: record.timestamp().to_millis(),
-                        headers: headers.unwrap_or_default(),
-                    });
-                }
-                Err(KafkaError::PartitionEOF(_)) => left -= 1,
-                Err(error) => panic!("{error}"),
-            }
-        }
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let one = |record: OwnedMessage| Seen {
+            partition: record.partition(),
+            key: record.key().map(text),
+            value: record.payload().map(text),
+            timestamp: record.timestamp().to_millis(),
+            headers: record.headers().map_or(Vec::new(), |headers| {
+                headers.iter().map(|header| (header.key.to_owned(), header.value.map(text))).collect()
+            }),
+        };
+        let mut seen: Vec<_> = witness::read(&self.topic, isolation).into_iter().map(one).collect();
         seen.sort_by_key(|record| record.partition);
         seen
     }

@@ -1,11 +1,11 @@
 //! The topic that a flow writes to, as a plain consumer of committed records sees it.
-use super::kafka::{BROKERS, PATIENCE, config};
+use super::kafka::{BROKERS, config};
+use crate::witness;
 use rdkafka::{
-    Message, Offset, TopicPartitionList,
+    Message,
     admin::{AdminClient, AdminOptions},
     client::DefaultClientContext,
-    consumer::{BaseConsumer, Consumer},
-    error::KafkaError,
+    message::OwnedMessage,
 };
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -40,26 +40,11 @@ impl Output {
 
     /// The values of all committed records.
     pub(super) fn values(&self) -> Vec<String> {
-        let mut config = config();
-        config.set("group.id", "witness").set("isolation.level", "read_committed").set("enable.partition.eof", "true");
-        let consumer: BaseConsumer = config.create().expect("a consumer can be made");
-        let mut list = TopicPartitionList::new();
-        for partition in 0..PARTITIONS {
-            list.add_partition_offset(&self.name, partition, Offset::Beginning).expect("the offset is valid");
-        }
-        consumer.assign(&list).expect("the partitions can be read");
-        let (mut values, mut left) = (Vec::new(), PARTITIONS);
-        while left > 0 {
-            match consumer.poll(PATIENCE).expect("records, or the end of a partition") {
-                Ok(record) => {
-                    let value = record.payload().expect("a record has a value");
-                    values.push(String::from_utf8(value.to_vec()).expect("a value is text"));
-                }
-                Err(KafkaError::PartitionEOF(_)) => left -= 1,
-                Err(error) => panic!("{}: {error}", self.name),
-            }
-        }
-        values
+        let value = |record: OwnedMessage| {
+            let value = record.payload().expect("a record has a value");
+            String::from_utf8(value.to_vec()).expect("a value is text")
+        };
+        witness::read(&self.name, "read_committed").into_iter().map(value).collect()
     }
 }
 

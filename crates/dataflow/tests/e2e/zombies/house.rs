@@ -265,7 +265,7 @@ impl House {
             }
             Target::Kafka(topic) => {
                 let id = |value: String| serde_json::from_str::<Value>(&value).unwrap()["id"].as_u64().unwrap();
-                committed(topic, 3).into_iter().map(id).collect()
+                committed(topic).into_iter().map(id).collect()
             }
             Target::Postgres(address) => {
                 let rows = Postgres::client_at(address).await.query("select id::bigint from rows", &[]).await.unwrap();
