@@ -7,7 +7,7 @@ CARGO := cargo
 # Tests need the fault points, which no shipped binary has.
 FAULTS := --features dataflow/fault-points
 # Servers that the tests need; dev/services/README.md lists all there are.
-SERVICES ?= kafka postgres
+SERVICES ?= kafka postgres elasticsearch opensearch minio
 # What `make bench-scale` measures.
 PARTS ?= fleet latency stopped_sink soak
 
@@ -70,7 +70,7 @@ bench:
 	@dev/setup.sh build services bench
 	$(CARGO) build --profile $(PROFILE) --locked -p dataflow --bin dataflow
 	$(CARGO) build --profile $(PROFILE) --locked -p dataflow-journal-sqlite --example throughput
-	@dev/with-services.sh kafka postgres -- env $(PROGRAMS) BUILT_AS="profile $(PROFILE)" dev/bench/bench.sh
+	@dev/with-services.sh kafka postgres opensearch -- env $(PROGRAMS) BUILT_AS="profile $(PROFILE)" dev/bench/bench.sh
 
 bench-micro:
 	@dev/setup.sh build

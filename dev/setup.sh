@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sees to it that this machine has what a target needs, and installs what is missing where it can (Debian, Ubuntu, as root).
 #
-#   dev/setup.sh build       a Rust toolchain, a C and a C++ compiler, make
+#   dev/setup.sh build       a Rust toolchain, a C and a C++ compiler, make, the headers of OpenSSL
 #   dev/setup.sh services    a JDK (17 or later) and Maven for Kafka; PostgreSQL is installed by dev/services/services.sh itself
 #   dev/setup.sh bench       on top of both, for the programs we are measured against: Go, Python 3.11
 set -euo pipefail
@@ -31,6 +31,8 @@ for what in "${@:-build}"; do
       want cc gcc
       want c++ g++     # librdkafka, libFuzzer
       want make make   # librdkafka
+      want pkg-config pkg-config
+      [[ -f /usr/include/openssl/ssl.h ]] || wanted+=(libssl-dev)   # librdkafka's TLS
       ;;
     services)
       want curl curl

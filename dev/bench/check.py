@@ -6,11 +6,12 @@ check.py lines FILE… DATA                the filtered records, each once (W1, 
 check.py mapped FILE… DATA               the same, changed as W2 says
 check.py table URI TABLE DATA            the same as rows (W3)
 check.py windows FILE… DATA              counts and sums per window and country (W5)
+check.py index URL INDEX DATA            all records as documents (KO)
 check.py csv DATA                        the rows of W3 as CSV, to standard output
 
 FILE may be a folder: all files in it, except hidden ones.
 """
-import csv, datetime, json, os, re, subprocess, sys
+import csv, datetime, json, os, re, subprocess, sys, urllib.request
 from collections import defaultdict
 
 COLUMNS = ["id", "name", "email", "age", "country", "amount", "ts"]
@@ -89,6 +90,17 @@ def table(uri, name):
         yield essence(dict(zip(COLUMNS, row)))
 
 
+def documents(server, index):
+    def ask(path, body):
+        request = urllib.request.Request(server + path, json.dumps(body).encode(), {"content-type": "application/json"})
+        return json.load(urllib.request.urlopen(request))
+
+    page = ask(f"/{index}/_search?scroll=1m", {"size": 10000, "sort": ["_doc"]})
+    while page["hits"]["hits"]:
+        yield from (essence(hit["_source"]) for hit in page["hits"]["hits"])
+        page = ask("/_search/scroll", {"scroll": "1m", "scroll_id": page["_scroll_id"]})
+
+
 def main():
     what, *args, data = sys.argv[1:]
     if what == "count":
@@ -103,6 +115,8 @@ def main():
         compare(expected, (changed(json.loads(line)) for line in lines(args)))
     elif what == "table":
         compare(map(essence, records(data)), table(*args))
+    elif what == "index":
+        compare((essence(json.loads(line)) for line in open(data, "rb")), documents(*args))
     elif what == "windows":
         windows(args, data)
     else:

@@ -17,6 +17,8 @@ DATABASE=dataflow_bench
 PGURI=${PGURI:-postgres://dataflow:dataflow@127.0.0.1:5432/$DATABASE?sslmode=disable}
 JDBC=${JDBC:-jdbc:postgresql://127.0.0.1:5432/$DATABASE?reWriteBatchedInserts=true}
 TOPIC=bench_users_$N # 4 partitions
+SEARCH=${SEARCH:-http://127.0.0.1:9201} # OpenSearch, or Elasticsearch
+INDEX=${INDEX:-bench_users}
 DATA=$P/users-$N.jsonl
 EXPECT_FILE=$P/users-$N.expect # how many records have age > 18, counted in the data
 mkdir -p "$P/out" "$P/logs"
@@ -47,6 +49,18 @@ count_table() {
   echo "psql -qAtX '$PGURI' -c 'select case when pg_relation_size(\$\$users\$\$) < 90 * $EXPECT then 0 else (select count(*) from users) end'"
 }
 
+# A fresh index, as the server makes it, without a copy on another node.
+fresh_index() {
+  curl -sf -o "$P/logs/index" -X DELETE "$SEARCH/$INDEX?ignore_unavailable=true"
+  curl -sf -o "$P/logs/index" -X PUT "$SEARCH/$INDEX" -H 'content-type: application/json' -d '{"settings": {"number_of_replicas": 0}}'
+}
+
+# What was written so far, without a refresh, which would cost the server time; and what is there in the end.
+indexed() { echo "curl -s '$SEARCH/$INDEX/_stats/indexing?filter_path=_all.primaries.indexing.index_total' | tr -dc 0-9"; }
+count_index() {
+  echo "curl -s -o '$P/logs/index' -X POST '$SEARCH/$INDEX/_refresh'; curl -s '$SEARCH/$INDEX/_count?filter_path=count' | tr -dc 0-9"
+}
+
 # measured WORKLOAD [options of measure.py] -- COMMAND…
 measured() {
   local workload=$1
@@ -62,17 +76,17 @@ check() { [[ $PASS == 1 ]] && echo "python3 '$BENCH/check.py' $* '$DATA'"; }
 dispatch() {
   case ${1:-} in
     about | install) "$1" ;;
-    workloads) compgen -A function | grep -E '^(w[1-5]|kf)$' | tr '\n' ' ' ;;
-    w[1-5] | kf)
+    workloads) compgen -A function | grep -E '^(w[1-5]|kf|ko)$' | tr '\n' ' ' ;;
+    w[1-5] | kf | ko)
       declare -F "$1" >/dev/null || { say "$PEER has no $1"; exit 2; }
       EXPECT=$(<"$EXPECT_FILE")
       GROUP=bench-$PEER-$1-$(date +%s%N)
       SINK=$P/out/$PEER-$1
       rm -rf "$SINK"
-      export DATA KAFKA PGURI JDBC TOPIC OUTTOPIC=bench_out GROUP SINK P WORKLOAD=$1
+      export DATA KAFKA PGURI JDBC TOPIC SEARCH INDEX OUTTOPIC=bench_out GROUP SINK P WORKLOAD=$1
       "$1"
       rm -rf "$SINK"
       ;;
-    *) say "usage: run.sh about | workloads | install | w1 w2 w3 w4 w5 kf"; exit 2 ;;
+    *) say "usage: run.sh about | workloads | install | w1 w2 w3 w4 w5 kf ko"; exit 2 ;;
   esac
 }

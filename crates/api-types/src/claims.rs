@@ -1,7 +1,8 @@
 //! What a pipeline claims to have done, for those who verify it.
 use crate::Status;
 use dataflow_core::{
-    id::{Generation, Incarnation, PipelineId},
+    branch::BranchId,
+    id::{Generation, Incarnation, PipelineId, SinkName},
     ledger::Counters,
     pipeline::event::{LaneProgress, Lost},
     position::Positions,
@@ -18,6 +19,13 @@ pub struct Claims {
     /// The pipeline.
     #[schema(value_type = String)]
     pub pipeline_id: PipelineId,
+    /// Its branch, as targets know it.
+    #[schema(value_type = String)]
+    pub branch: BranchId,
+    /// The sink, if there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    pub sink: Option<SinkName>,
     /// Which one of that id.
     #[schema(value_type = String)]
     pub incarnation: Incarnation,

@@ -7,22 +7,27 @@ use utoipa::ToSchema;
 /// A page of dead letters.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct DeadLetterPage {
-    /// Dead letters, oldest first, without their bytes.
+    /// Dead letters, oldest first, of several sinks one after the other; without their bytes.
     pub items: Vec<DeadLetter>,
-    /// What to give as `after` for the next page.
-    pub next: Option<u64>,
+    /// What to give as `after` for the next page; none: this is the last.
+    pub next: Option<String>,
 }
 
 /// A record that could not be processed.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeadLetter {
-    /// Its number, from 1.
+    /// Of which sink, where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sink: Option<String>,
+    /// Its number, from 1; each sink counts its own.
     pub number: u64,
-    /// Where in the source.
-    pub partition: String,
+    /// Where in the source; not in those of which only the number is known (`letter-missing`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<String>,
     /// Its place in the partition.
-    pub position: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<String>,
     /// Of a file that is still there, and not compressed: the line at which it begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
@@ -30,7 +35,8 @@ pub struct DeadLetter {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<String>,
     /// The record's id.
-    pub record_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record_id: Option<String>,
     /// Where it failed: `decode`, `transforms[1]`, `sink`.
     pub stage: String,
     /// Stable code.
@@ -38,10 +44,11 @@ pub struct DeadLetter {
     /// Why.
     pub cause: String,
     /// When.
-    pub at: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
     /// Its length in bytes.
     pub length: u64,
-    /// Hash of the whole, if only its head was kept.
+    /// Hash of the whole (xxh3-64): in lists, and if only its head was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash: Option<String>,
     /// Of CSV whose fields are named by its file: the line that names them. Not in lists.

@@ -33,6 +33,9 @@ pub struct HistoryItem {
     pub command: String,
     /// Its type: `PipelineCreated`, …
     pub event: String,
+    /// What it has happened to, if that is one of several sinks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sink: Option<String>,
     /// What it says.
     #[schema(value_type = Object)]
     pub detail: Value,

@@ -19,7 +19,7 @@ pub use connectors::{ConnectorList, ConnectorView};
 pub use dead_letters::{DeadLetter, DeadLetterPage};
 pub use history::{HistoryItem, HistoryPage, LaneRecovery, RecoveryView};
 pub use pipelines::{
-    CreatedView, DeletedView, ErrorView, MetricsView, PipelinePage, PipelineView, Status, WarningView,
+    CreatedView, DeletedView, ErrorView, MetricsView, PipelinePage, PipelineView, SinkView, Status, WarningView,
 };
 pub use problem::{Findings, Problem, ProblemDocument};
 pub use system::{HealthView, NodeView, RegionView, SystemView};

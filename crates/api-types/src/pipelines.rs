@@ -27,15 +27,23 @@ pub struct PipelineView {
     /// Stopping to be changed, as the history says; then it runs again. Until then it is what is shown.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub updating: bool,
+    /// Started, and its source and sink are not all open yet: `error` says why, if they can't be opened.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub opening: bool,
     /// Where records come from.
     #[schema(value_type = Object)]
     pub source: Component,
     /// What is done to each record.
     #[schema(value_type = Vec<Object>)]
     pub transforms: Vec<Component>,
-    /// Where records go.
+    /// Where records go, if to one sink.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Object)]
-    pub sink: Component,
+    pub sink: Option<Component>,
+    /// Where records go, if to several, and how far each is. What is said of the pipeline as a whole is of all of them together then:
+    /// sums of what they count, and the worst of what they say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sinks: Vec<SinkView>,
     /// The rest of the spec, under its own names: only what was set (`batch`, `schema`, `restart`, …).
     #[serde(flatten)]
     #[schema(value_type = Object)]
@@ -57,6 +65,42 @@ pub struct PipelineView {
     pub created_at: String,
     /// When it last changed.
     pub updated_at: String,
+}
+
+/// One of several sinks of a pipeline. It reads the source, has a ledger, fails and starts again for itself.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SinkView {
+    /// Its name.
+    pub name: String,
+    /// Which records it gets; none: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    /// Its type and settings.
+    #[schema(value_type = Object)]
+    pub sink: Component,
+    /// What it is doing.
+    pub status: Status,
+    /// Told to stop and not yet stopped.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopping: bool,
+    /// Stopping to be changed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub updating: bool,
+    /// Started, and its source and sink are not open yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub opening: bool,
+    /// How far it is.
+    pub checkpoint: CheckpointView,
+    /// What became of its records. Those for which its condition isn't true are filtered.
+    pub metrics: MetricsView,
+    /// What is wrong now.
+    pub error: Option<ErrorView>,
+    /// What is worth knowing.
+    pub warnings: Vec<WarningView>,
+    /// Its dead letters, counted by cause. Not in lists, and only if there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_letters_by_cause: Option<DeadLettersByCause>,
 }
 
 /// What a pipeline is doing.
@@ -143,6 +187,9 @@ pub struct ErrorView {
     pub code: String,
     /// Which stage.
     pub stage: String,
+    /// Of which sink, where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sink: Option<String>,
     /// In which lane, where it is tried again and is of one lane.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lane: Option<u32>,
@@ -165,6 +212,9 @@ pub struct ErrorView {
 pub struct WarningView {
     /// Stable code.
     pub code: String,
+    /// Of which of several sinks, where it is said of the pipeline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sink: Option<String>,
     /// What to know.
     pub message: String,
     /// How many records it concerned.

@@ -11,7 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use dataflow_api_types::{CheckpointReset, CheckpointView, ResetPosition, ResetTarget};
-use dataflow_core::problem::Problem;
+use dataflow_core::{id::SinkName, problem::Problem};
 use dataflow_engine::{
     answers::PipelineSnapshot,
     region::{Action, ResetPoint},
@@ -26,10 +26,14 @@ static SCHEMA: LazyLock<Schema> = LazyLock::new(|| schemars::schema_for!(Checkpo
 ///
 /// Where each partition of the source goes on. The pipeline's version is the ETag.
 #[utoipa::path(get, path = "/api/pipelines/{id}/checkpoint", tag = "checkpoint",
-    params(("id" = String, Path, description = "The pipeline's id")), responses((status = 200, body = CheckpointView)))]
-pub(crate) async fn get(Asked(pipeline): Asked, params: Params) -> Result<Response, Error> {
+    params(
+        ("id" = String, Path, description = "The pipeline's id"),
+        ("sink" = Option<String>, Query, description = "The name of the sink, where there are several"),
+    ), responses((status = 200, body = CheckpointView)))]
+pub(crate) async fn get(Asked(pipeline): Asked, mut params: Params) -> Result<Response, Error> {
+    let sink = params.sink();
     params.finish()?;
-    Ok(answer(&pipeline.snapshot().await.map_err(Error::of(&pipeline))?))
+    answer(&pipeline.snapshot().await.map_err(Error::of(&pipeline))?, sink.as_ref())
 }
 
 /// Reset a pipeline's checkpoint
@@ -37,6 +41,7 @@ pub(crate) async fn get(Asked(pipeline): Asked, params: Params) -> Result<Respon
 /// Only while it doesn't run. Starts a new generation.
 #[utoipa::path(put, path = "/api/pipelines/{id}/checkpoint", tag = "checkpoint", request_body = CheckpointReset, params(
         ("id" = String, Path, description = "The pipeline's id"),
+        ("sink" = Option<String>, Query, description = "Only that of this sink; left out: of all"),
         ("force" = Option<bool>, Query, description = "Even if the sink's progress can't be read, acknowledged pushed \
             records are lost, or records are written twice"),
         ("takeOver" = Option<bool>, Query, description = "Even if the target has another node's progress for this \
@@ -50,7 +55,7 @@ pub(crate) async fn reset(
     mut params: Params,
     body::Json(value): body::Json,
 ) -> Result<Response, Error> {
-    let (force, take_over) = (params.flag("force"), params.flag("takeOver"));
+    let (sink, force, take_over) = (params.sink(), params.flag("force"), params.flag("takeOver"));
     params.finish()?;
     let problems = against_schema(&value, &SCHEMA, "");
     if !problems.is_empty() {
@@ -58,12 +63,22 @@ pub(crate) async fn reset(
     }
     let reset: CheckpointReset = serde_json::from_value(value)
         .map_err(|error| Error::invalid(vec![Problem::new("", "invalid-value", error.to_string())]))?;
-    let action = Action::ResetCheckpoint { to: place(reset.to)?, force, take_over };
-    Ok(answer(&pipeline.change(command.of(action)).await.map_err(Error::of(&pipeline))?))
+    let action = Action::ResetCheckpoint { to: place(reset.to)?, sink: sink.clone(), force, take_over };
+    answer(&pipeline.change(command.of(action)).await.map_err(Error::of(&pipeline))?, sink.as_ref())
 }
 
-fn answer(pipeline: &PipelineSnapshot) -> Response {
-    views::tagged(Json(views::checkpoint(pipeline)).into_response(), pipeline.version)
+/// Of several sinks, positions are only those of one.
+fn answer(pipeline: &PipelineSnapshot, sink: Option<&SinkName>) -> Result<Response, Error> {
+    let checkpoint = match sink {
+        None => views::checkpoint(pipeline),
+        Some(name) => {
+            let found = pipeline.sinks.iter().find(|branch| branch.sink.as_ref() == Some(name));
+            let unknown =
+                || Problem::new("sink", "unknown-sink", format!("the pipeline has no sink {:?}", name.as_str()));
+            views::checkpoint(found.ok_or_else(|| Error::invalid(vec![unknown()]))?)
+        }
+    };
+    Ok(views::tagged(Json(checkpoint).into_response(), pipeline.version))
 }
 
 fn place(to: ResetTarget) -> Result<ResetPoint, Error> {

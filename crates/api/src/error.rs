@@ -196,14 +196,17 @@ impl Error {
                 )],
                 ..Self::new(RETARGET_NEEDED, detail)
             },
-            Rejected::SinkAhead { places } => {
-                let problem = |place: &Doubled| {
-                    Problem::new("to", SINK_AHEAD.code, place.to_string()).fix(
-                        "choose \"sink-token\" or \"journal\", whichever is ahead, to write nothing twice; or repeat \
-                            with ?force=true (--force) to write these records again",
-                    )
+            Rejected::SinkAhead { places, uncounted } => {
+                let said = |place: &Doubled| place.to_string();
+                let more = (uncounted > 0).then(|| format!("{uncounted} record(s) that the journal does not count"));
+                // Of what the journal does not count, no position is known.
+                let other = match uncounted {
+                    0 => "choose \"sink-token\" or \"journal\", whichever is ahead, to write nothing twice; or ",
+                    _ => "do what the pipeline's error says, to write nothing twice; or ",
                 };
-                Self { problems: places.iter().map(problem).collect(), ..Self::new(SINK_AHEAD, detail) }
+                let fix = format!("{other}repeat with ?force=true (--force) to write these records again");
+                let problem = |said: String| Problem::new("to", SINK_AHEAD.code, said).fix(fix.clone());
+                Self { problems: places.iter().map(said).chain(more).map(problem).collect(), ..Self::new(SINK_AHEAD, detail) }
             }
             Rejected::BatchIdReused => Self::new(BATCH_ID_REUSED, detail).fix("use another batchId for other records"),
             Rejected::Overloaded { .. } => Self {
@@ -218,6 +221,11 @@ impl Error {
                         are delivered; or give up the rest: ?discard=true, or `dataflow pipeline delete --discard`",
                 ),
             Rejected::StaleRun => Self::new(NOT_ALLOWED, detail),
+            Rejected::OfSink { sink, rejected } => {
+                let mut error = Self::of_rejected(*rejected, pipeline);
+                error.problems.iter_mut().for_each(|problem| problem.message = format!("sink {sink}: {}", problem.message));
+                Self { detail, ..error }
+            }
         }
     }
 
@@ -264,8 +272,12 @@ impl IntoResponse for Error {
 
 /// A position that a change would give up.
 fn given_up(position: &GivenUp) -> Problem {
-    Problem::new("source", RESET_NEEDED.code, position.to_string())
-        .fix("repeat with ?reset=true (--reset) if that is intended; otherwise leave the source unchanged")
+    let (at, otherwise) = match position.of_removed {
+        true => ("sinks", "keep the sink until it has them"),
+        false => ("source", "leave the source unchanged"),
+    };
+    let fix = format!("repeat with ?reset=true (--reset) if that is intended; otherwise {otherwise}");
+    Problem::new(at, RESET_NEEDED.code, position.to_string()).fix(fix)
 }
 
 /// The answer to a request whose handler panicked.

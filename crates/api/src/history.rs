@@ -31,10 +31,14 @@ pub(crate) async fn history(
 ///
 /// For each lane: what the journal and the sink said, what was decided, and where it went on.
 #[utoipa::path(get, path = "/api/pipelines/{id}/recovery", tag = "history",
-    params(("id" = String, Path, description = "The pipeline's id")), responses((status = 200, body = RecoveryView)))]
-pub(crate) async fn recovery(Asked(pipeline): Asked, params: Params) -> Result<Json<RecoveryView>, Error> {
+    params(
+        ("id" = String, Path, description = "The pipeline's id"),
+        ("sink" = Option<String>, Query, description = "The name of the sink; required where there are several"),
+    ), responses((status = 200, body = RecoveryView)))]
+pub(crate) async fn recovery(Asked(pipeline): Asked, mut params: Params) -> Result<Json<RecoveryView>, Error> {
+    let sink = params.sink();
     params.finish()?;
-    let recovery = pipeline.recovery().await.map_err(Error::of(&pipeline))?;
+    let recovery = pipeline.of_sink(sink).recovery().await.map_err(Error::of(&pipeline))?;
     Ok(Json(views::recovery(recovery)))
 }
 
@@ -42,13 +46,17 @@ pub(crate) async fn recovery(Asked(pipeline): Asked, params: Params) -> Result<J
 ///
 /// Spec, types, positions and counts of the present generation, as the journal has them: what `dataflow verify` proves.
 #[utoipa::path(get, path = "/api/pipelines/{id}/claims", tag = "history",
-    params(("id" = String, Path, description = "The pipeline's id")), responses((status = 200, body = Claims)))]
+    params(
+        ("id" = String, Path, description = "The pipeline's id"),
+        ("sink" = Option<String>, Query, description = "The name of the sink; required where there are several"),
+    ), responses((status = 200, body = Claims)))]
 pub(crate) async fn claims(
     State(state): State<ApiState>,
     Asked(pipeline): Asked,
-    params: Params,
+    mut params: Params,
 ) -> Result<Json<Claims>, Error> {
+    let sink = params.sink();
     params.finish()?;
-    let claims = pipeline.claims().await.map_err(Error::of(&pipeline))?;
+    let claims = pipeline.of_sink(sink).claims().await.map_err(Error::of(&pipeline))?;
     Ok(Json(views::claims(claims, Some(&state.catalog))))
 }

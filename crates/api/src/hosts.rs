@@ -3,7 +3,7 @@
 //! A page from elsewhere can have its own name resolve to 127.0.0.1 and then talk to the node as if it were its own
 //! server (DNS rebinding); such a request bears the page's name in `Host`. And it can send simple requests to any
 //! address; such a request bears the page's origin in `Origin`. Both are refused.
-use crate::{error::Error, state::ApiState};
+use crate::error::Error;
 use axum::{
     extract::{Request, State},
     http::{HeaderMap, Method, Version, header},
@@ -54,16 +54,16 @@ fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
 }
 
 /// Refuses what no client on this machine would send.
-pub(crate) async fn guard(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+pub(crate) async fn guard(State(hosts): State<Hosts>, request: Request, next: Next) -> Response {
     // Two would let each reader on the way believe another one.
-    let hosts = request.headers().get_all(header::HOST).iter().count();
-    if hosts > 1 || hosts == 0 && request.version() == Version::HTTP_11 {
-        return Error::bad_host(hosts).into_response();
+    let count = request.headers().get_all(header::HOST).iter().count();
+    if count > 1 || count == 0 && request.version() == Version::HTTP_11 {
+        return Error::bad_host(count).into_response();
     }
     let authority = request.uri().authority().map(ToString::to_string);
     let host = text(request.headers(), header::HOST);
     for name in host.iter().chain(&authority) {
-        if !state.hosts.allow(without_port(name)) {
+        if !hosts.allow(without_port(name)) {
             return Error::host_not_allowed(name).into_response();
         }
     }
@@ -71,7 +71,7 @@ pub(crate) async fn guard(State(state): State<ApiState>, request: Request, next:
     if !harmless && let Some(origin) = text(request.headers(), header::ORIGIN) {
         let from = origin.split_once("://").map_or(origin.as_str(), |(_, authority)| authority);
         let own = host.or(authority).is_some_and(|own| own.eq_ignore_ascii_case(from));
-        if !own && !state.hosts.named(without_port(from)) {
+        if !own && !hosts.named(without_port(from)) {
             return Error::origin_not_allowed(&origin).into_response();
         }
     }

@@ -61,7 +61,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/health/ready", get(health::ready))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
-        .layer(middleware::from_fn_with_state(state.clone(), hosts::guard))
+        .layer(middleware::from_fn_with_state(state.hosts.clone(), hosts::guard))
         .layer(CatchPanicLayer::custom(error::of_panic))
         .with_state(state)
 }

@@ -4,9 +4,9 @@ use axum::{
     extract::{FromRequestParts, Query},
     http::request::Parts,
 };
-use dataflow_core::{problem::Problem, spec::Millis};
+use dataflow_core::{id::SinkName, problem::Problem, spec::Millis};
 use dataflow_sdk::check::nearest;
-use std::{fmt, ops::RangeInclusive, time::Duration};
+use std::{fmt, ops::RangeInclusive, str::FromStr, time::Duration};
 
 /// Largest page.
 pub(crate) const MAX_PAGE: u64 = 1_000;
@@ -40,6 +40,12 @@ impl Params {
         self.given.iter().filter(|(key, _)| key == name).map(|(_, value)| value.clone()).collect()
     }
 
+    /// The name of a sink.
+    pub(crate) fn sink(&mut self) -> Option<SinkName> {
+        let named = SinkName::try_from(self.text("sink")?);
+        named.map_err(|error| self.problem("sink", error.to_string())).ok()
+    }
+
     /// The value of a parameter that can be given once.
     pub(crate) fn text(&mut self, name: &'static str) -> Option<String> {
         let mut values = self.all(name);
@@ -47,6 +53,12 @@ impl Params {
             self.problem(name, "can be given only once");
         }
         values.pop()
+    }
+
+    /// The value of a parameter that is read from text.
+    pub(crate) fn parsed<T: FromStr<Err: fmt::Display>>(&mut self, name: &'static str) -> Option<T> {
+        let parsed = self.text(name)?.parse();
+        parsed.map_err(|error| self.problem(name, error)).ok()
     }
 
     /// A number within a range.

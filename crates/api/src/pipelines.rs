@@ -31,6 +31,7 @@ const SHOWN_ONLY: &[&str] = &[
     "status",
     "stopping",
     "updating",
+    "opening",
     "version",
     "checkpoint",
     "metrics",
@@ -140,10 +141,17 @@ fn made(status: StatusCode, pipeline: PipelineView) -> Response {
 pub(crate) async fn get(Asked(pipeline): Asked, params: Params) -> Result<Response, Error> {
     params.finish()?;
     let snapshot = pipeline.snapshot().await.map_err(Error::of(&pipeline))?;
+    let names: Vec<_> = snapshot.sinks.iter().map(|branch| branch.sink.clone()).collect();
     let mut view = views::pipeline(snapshot);
-    if view.metrics.records_dead > 0 {
-        // Whatever keeps the journal from answering: the rest can be shown.
-        view.dead_letters_by_cause = pipeline.within(COUNTING).causes().await.ok().map(views::causes);
+    // Whatever keeps the journal from answering: the rest can be shown.
+    let counting = pipeline.within(COUNTING);
+    if view.sinks.is_empty() && view.metrics.records_dead > 0 {
+        view.dead_letters_by_cause = counting.causes().await.ok().map(views::causes);
+    }
+    for (name, sink) in names.into_iter().zip(&mut view.sinks) {
+        if sink.metrics.records_dead > 0 {
+            sink.dead_letters_by_cause = counting.of_sink(name).causes().await.ok().map(views::causes);
+        }
     }
     Ok(views::answer(StatusCode::OK, &view))
 }

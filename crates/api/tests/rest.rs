@@ -332,6 +332,11 @@ async fn the_node_tells_how_it_is() {
     let metrics = metrics.as_str().unwrap();
     assert!(metrics.starts_with("dataflow_runs 0\n# HELP dataflow_records_read_total "), "{metrics}");
     assert!(metrics.ends_with("dataflow_pipelines{status=\"completed\"} 0\n"), "{metrics}");
+    call(&door, "POST", "/api/pipelines", pipeline("p")).await;
+    let metrics = get("/metrics").await.body;
+    let of_p = metrics.as_str().unwrap().lines().filter(|line| line.contains("pipeline=\"p\""));
+    let configured = "dataflow_pipeline_status{pipeline=\"p\",status=\"configured\"} 1";
+    assert_eq!(of_p.filter(|line| !line.ends_with(" 0")).collect::<Vec<_>>(), [configured]);
     assert_eq!(get("/health/live").await.body, json!({"status": "live"}));
     let ready = get("/health/ready").await;
     assert_eq!((ready.status.as_u16(), ready.body), (503, json!({"status": "not-ready", "reason": "starting"})));

@@ -1,5 +1,8 @@
 //! Chunks: blobs beside the journal, which count only once a fenced event or a token names them.
-use crate::id::{Epoch, Generation, Incarnation, PipelineId};
+use crate::{
+    branch::BranchNumber,
+    id::{Epoch, Generation, Incarnation, PipelineId},
+};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -39,6 +42,8 @@ pub struct ChunkName {
 pub enum Content {
     /// Dead letters of one commit. Each opening of the lane writes a chunk of its own: one that a failed commit named is never written over.
     Letters {
+        /// The branch.
+        branch: BranchNumber,
         /// The [opening](crate::token::Fence::opening) of the lane.
         opening: u64,
         /// The lane.
@@ -51,6 +56,8 @@ pub enum Content {
     /// Dead letters of several commits. Which ones follows from the name, so that an attempt that was cut off is repeated to the same
     /// effect.
     JoinedLetters {
+        /// The branch.
+        branch: BranchNumber,
         /// How many come before them.
         before: u64,
         /// How many they are.
@@ -58,6 +65,8 @@ pub enum Content {
     },
     /// Dead letters that a token counts and this journal does not have: no chunk has this name.
     MissingLetters {
+        /// The token's branch.
+        branch: BranchNumber,
         /// The token's generation.
         generation: Generation,
         /// Its lane.
@@ -69,6 +78,18 @@ pub enum Content {
     },
     /// A pushed batch, under a random name.
     Pushed(String),
+}
+
+impl Content {
+    /// The branch that it is of; none: it is of the pipeline as a whole.
+    pub fn branch(&self) -> Option<BranchNumber> {
+        match self {
+            Self::Letters { branch, .. } | Self::JoinedLetters { branch, .. } | Self::MissingLetters { branch, .. } => {
+                Some(*branch)
+            }
+            Self::Pushed(_) => None,
+        }
+    }
 }
 
 impl ChunkName {
@@ -89,12 +110,12 @@ impl fmt::Display for ChunkName {
         let Self { pipeline, incarnation, epoch, content } = self;
         write!(f, "{}{epoch}/", Self::prefix(pipeline, incarnation))?;
         match content {
-            Content::Letters { opening, lane, commit, letters } => {
-                write!(f, "letters.{opening}.{lane}.{commit}.{letters}")
+            Content::Letters { branch, opening, lane, commit, letters } => {
+                write!(f, "letters.{branch}.{opening}.{lane}.{commit}.{letters}")
             }
-            Content::JoinedLetters { before, letters } => write!(f, "joined.{before}.{letters}"),
-            Content::MissingLetters { generation, lane, commit, before } => {
-                write!(f, "missing.{generation}.{lane}.{commit}.{before}")
+            Content::JoinedLetters { branch, before, letters } => write!(f, "joined.{branch}.{before}.{letters}"),
+            Content::MissingLetters { branch, generation, lane, commit, before } => {
+                write!(f, "missing.{branch}.{generation}.{lane}.{commit}.{before}")
             }
             Content::Pushed(name) => write!(f, "pushed.{name}"),
         }
@@ -131,18 +152,22 @@ impl FromStr for Content {
     fn from_str(text: &str) -> Result<Self, Unknown> {
         let parts: Vec<&str> = text.split('.').collect();
         let number = |text: &str| text.parse::<u64>().map_err(|_| Unknown);
-        let lane_of = |text: &str| text.parse::<u32>().map_err(|_| Unknown);
+        let small = |text: &str| text.parse::<u32>().map_err(|_| Unknown);
         Ok(match parts[..] {
-            ["letters", opening, lane, commit, letters] => Self::Letters {
+            ["letters", branch, opening, lane, commit, letters] => Self::Letters {
+                branch: small(branch)?,
                 opening: number(opening)?,
-                lane: lane_of(lane)?,
+                lane: small(lane)?,
                 commit: number(commit)?,
                 letters: number(letters)?,
             },
-            ["joined", before, letters] => Self::JoinedLetters { before: number(before)?, letters: number(letters)? },
-            ["missing", generation, lane, commit, before] => Self::MissingLetters {
+            ["joined", branch, before, letters] => {
+                Self::JoinedLetters { branch: small(branch)?, before: number(before)?, letters: number(letters)? }
+            }
+            ["missing", branch, generation, lane, commit, before] => Self::MissingLetters {
+                branch: small(branch)?,
                 generation: generation.try_into().map_err(|_| Unknown)?,
-                lane: lane_of(lane)?,
+                lane: small(lane)?,
                 commit: number(commit)?,
                 before: number(before)?,
             },

@@ -14,6 +14,12 @@ pub struct InvalidId {
     problem: String,
 }
 
+impl InvalidId {
+    pub(crate) fn of(what: &'static str, problem: &str) -> Self {
+        Self { what, problem: problem.into() }
+    }
+}
+
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $what:literal, $check:expr) => {
         $(#[$doc])*
@@ -102,6 +108,10 @@ fn traceparent(text: &str) -> Result<(), String> {
 text_id!(
     /// The id of a pipeline: 1–128 of `a-z A-Z 0-9 - _ .`, starting with a letter or digit.
     PipelineId, "pipelineId", slug
+);
+text_id!(
+    /// The name of one of several sinks of a pipeline, written as a pipeline's id is.
+    SinkName, "name", slug
 );
 text_id!(
     /// The id of a command (`Idempotency-Key`): repeated, it changes nothing.

@@ -11,6 +11,7 @@
 //! - What its data taught: [`types`], and what users are [`warned`] of.
 //!
 //! What may happen when is printed from the code: `docs/lifecycle.md`.
+pub mod branch;
 pub mod chunk;
 pub mod id;
 pub mod ledger;

@@ -14,6 +14,8 @@ pub const MAX_DESCRIPTION: usize = 4_096;
 pub const MAX_LABELS: usize = 64;
 /// Most transforms of a pipeline.
 pub const MAX_TRANSFORMS: usize = 64;
+/// Most sinks of a pipeline.
+pub const MAX_SINKS: usize = 16;
 /// Most expressions of a pipeline's transforms, each column that a query computes being one.
 pub const MAX_EXPRESSIONS: usize = 2_000;
 /// Longest expression or query, in bytes (64 KiB).

@@ -1,7 +1,8 @@
 //! The token: what a sink keeps beside its data, so that data and progress become durable together.
 use crate::{
+    branch::BranchId,
     chunk::ChunkRef,
-    id::{Epoch, Generation, Incarnation, PipelineId},
+    id::{Epoch, Generation, Incarnation},
     ledger::Counters,
     position::Positions,
     warned::Warnings,
@@ -13,8 +14,8 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Fence {
-    /// The pipeline.
-    pub pipeline: PipelineId,
+    /// The branch of a pipeline.
+    pub branch: BranchId,
     /// Which pipeline of that id.
     pub incarnation: Incarnation,
     /// Which reading order.

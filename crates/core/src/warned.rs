@@ -10,7 +10,7 @@ pub struct Warned {
     pub code: String,
     /// What it is about, such as a field.
     pub subject: String,
-    /// What to know. Empty: it holds no longer, and nobody is told of it.
+    /// What to know.
     pub message: String,
     /// How many records it concerned.
     pub records: u64,
@@ -20,21 +20,59 @@ impl Warned {
     /// Rows that a sink's target took without an effect. The sink knows of them only within the commit, so its token has the
     /// count so far, and the sink adds to that.
     pub const ROWS_SWALLOWED: &str = "rows-swallowed";
+}
+
+/// What is said of a warning. It is known by code and subject.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Notice {
+    /// It holds.
+    Holds(Warned),
+    /// It holds no longer, and nobody is told of it.
+    Over {
+        /// Its code.
+        code: String,
+        /// Its subject.
+        subject: String,
+    },
+}
+
+impl Notice {
+    /// The warning of this code and subject holds no longer, whether or not it was said.
+    pub fn over(code: impl Into<String>, subject: impl Into<String>) -> Self {
+        Self::Over { code: code.into(), subject: subject.into() }
+    }
+
+    /// The warning, if it holds.
+    pub fn holding(&self) -> Option<&Warned> {
+        match self {
+            Self::Holds(warned) => Some(warned),
+            Self::Over { .. } => None,
+        }
+    }
 
     /// Whether it holds no longer.
     pub fn is_over(&self) -> bool {
-        self.message.is_empty()
+        self.holding().is_none()
     }
 
-    fn key(&self) -> (&str, &str) {
-        (&self.code, &self.subject)
+    /// Code and subject.
+    pub fn key(&self) -> (&str, &str) {
+        let (Self::Holds(Warned { code, subject, .. }) | Self::Over { code, subject }) = self;
+        (code, subject)
     }
 }
 
-/// Warnings by code and subject, of which there are never too many.
+impl From<Warned> for Notice {
+    fn from(warned: Warned) -> Self {
+        Self::Holds(warned)
+    }
+}
+
+/// What is said of warnings, by code and subject; there is never too much of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Warnings(Vec<Warned>);
+pub struct Warnings(Vec<Notice>);
 
 impl Warnings {
     /// Whether there is none.
@@ -42,46 +80,51 @@ impl Warnings {
         self.0.is_empty()
     }
 
-    /// All of them, by code and subject.
-    pub fn iter(&self) -> std::slice::Iter<'_, Warned> {
+    /// All that is said, by code and subject.
+    pub fn iter(&self) -> std::slice::Iter<'_, Notice> {
         self.0.iter()
     }
 
-    /// Those that hold, by code and subject.
+    /// The warnings that hold, by code and subject.
     pub fn holding(&self) -> impl Iterator<Item = &Warned> {
-        self.iter().filter(|warned| !warned.is_over())
+        self.iter().filter_map(Notice::holding)
     }
 
-    /// The one of this code and subject.
-    pub fn get(&self, code: &str, subject: &str) -> Option<&Warned> {
-        self.find((code, subject)).ok().map(|at| &self.0[at])
+    /// What is said of the one with this code and subject.
+    pub fn get(&self, key: (&str, &str)) -> Option<&Notice> {
+        self.find(key).ok().map(|at| &self.0[at])
     }
 
     /// Counts one more time what it concerns. One that holds again, or no longer, replaces what is known of it.
-    pub fn add(&mut self, warned: &Warned) {
-        match self.find(warned.key()) {
-            Ok(at) if self.0[at].is_over() == warned.is_over() => self.0[at].records += warned.records,
-            _ => self.set(warned),
+    pub fn add(&mut self, notice: &Notice) {
+        if let Notice::Holds(Warned { records, .. }) = notice
+            && let Ok(at) = self.find(notice.key())
+            && let Notice::Holds(known) = &mut self.0[at]
+        {
+            known.records += records;
+        } else {
+            self.set(notice.clone());
         }
     }
 
     /// Takes these for what is known by now of each: their counts are absolute.
     pub fn put(&mut self, warnings: &Self) {
-        warnings.0.iter().for_each(|warned| self.set(warned));
+        warnings.iter().for_each(|notice| self.set(notice.clone()));
     }
 
     /// Where there are too many already, a new one takes the place of one that holds no longer, or is left out.
-    fn set(&mut self, warned: &Warned) {
-        let message = warned.message.chars().take(MAX_WARNING).collect();
-        let warned = Warned { message, ..warned.clone() };
-        match self.find(warned.key()) {
-            Ok(at) => self.0[at] = warned,
-            Err(at) if self.0.len() < MAX_WARNINGS => self.0.insert(at, warned),
-            Err(_) if warned.is_over() => {}
+    fn set(&mut self, mut notice: Notice) {
+        if let Notice::Holds(Warned { message, .. }) = &mut notice {
+            *message = message.chars().take(MAX_WARNING).collect();
+        }
+        match self.find(notice.key()) {
+            Ok(at) => self.0[at] = notice,
+            Err(at) if self.0.len() < MAX_WARNINGS => self.0.insert(at, notice),
+            Err(_) if notice.is_over() => {}
             Err(at) => {
-                if let Some(over) = self.0.iter().position(Warned::is_over) {
+                if let Some(over) = self.0.iter().position(Notice::is_over) {
                     self.0.remove(over);
-                    self.0.insert(at - usize::from(over < at), warned);
+                    self.0.insert(at - usize::from(over < at), notice);
                 }
             }
         }
@@ -93,69 +136,72 @@ impl Warnings {
 
     /// Leaves those that others have in the very same way.
     pub fn without(&mut self, others: &Self) {
-        self.0.retain(|warned| others.get(&warned.code, &warned.subject) != Some(warned));
+        self.0.retain(|notice| others.get(notice.key()) != Some(notice));
     }
 
     /// Those of this code.
     #[must_use]
     pub fn coded(&self, code: &str) -> Self {
-        Self(self.0.iter().filter(|warned| warned.code == code).cloned().collect())
+        Self(self.iter().filter(|notice| notice.key().0 == code).cloned().collect())
     }
 
     /// Those that have changed since, of which `news` says by how much.
     #[must_use]
     pub fn of(&self, news: &Self) -> Self {
-        let known = news.0.iter().filter_map(|warned| self.get(&warned.code, &warned.subject));
-        Self(known.cloned().collect())
+        Self(news.iter().filter_map(|notice| self.get(notice.key())).cloned().collect())
     }
 }
 
-impl FromIterator<Warned> for Warnings {
-    fn from_iter<T: IntoIterator<Item = Warned>>(all: T) -> Self {
+impl<N: Into<Notice>> FromIterator<N> for Warnings {
+    fn from_iter<T: IntoIterator<Item = N>>(all: T) -> Self {
         let mut warnings = Self::default();
-        for warned in all {
-            warnings.add(&warned);
-        }
+        all.into_iter().for_each(|notice| warnings.add(&notice.into()));
         warnings
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Warned, Warnings};
+    use super::{Notice, Warned, Warnings};
     use crate::limits::{MAX_WARNING, MAX_WARNINGS};
 
-    fn warned(message: &str, records: u64) -> Warned {
-        Warned { code: "unknown-field".into(), subject: "a".into(), message: message.into(), records }
+    const CODE: &str = "unknown-field";
+
+    fn holds(subject: &str, message: &str, records: u64) -> Notice {
+        Warned { code: CODE.into(), subject: subject.into(), message: message.into(), records }.into()
     }
 
     #[test]
     fn what_holds_no_longer_is_kept_so_that_it_replaces_what_is_known() {
-        let mut known: Warnings = [warned("there is none", 3), warned("there is none", 4)].into_iter().collect();
-        assert_eq!(known.get("unknown-field", "a"), Some(&warned("there is none", 7)));
-        known.put(&[warned("", 0)].into_iter().collect());
-        assert!(known.iter().all(Warned::is_over));
-        known.add(&warned("", 0));
-        known.add(&warned("there is none", 2));
-        assert_eq!(known.get("unknown-field", "a"), Some(&warned("there is none", 2)));
+        let (over, once) = (Notice::over(CODE, "a"), holds("a", "there is none", 2));
+        let mut known: Warnings =
+            [holds("a", "there is none", 3), holds("a", "there is none", 4)].into_iter().collect();
+        assert_eq!(known.get((CODE, "a")), Some(&holds("a", "there is none", 7)));
+        known.put(&[over.clone()].into_iter().collect());
+        assert_eq!((known.get((CODE, "a")), known.holding().count()), (Some(&over), 0));
+        known.add(&over);
+        known.add(&once);
+        assert_eq!(known.get((CODE, "a")), Some(&once));
     }
 
     #[test]
     fn what_holds_no_longer_keeps_nothing_new_out() {
-        let of = |number: usize, message: &str| Warned { subject: format!("{number:03}"), ..warned(message, 0) };
+        let subject = |number: usize| format!("{number:03}");
+        let of = |number: usize, message: &str| holds(&subject(number), message, 0);
         let mut known: Warnings = (0..MAX_WARNINGS).map(|number| of(number, "there is none")).collect();
         known.add(&of(MAX_WARNINGS, "there is none"));
-        assert_eq!(known.get("unknown-field", "100"), None, "there are too many");
-        (0..MAX_WARNINGS).for_each(|number| known.add(&of(number, "")));
+        assert_eq!(known.get((CODE, "100")), None, "there are too many");
+        (0..MAX_WARNINGS).for_each(|number| known.add(&Notice::over(CODE, subject(number))));
         known.add(&of(MAX_WARNINGS, "there is none"));
-        assert!(known.get("unknown-field", "100").is_some());
+        assert!(known.get((CODE, "100")).is_some());
         assert_eq!(known.iter().count(), MAX_WARNINGS);
         let long = "x".repeat(MAX_WARNING + 1);
         known.put(&Warnings(vec![of(MAX_WARNINGS + 1, &long)]));
         known.add(&of(1, &long));
         assert_eq!(known.iter().count(), MAX_WARNINGS);
         for subject in ["001", "101"] {
-            assert_eq!(known.get("unknown-field", subject).map(|known| known.message.len()), Some(MAX_WARNING));
+            let kept = known.get((CODE, subject)).and_then(Notice::holding);
+            assert_eq!(kept.map(|warned| warned.message.len()), Some(MAX_WARNING));
         }
     }
 }

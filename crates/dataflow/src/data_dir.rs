@@ -7,6 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// In the folder: what can be lost.
+const SCRATCH: &str = "scratch";
+
 /// A folder that this process has locked. Dropping it gives the lock back; so does the end of the process, however it ends.
 #[derive(Debug)]
 pub struct DataDir {
@@ -82,14 +85,19 @@ impl DataDir {
         journal(&self.path)
     }
 
+    /// A folder for what can be lost.
+    pub fn scratch(&self) -> PathBuf {
+        self.path.join(SCRATCH)
+    }
+
     /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The files in it that no connector may touch.
+    /// The files and folders in it that no connector may touch.
     pub fn own_files(&self) -> BTreeSet<PathBuf> {
-        ["lock", "journal.db", "journal.db-wal", "journal.db-shm", "journal.seen"]
+        ["lock", "journal.db", "journal.db-wal", "journal.db-shm", "journal.seen", SCRATCH]
             .map(|name| self.path.join(name))
             .into()
     }

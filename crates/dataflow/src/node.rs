@@ -118,6 +118,7 @@ impl Node {
     pub async fn build(settings: &Settings, paths: &Paths, parts: Parts, data: Option<DataDir>) -> Result<Self, Error> {
         let mut paths = paths.clone();
         paths.own.extend(data.iter().flat_map(DataDir::own_files));
+        paths.scratch = data.as_ref().map(DataDir::scratch);
         let path = data.as_ref().map(DataDir::journal).unwrap_or_default();
         let default_lanes = u32::try_from(settings.threads()).unwrap_or(u32::MAX);
         let settings = EngineSettings { paths: Arc::new(paths), default_lanes };

@@ -5,10 +5,10 @@ use dataflow_core::{
     problem::Problem,
     spec::{Component, PipelineSpec},
 };
-use dataflow_engine::parts::{BuiltSink, Plugins};
+use dataflow_engine::parts::Plugins;
 use dataflow_sdk::{
     Catalog,
-    catalog::{Connections, Role},
+    catalog::{BuiltSink, Connections, Role},
     check,
     declared::Declared,
     source::Source,
@@ -72,8 +72,7 @@ impl Plugins for Connectors {
     }
 
     fn sink(&self, component: &Component) -> Result<BuiltSink, Vec<Problem>> {
-        let (sink, rows) = self.catalog.build_sink_with_rows(component, &self.connections)?;
-        Ok(BuiltSink { sink, rows })
+        self.catalog.build_sink(component, &self.connections)
     }
 
     fn declared(&self, spec: &PipelineSpec) -> Declared {

@@ -8,11 +8,12 @@ use std::{
 };
 
 /// What looks like a code and is none: names of threads, headers, features, choices.
-const OTHERS: [&str; 25] = [
+const OTHERS: [&str; 28] = [
     "0-9",
     "adult-users",
     "api-key",
     "column-type",
+    "content-type",
     "dataflow-cli",
     "dataflow-data",
     "dataflow-tokens",
@@ -29,6 +30,8 @@ const OTHERS: [&str; 25] = [
     "reset-checkpoint",
     "sink-token",
     "take-over",
+    "verify-ca",
+    "verify-full",
     "x-address",
     "x-path",
     "x-problems",

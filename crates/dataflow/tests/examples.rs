@@ -1,8 +1,9 @@
 //! Every pipeline in `examples/` is valid, and those that need no server do what they say.
 #![allow(clippy::unwrap_used)]
+mod servers;
+
 use dataflow::{plugins, plugins::Connectors};
-use dataflow_sdk::catalog::Connections;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::{path::PathBuf, process::Command};
 
 fn examples() -> Vec<(PathBuf, Value)> {
@@ -22,11 +23,7 @@ fn examples() -> Vec<(PathBuf, Value)> {
 
 #[test]
 fn every_example_is_valid() {
-    let fields = |value: Value| value.as_object().unwrap().clone();
-    let connections = Connections::default()
-        .with("kafka", "default", fields(json!({"brokers": "127.0.0.1:9092"})))
-        .with("postgres", "default", fields(json!({"url": "postgres://dataflow@127.0.0.1/dataflow"})));
-    let connectors = Connectors::new(connections).unwrap();
+    let connectors = Connectors::new(servers::connections()).unwrap();
     for (path, spec) in examples() {
         let problems = plugins::check_new(&connectors, &spec).err().unwrap_or_default();
         assert!(problems.is_empty(), "{}: {problems:#?}", path.display());

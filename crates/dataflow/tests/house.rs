@@ -128,7 +128,7 @@ async fn a_new_sink_is_a_folder_and_a_line() {
     let node = Node::build(&Settings::default(), &Default::default(), parts, None).await.unwrap();
     let actor = Actor::try_from("test").unwrap();
     let client = PipelineClient::new(node.region(), pipeline, actor.clone());
-    for (name, action) in [("create", Action::Create(Box::new(spec))), ("start", Action::Start)] {
+    for (name, action) in [("create", Action::Create(Box::new(spec))), ("start", Action::Start { sink: None })] {
         let (id, actor) = (CommandId::try_from(name).unwrap(), actor.clone());
         let command = UserCommand { id, actor, reason: None, trace: None, expected_version: None, action };
         client.change(command).await.unwrap();
@@ -203,12 +203,7 @@ fn sources(mut folders: Vec<PathBuf>) -> Vec<(String, String)> {
 /// The modules at the top of a crate build on each other in one direction: who reads one need not know who uses it.
 #[test]
 fn modules_do_not_import_each_other_in_a_circle() {
-    let debts = [
-        "api: hosts, state",
-        "sdk: catalog, check, extent, paths, source",
-        "transforms: expression, program",
-        "verify: letters, report",
-    ];
+    let debts = ["sdk: catalog, check, extent, paths, source", "transforms: expression, program"];
     let crates = std::fs::read_dir(root().join("crates")).unwrap().map(|of| of.unwrap().file_name());
     let mut crates: Vec<String> = crates.map(|name| name.into_string().unwrap()).collect();
     crates.sort_unstable();
@@ -294,12 +289,9 @@ fn the_page_on_architecture_knows_the_tree() {
 #[test]
 fn files_stay_small() {
     /// Longer than the rest: to be split, and until then not to grow.
-    const LONG: [(&str, usize); 6] = [
+    const LONG: [(&str, usize); 3] = [
         ("sinks/src/postgres/tokens.rs", 480),
         ("sinks/src/postgres/writer.rs", 570),
-        ("sinks/src/table/audit/value.rs", 450),
-        ("sources/src/file/mod.rs", 480),
-        ("journal/src/stored/v1/parts.rs", 410),
         ("journal-sqlite/src/statements.rs", 410),
     ];
     let (code, tests) = (400, 800);

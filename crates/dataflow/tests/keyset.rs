@@ -1,130 +1,27 @@
 //! A source whose positions are texts, as those of a query that goes on after the last key it has seen: whatever looks at a position asks the
 //! source. Run, restart, crash, seek, dead letters and verify.
 #![allow(clippy::unwrap_used)]
-use async_trait::async_trait;
-use dataflow::{
-    node::Node,
-    plugins::{Connectors, catalog, compiler},
-    settings::Settings,
-};
-use dataflow_api::views;
-use dataflow_api_types::{Claims, DeadLetter};
-use dataflow_core::{
-    id::{Actor, CommandId, PipelineId},
-    pipeline::{Rejected, state::Status},
-};
-use dataflow_engine::{
-    answers::PipelineSnapshot,
-    claims::Stored,
-    client::PipelineClient,
-    parts::{Inline, Parts, Random, SystemClock, TcpNet, TokioSpawner},
-    region::{Action, AskError, Message, Reply, ResetPoint, ShardingEnvelope, UserCommand},
-};
-use dataflow_journal::{Journal, memory::Memory};
-use dataflow_sdk::catalog::Connections;
+mod case;
+
+use case::Case;
+use dataflow_core::pipeline::Rejected;
+use dataflow_engine::region::{Action, AskError, Reply, ResetPoint};
 use dataflow_testkit::memory::{self, feed, keyset::key};
-use dataflow_verify::{Claimant, Error, Options, Report, verify};
+use dataflow_verify::Claimant;
 use serde_json::{Value, json};
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, time::Duration};
 
 const TABLE: &str = "orders";
 
-struct Case {
-    journal: Journal,
-    connectors: Arc<Connectors>,
-    node: Option<Node>,
-    id: PipelineId,
-    commands: u64,
-}
-
 impl Case {
-    fn new(name: &str) -> Self {
-        let mut all = catalog();
-        memory::register(&mut all);
-        let (catalog, connections) = (Arc::new(all), Arc::new(Connections::default()));
-        Self {
-            journal: Journal::new(Arc::new(Memory::new())),
-            connectors: Arc::new(Connectors { catalog, connections, compiler: compiler() }),
-            node: None,
-            id: PipelineId::try_from(name).unwrap(),
-            commands: 0,
-        }
-    }
-
-    async fn open(&mut self) {
-        let parts = Parts {
-            clock: Arc::new(SystemClock),
-            rng: Arc::new(Random::seeded(1)),
-            spawner: Arc::new(TokioSpawner),
-            compute: Arc::new(Inline),
-            net: Arc::new(TcpNet),
-            journal: self.journal.clone(),
-            plugins: self.connectors.clone(),
-            openings: Arc::default(),
-        };
-        self.node = Some(Node::build(&Settings::default(), &Default::default(), parts, None).await.unwrap());
-    }
-
     async fn reopen(&mut self) {
         self.node.take().unwrap().shutdown(Duration::from_secs(60)).await.unwrap();
         self.open().await;
     }
 
-    async fn ask(&self, message: Message) -> Result<Reply, AskError> {
-        self.node.as_ref().unwrap().region().ask(ShardingEnvelope { pipeline: self.id.clone(), message }).await
-    }
-
-    async fn act(&mut self, action: Action) -> Result<Reply, AskError> {
-        self.commands += 1;
-        let id = CommandId::try_from(format!("c{}", self.commands)).unwrap();
-        let actor = Actor::try_from("test").unwrap();
-        self.ask(Message::Command(UserCommand { id, actor, reason: None, trace: None, expected_version: None, action }))
-            .await
-    }
-
     async fn seek(&mut self, to: u64, force: bool) -> Result<Reply, AskError> {
         let to = ResetPoint::Positions([(TABLE.to_owned(), key(to).to_string())].into());
-        self.act(Action::ResetCheckpoint { to, force, take_over: false }).await
-    }
-
-    async fn stop(&mut self) {
-        self.act(Action::Stop { wait: Duration::from_secs(60) }).await.unwrap();
-    }
-
-    async fn until_read(&self, records: u64) -> PipelineSnapshot {
-        let region = self.node.as_ref().unwrap().region();
-        let client = PipelineClient::new(region, self.id.clone(), Actor::system());
-        loop {
-            let view = client.snapshot().await.unwrap();
-            assert_ne!(view.status, Status::Failed, "{view:#?}");
-            if view.counters.read >= records && view.in_flight == 0 {
-                return view;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    }
-
-    async fn verify(&self, shared: bool) -> Report {
-        let options = Options { shared, records: None };
-        verify(self, self.connectors.clone(), &options, |_| {}).await.unwrap()
-    }
-}
-
-#[async_trait]
-impl Claimant for Case {
-    async fn claims(&self) -> Result<Claims, Error> {
-        Ok(Stored::load(&self.journal, &self.id)
-            .await
-            .unwrap()
-            .claims()
-            .await
-            .unwrap()
-            .map(|claims| views::claims(claims, None))
-            .unwrap())
-    }
-    async fn dead_letters(&self, after: u64) -> Result<Vec<DeadLetter>, Error> {
-        let found = Stored::load(&self.journal, &self.id).await.unwrap().dead_letters(after, 100).await.unwrap();
-        Ok(found.into_iter().map(views::dead_letter).collect())
+        self.act(Action::ResetCheckpoint { to, sink: None, force, take_over: false }).await
     }
 }
 
@@ -156,7 +53,7 @@ async fn runs_and_is_proven<Mend: FnOnce()>(name: &str, sink: Value, spoil: impl
         "checkpointInterval": "10ms"
     });
     case.act(Action::Create(Box::new(serde_json::from_value(spec).unwrap()))).await.unwrap();
-    case.act(Action::Start).await.unwrap();
+    case.act(Action::Start { sink: None }).await.unwrap();
     case.until_read(100).await;
     // It goes on where it was, whether it was stopped or its node was.
     case.reopen().await;
@@ -164,14 +61,15 @@ async fn runs_and_is_proven<Mend: FnOnce()>(name: &str, sink: Value, spoil: impl
     case.until_read(150).await;
     case.stop().await;
     feed.push(TABLE, records(150, 200));
-    case.act(Action::Start).await.unwrap();
+    case.act(Action::Start { sink: None }).await.unwrap();
     let view = case.until_read(200).await;
     case.stop().await;
     assert_eq!((view.counters.read, view.counters.dead), (200, dead(200)));
 
     let letters = case.dead_letters(0).await.unwrap();
     assert_eq!(letters.len() as u64, dead(200));
-    assert_eq!((&*letters[0].position, &*letters[0].record_id), (&*key(3), &*format!("{TABLE}/{}", key(3))));
+    let place = (letters[0].position.clone(), letters[0].record_id.clone());
+    assert_eq!(place, (Some(key(3).to_string()), Some(format!("{TABLE}/{}", key(3)))));
     let report = case.verify(false).await;
     assert!(report.verified, "{report:#?}");
     assert_eq!((report.ledger["read"].expected, report.ledger["dead"].expected), (200, dead(200)));
@@ -187,7 +85,7 @@ async fn runs_and_is_proven<Mend: FnOnce()>(name: &str, sink: Value, spoil: impl
     let view = case.until_read(250).await;
     assert_eq!((view.counters.read, view.counters.lost), (250, 50));
     let refused = case.seek(180, false).await;
-    let Err(AskError::Rejected(Rejected::SinkAhead { places })) = refused else { panic!("{refused:?}") };
+    let Err(AskError::Rejected(Rejected::SinkAhead { places, .. })) = refused else { panic!("{refused:?}") };
     assert_eq!(
         (&*places[0].from.at, &*places[0].to.at, places[0].records),
         (&*key(180), &*key(200), Some(20)),
@@ -196,7 +94,7 @@ async fn runs_and_is_proven<Mend: FnOnce()>(name: &str, sink: Value, spoil: impl
     let refused = case.seek(1_000, false).await;
     assert!(matches!(refused, Err(AskError::Rejected(Rejected::Invalid { .. }))), "{refused:?}");
     case.seek(200, false).await.unwrap();
-    case.act(Action::Start).await.unwrap();
+    case.act(Action::Start { sink: None }).await.unwrap();
     let view = case.until_read(260).await;
     case.stop().await;
     assert_eq!((view.counters.read, view.counters.lost), (260, 0));

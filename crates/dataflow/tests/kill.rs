@@ -19,6 +19,14 @@ async fn sample(pair: Pair) {
     prove(sampled.chain(others).collect()).await;
 }
 
+/// What a staged sink's promise hangs on.
+const STAGED: [&str; 5] = ["after:seal", "before:publish", "after:publish", "random", "restore"];
+
+/// These strikes alone, of pairs whose trials take long.
+async fn few(pair: &str, strikes: &[&str]) {
+    prove(strikes.iter().map(|strike| format!("{pair}/{strike}").parse::<Cell>().unwrap()).collect()).await;
+}
+
 /// One trial of each cell.
 async fn prove(cells: Vec<Cell>) {
     let folder = tempfile::tempdir().unwrap();
@@ -82,6 +90,54 @@ async fn file_to_kafka() {
 async fn kafka_to_kafka_in_two_lanes() {
     if servers::are_up() {
         sample("kafka-kafka-2-lanes".parse().unwrap()).await;
+    }
+}
+
+#[tokio::test]
+async fn file_to_elasticsearch() {
+    if !servers::search().is_empty() {
+        sample("file-elasticsearch".parse().unwrap()).await;
+    }
+}
+
+#[tokio::test]
+async fn file_to_s3() {
+    if servers::minio_is_up() {
+        few("file-s3", &STAGED).await;
+    }
+}
+
+#[tokio::test]
+async fn kafka_to_opensearch_in_two_lanes() {
+    if servers::are_up() && !servers::search().is_empty() {
+        sample("kafka-opensearch-2-lanes".parse().unwrap()).await;
+    }
+}
+
+#[tokio::test]
+async fn kafka_to_s3_in_two_lanes() {
+    if servers::are_up() && servers::minio_is_up() {
+        few("kafka-s3-2-lanes", &STAGED).await;
+    }
+}
+
+#[tokio::test]
+async fn kafka_to_parquet_in_two_lanes() {
+    if servers::are_up() && servers::minio_is_up() {
+        few("kafka-s3-parquet-2-lanes", &STAGED).await;
+    }
+}
+
+#[tokio::test]
+async fn file_to_two_files() {
+    sample("file-file+sqlite".parse().unwrap()).await;
+}
+
+#[tokio::test]
+async fn kafka_to_a_table_a_topic_and_an_index() {
+    if servers::are_up() && !servers::search().is_empty() {
+        let strikes = ["before:sink-commit", "after:sink-commit", "after:checkpoint", "random", "freeze", "restore"];
+        few("kafka-postgres+kafka+elasticsearch-2-lanes", &strikes).await;
     }
 }
 

@@ -79,7 +79,12 @@ async fn until(node: &Node, what: impl Fn(&PipelineSnapshot) -> bool) -> Pipelin
     for _ in 0..10_000 {
         let view = ask(
             node,
-            Message::Query(UserQuery { actor: Actor::system(), within: Duration::from_secs(60), query: Query::State }),
+            Message::Query(UserQuery {
+                actor: Actor::system(),
+                within: Duration::from_secs(60),
+                sink: None,
+                query: Query::State,
+            }),
         )
         .await;
         if what(&view) {
@@ -110,7 +115,7 @@ async fn trace(seed: u64) -> (String, Vec<Row>) {
         "batch": {"maxRecords": 10}
     });
     act(&first, "create", Action::Create(Box::new(serde_json::from_value(spec).unwrap()))).await;
-    act(&first, "start", Action::Start).await;
+    act(&first, "start", Action::Start { sink: None }).await;
     until(&first, |view| view.counters.delivered >= 50).await;
     tasks.0.lock().unwrap().drain(..).for_each(|task| task.abort());
     drop(first);
@@ -120,7 +125,7 @@ async fn trace(seed: u64) -> (String, Vec<Row>) {
     let view = until(&second, |view| view.counters.read == 306 && view.in_flight == 0).await;
     let m = view.counters;
     assert_eq!((m.delivered, m.filtered, m.dead), (3 * 81, 3 * 19, 3 * 2));
-    act(&second, "stop", Action::Stop { wait: Duration::from_secs(60) }).await;
+    act(&second, "stop", Action::Stop { sink: None, wait: Duration::from_secs(60) }).await;
     let log = Journal::new(Arc::new(journal)).read(ShardId::of(&id()), Seq(1), 10_000).await.unwrap();
     (format!("{log:#?}\n{m:?}"), store.rows())
 }

@@ -1,6 +1,7 @@
 //! What a region answers, in the terms of the domain. What users see is made of it at the edge.
 use dataflow_core::{
-    id::{BatchId, Generation, Incarnation, PipelineId},
+    branch::{BranchId, BranchNumber},
+    id::{BatchId, Generation, Incarnation, PipelineId, SinkName},
     ledger::Counters,
     pipeline::{
         RecordedEvent, Status,
@@ -14,23 +15,41 @@ use dataflow_core::{
     warned::Warned,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt, ops::Deref, str::FromStr};
 
-/// A pipeline at a moment: its state from the journal, overlaid by what its run says meanwhile.
+/// A pipeline at a moment: its state from the journal, overlaid by what its runs say meanwhile. What is said of it as a whole is
+/// read as if it were its own.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PipelineSnapshot {
     /// Its id.
     pub id: PipelineId,
     /// What it is, without its secrets.
     pub spec: PipelineSpec,
+    /// Counts its changes.
+    pub version: u64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// Its only branch, or all of them together: sums of what they count, and the worst of what they say.
+    pub whole: BranchSnapshot,
+    /// Its branches, where sinks have names.
+    pub sinks: Vec<BranchSnapshot>,
+}
+
+/// A branch of a pipeline at a moment, or all of them together.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BranchSnapshot {
+    /// What its sink is called; none: it is the only one.
+    pub sink: Option<SinkName>,
     /// What it is doing.
     pub status: Status,
     /// Told to stop and not yet stopped.
     pub stopping: bool,
     /// Stopping to be changed.
     pub updating: bool,
-    /// Counts its changes.
-    pub version: u64,
+    /// Started, and its source and sink are not all open yet.
+    pub opening: bool,
     /// The reading order.
     pub generation: u64,
     /// When the last checkpoint was taken.
@@ -39,7 +58,7 @@ pub struct PipelineSnapshot {
     pub positions: Positions,
     /// What became of its records. Those in flight are read, too.
     pub counters: Counters,
-    /// Records read by this run and in no sink commit yet.
+    /// Records read by its run and in no sink commit yet.
     pub in_flight: u64,
     /// Records committed per second, over the last ten seconds.
     pub per_second: f64,
@@ -49,10 +68,14 @@ pub struct PipelineSnapshot {
     pub error: Option<Failing>,
     /// What is worth knowing.
     pub warnings: Vec<Warned>,
-    /// When it was made.
-    pub created_at: Timestamp,
-    /// When it last changed.
-    pub updated_at: Timestamp,
+}
+
+impl Deref for PipelineSnapshot {
+    type Target = BranchSnapshot;
+
+    fn deref(&self) -> &BranchSnapshot {
+        &self.whole
+    }
 }
 
 impl PipelineSnapshot {
@@ -67,6 +90,8 @@ impl PipelineSnapshot {
 pub struct Failing {
     /// What.
     pub cause: Cause,
+    /// Of which sink, where there are several.
+    pub sink: Option<SinkName>,
     /// In which lane, where it is tried again and is of one lane.
     pub lane: Option<u32>,
     /// Since when.
@@ -109,6 +134,8 @@ pub struct History {
     /// Events, in the order that was asked for.
     #[serde(with = "as_stored")]
     pub events: Vec<RecordedEvent>,
+    /// What the sinks of its branches are called, where they have names.
+    pub sinks: BTreeMap<BranchNumber, SinkName>,
     /// After which number the next ones are; none: these are the last.
     pub next: Option<u64>,
 }
@@ -133,7 +160,9 @@ mod as_stored {
 /// A record that could not be processed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
-    /// Its number among those of its pipeline, from 1; 0: it has none yet.
+    /// Of which sink, where there are several; not in chunks.
+    pub sink: Option<SinkName>,
+    /// Its number among those of its sink, from 1; 0: it has none yet.
     pub number: u64,
     /// Where in the source.
     pub partition: String,
@@ -181,8 +210,62 @@ pub struct Sent {
 pub struct DeadLetters {
     /// The oldest first, without their bytes unless these were asked for.
     pub letters: Vec<DeadLetter>,
-    /// After which number the next ones are; none: these are the last.
-    pub next: Option<u64>,
+    /// After which place the next ones are; none: these are the last.
+    pub next: Option<LetterPlace>,
+}
+
+/// Where a page ends, and the next one goes on: after a number, `5`, of a sink where there are several, `large/5`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct LetterPlace {
+    /// Of which sink; none: of the first, or of the one that is asked for.
+    pub sink: Option<SinkName>,
+    /// The number of a dead letter.
+    pub number: u64,
+}
+
+impl From<u64> for LetterPlace {
+    fn from(number: u64) -> Self {
+        Self { sink: None, number }
+    }
+}
+
+impl fmt::Display for LetterPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.sink {
+            Some(sink) => write!(f, "{sink}/{}", self.number),
+            None => write!(f, "{}", self.number),
+        }
+    }
+}
+
+impl FromStr for LetterPlace {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (sink, number) = match text.split_once('/') {
+            Some((sink, number)) => {
+                (Some(SinkName::try_from(sink.to_owned()).map_err(|error| error.to_string())?), number)
+            }
+            None => (None, text),
+        };
+        let number = number.parse().map_err(|_| format!("must be like 5, or large/5 of a sink, is {text:?}"))?;
+        Ok(Self { sink, number })
+    }
+}
+
+impl TryFrom<String> for LetterPlace {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<LetterPlace> for String {
+    fn from(place: LetterPlace) -> Self {
+        place.to_string()
+    }
 }
 
 /// Why the last run went on where it did.
@@ -211,6 +294,30 @@ pub struct Overview {
     pub closed: Vec<String>,
 }
 
+/// What a node measures of a branch of a pipeline.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Measured {
+    /// The pipeline.
+    pub pipeline: PipelineId,
+    /// What its sink is called; none: it is the only one.
+    pub sink: Option<SinkName>,
+    /// What it is doing.
+    pub status: Status,
+    /// What its runs have done, if there were any since the node started.
+    pub flow: Option<Flow>,
+    /// What waits at its source, if that can be told.
+    pub lag: Option<Lag>,
+}
+
+/// What waits at a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Lag {
+    /// So many records.
+    Records(u64),
+    /// So many bytes.
+    Bytes(u64),
+}
+
 /// What a pipeline's runs have done since the node started.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Flow {
@@ -220,12 +327,15 @@ pub struct Flow {
     pub failures: u64,
 }
 
-/// What a pipeline claims to have done in its present generation.
+/// What a branch of a pipeline claims to have done in its present generation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Claims {
-    /// The pipeline.
-    pub pipeline_id: PipelineId,
+    /// The branch.
+    pub branch: BranchId,
+    /// What its sink is called; none: it is the only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sink: Option<SinkName>,
     /// Which one of that id.
     pub incarnation: Incarnation,
     /// What it is doing.

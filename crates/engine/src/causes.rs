@@ -3,7 +3,7 @@
 //! Letters are counted chunk by chunk as somebody asks, each once: what was counted is kept with the pipeline in memory,
 //! so that asking again costs what was added since.
 use crate::{answers::DeadLetter, dead_letters};
-use dataflow_core::{chunk::ChunkRef, id::Incarnation, pipeline::Pipeline};
+use dataflow_core::{chunk::ChunkRef, id::Incarnation, pipeline::Branch};
 use dataflow_journal::{Error, Journal};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
@@ -113,9 +113,9 @@ impl Tally {
     }
 }
 
-/// What of a pipeline its dead letters are counted by.
-pub(crate) fn of(pipeline: &Pipeline) -> (Incarnation, Vec<ChunkRef>) {
-    (pipeline.incarnation.clone(), pipeline.progress.dead_letters.clone())
+/// What of a branch its dead letters are counted by.
+pub(crate) fn of(branch: &Branch) -> (Incarnation, Vec<ChunkRef>) {
+    (branch.incarnation.clone(), branch.progress.dead_letters.clone())
 }
 
 /// Words before a quoted text that is a name and no value.
@@ -248,6 +248,7 @@ mod tests {
 
     fn letter(number: u64, cause: &str) -> DeadLetter {
         DeadLetter {
+            sink: None,
             number,
             partition: "in".into(),
             position: number.to_string(),

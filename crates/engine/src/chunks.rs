@@ -2,6 +2,7 @@
 //! found when a run has opened in a later epoch.
 use crate::shard::PipelineCell;
 use dataflow_core::{
+    branch::BranchNumber,
     chunk::{ChunkId, ChunkName},
     id::{Epoch, Incarnation, PipelineId},
     pipeline::{Pipeline, State},
@@ -33,19 +34,27 @@ pub(crate) fn pending(state: &State) -> Vec<ChunkId> {
 }
 
 /// Removes the chunks of pushed batches that the checkpoint has passed since they were [`pending`]; and, once a run has read and
-/// adopted the tokens of all lanes (`opened`), those of lower epochs that nothing names.
-pub(crate) async fn collect(journal: &Journal, cell: &PipelineCell, epoch: Epoch, pending: Vec<ChunkId>, opened: bool) {
+/// adopted the tokens of all lanes of a branch (`opened`), those of lower epochs that nothing names: tokens of other branches may
+/// still name some of theirs.
+pub(crate) async fn collect(
+    journal: &Journal,
+    cell: &PipelineCell,
+    epoch: Epoch,
+    pending: Vec<ChunkId>,
+    opened: Option<BranchNumber>,
+) {
     let (mut gone, known) = {
         let state = cell.state();
         let Some(pipeline) = state.pipeline() else { return };
         let first = pipeline.inbox.pending.front().map(|batch| &batch.chunk);
         let passed: Vec<ChunkId> = pending.into_iter().take_while(|chunk| Some(chunk) != first).collect();
         let prefix = || ChunkName::prefix(&pipeline.id, &pipeline.incarnation);
-        (passed, opened.then(|| (prefix(), named(pipeline))))
+        (passed, opened.map(|branch| (branch, prefix(), named(pipeline))))
     };
-    if let Some((prefix, named)) = known {
+    if let Some((branch, prefix, named)) = known {
+        let is_over = |chunk: &ChunkId| is_earlier(chunk, branch, epoch) && !named.contains(chunk);
         match journal.chunks(&prefix).await {
-            Ok(all) => gone.extend(all.into_iter().filter(|chunk| is_earlier(chunk, epoch) && !named.contains(chunk))),
+            Ok(all) => gone.extend(all.into_iter().filter(is_over)),
             Err(error) => tracing::warn!(pipeline = %cell.pipeline, %error, "chunks can't be listed"),
         }
     }
@@ -54,11 +63,13 @@ pub(crate) async fn collect(journal: &Journal, cell: &PipelineCell, epoch: Epoch
 
 /// The chunks that a pipeline's state names.
 fn named(pipeline: &Pipeline) -> HashSet<ChunkId> {
-    let letters = pipeline.progress.dead_letters.iter().map(|chunk| &chunk.id);
+    let letters = pipeline.branches.values().flat_map(|branch| &branch.progress.dead_letters).map(|chunk| &chunk.id);
     letters.chain(pipeline.inbox.pending.iter().map(|batch| &batch.chunk)).cloned().collect()
 }
 
-/// Whether a chunk was made in a lower epoch. One of a kind that is not known is left: a later build has made it.
-fn is_earlier(chunk: &ChunkId, epoch: Epoch) -> bool {
-    chunk.name().is_some_and(|name| name.epoch < epoch)
+/// Whether a chunk was made in a lower epoch, and not by another branch. One of a kind that is not known is left: a later build
+/// has made it.
+fn is_earlier(chunk: &ChunkId, branch: BranchNumber, epoch: Epoch) -> bool {
+    let own = |name: &ChunkName| name.content.branch().is_none_or(|of| of == branch);
+    chunk.name().is_some_and(|name| name.epoch < epoch && own(&name))
 }

@@ -1,14 +1,15 @@
 //! What a pipeline claims to have done, for those who verify it: positions, counts and types, as the journal has them.
 use crate::{
-    answers::{Claims, DeadLetter, DeadLetters, Stretch},
+    answers::{Claims, DeadLetters, LetterPlace, Stretch},
     causes::{self, DeadLettersByCause},
-    dead_letters,
+    dead_letters::{self, Letters},
     shard::load_pipeline,
 };
 use dataflow_core::{
-    id::PipelineId,
+    branch::BranchNumber,
+    id::{PipelineId, SinkName},
     pipeline::{
-        Event, PendingLosses, Pipeline, RecordedEvent, State,
+        Branch, Event, PendingLosses, Pipeline, RecordedEvent, State,
         event::{LaneProgress, Lost, NewGeneration},
     },
     spec::PipelineSpec,
@@ -37,18 +38,27 @@ impl Course {
         self.lost.extend(self.losses.pass(&lane.positions));
     }
 
-    fn take(&mut self, event: &RecordedEvent) {
+    /// Takes in an event, if it is about this branch.
+    fn take(&mut self, event: &RecordedEvent, branch: BranchNumber) {
+        if let Event::PipelineCreated { spec, .. } = &event.event {
+            let sinks = spec.sink_names();
+            let own = sinks.get(branch as usize).and_then(|sink| spec.of_sink(sink.as_ref()));
+            *self = Self { spec: own, ..Self::default() };
+        }
+        if event.branch != branch {
+            return;
+        }
         let begins = |spec: Option<PipelineSpec>| Self { spec, ..Self::default() };
         match &event.event {
-            Event::PipelineCreated { spec, .. }
-            | Event::PipelineUpdated { spec, generation: Some(NewGeneration { .. }), .. } => {
-                *self = begins(Some(PipelineSpec::clone(spec)));
+            Event::PipelineUpdated { spec, sink, generation: Some(NewGeneration { .. }), .. } => {
+                *self = begins(spec.of_sink(sink.as_ref()));
             }
             Event::CheckpointReset { .. } => *self = begins(self.spec.take()),
             Event::PipelineStarted { .. } => self.started = true,
-            Event::PipelineUpdated { spec, generation: None, positions, pushes: _ } => {
-                let before = self.spec.replace(PipelineSpec::clone(spec));
-                if let Some(before) = before.filter(|before| self.started && !before.gives_like(spec)) {
+            Event::PipelineUpdated { spec, sink, generation: None, positions, pushes: _ } => {
+                let Some(spec) = spec.of_sink(sink.as_ref()) else { return };
+                let before = self.spec.replace(spec.clone());
+                if let Some(before) = before.filter(|before| self.started && !before.gives_like(&spec)) {
                     // A limit of the source's own can only be applied to all that it gives.
                     match positions.clone().filter(|_| before.max_record_bytes == spec.max_record_bytes) {
                         Some(until) => self.stretches.push(Stretch { spec: before, until }),
@@ -64,27 +74,23 @@ impl Course {
     }
 }
 
-/// The claims of a pipeline in this state.
-pub(crate) async fn of(journal: &Journal, state: &State) -> Result<Option<Claims>, Error> {
-    let Some(Pipeline { id, incarnation, spec, progress, learned, .. }) = state.pipeline() else { return Ok(None) };
+/// The claims of a branch in this state.
+pub(crate) async fn of(journal: &Journal, branch: &Branch) -> Result<Claims, Error> {
+    let Branch { id, incarnation, spec, progress, learned, .. } = branch;
     let mut course = Course::default();
     let mut after = 0;
     loop {
-        let entries = journal.history(id, after, PAGE).await?;
+        let entries = journal.history(id.pipeline(), after, PAGE).await?;
         let Some(last) = entries.last() else { break };
         after = last.event.number;
-        entries.iter().for_each(|entry| course.take(&entry.event));
+        entries.iter().for_each(|entry| course.take(&entry.event, id.number()));
     }
-    let at_rest = match state {
-        State::Running(_) => false,
-        State::Failed(failed) => failed.restart_at.is_none(),
-        State::Empty | State::Configured(_) | State::Stopped(_) | State::Completed(_) | State::Deleted(_) => true,
-    };
-    Ok(Some(Claims {
-        pipeline_id: id.clone(),
+    Ok(Claims {
+        branch: id.clone(),
+        sink: branch.sink.clone(),
         incarnation: incarnation.clone(),
-        status: state.status(),
-        at_rest,
+        status: branch.status(),
+        at_rest: branch.running().is_none() && branch.restart_at().is_none(),
         spec: spec.clone(),
         learned: learned.clone(),
         generation: progress.generation,
@@ -95,10 +101,10 @@ pub(crate) async fn of(journal: &Journal, state: &State) -> Result<Option<Claims
         lost: course.lost.into_iter().chain(course.losses).collect(),
         stretches: course.stretches,
         changed: course.changed,
-    }))
+    })
 }
 
-/// A pipeline in a journal that no node has open: claims and dead letters without a run.
+/// A pipeline in a journal that no node has open: what its branches claim, without a run.
 #[derive(Debug)]
 pub struct Stored<'a> {
     journal: &'a Journal,
@@ -114,17 +120,32 @@ impl<'a> Stored<'a> {
         Ok(Self { journal, state: load_pipeline(journal, pipeline).await? })
     }
 
-    /// What it claims; none if there is no such pipeline.
+    /// Its branches; none: there is no such pipeline.
+    pub fn branches(&self) -> Vec<StoredBranch<'_>> {
+        let present = self.state.pipeline().into_iter().flat_map(Pipeline::present);
+        present.map(|(_, branch)| StoredBranch { journal: self.journal, branch }).collect()
+    }
+}
+
+/// A branch of it: claims and dead letters.
+#[derive(Clone, Copy, Debug)]
+pub struct StoredBranch<'a> {
+    journal: &'a Journal,
+    branch: &'a Branch,
+}
+
+impl StoredBranch<'_> {
+    /// What its sink is called; none: it is the only one.
+    pub fn sink(&self) -> Option<&SinkName> {
+        self.branch.sink.as_ref()
+    }
+
+    /// What it claims.
     ///
     /// # Errors
     /// If its history can't be read.
-    pub async fn claims(&self) -> Result<Option<Claims>, Error> {
-        of(self.journal, &self.state).await
-    }
-
-    /// Whether there is such a pipeline.
-    pub fn exists(&self) -> bool {
-        self.state.pipeline().is_some()
+    pub async fn claims(&self) -> Result<Claims, Error> {
+        of(self.journal, self.branch).await
     }
 
     /// Its dead letters, counted by cause.
@@ -132,41 +153,27 @@ impl<'a> Stored<'a> {
     /// # Errors
     /// If a chunk that the journal names is gone or damaged.
     pub async fn causes(&self) -> Result<DeadLettersByCause, Error> {
-        let Some(pipeline) = self.state.pipeline() else { return Ok(DeadLettersByCause::default()) };
-        let (incarnation, chunks) = causes::of(pipeline);
+        let (incarnation, chunks) = causes::of(self.branch);
         causes::Tally::default().count(self.journal, (&incarnation, &chunks), None).await
-    }
-
-    /// A page of its dead letters, without their bytes.
-    ///
-    /// # Errors
-    /// If a chunk that the journal names is gone or damaged.
-    pub async fn page(&self, after: u64, limit: usize) -> Result<DeadLetters, Error> {
-        let chunks = self.state.pipeline().map(|pipeline| pipeline.progress.dead_letters.as_slice());
-        dead_letters::page(self.journal, chunks.unwrap_or_default(), after, limit).await
-    }
-
-    /// A page of its dead letters with their bytes, perhaps fewer than `limit`.
-    ///
-    /// # Errors
-    /// If a chunk that the journal names is gone or damaged.
-    pub async fn whole(&self, after: u64, limit: usize) -> Result<DeadLetters, Error> {
-        let chunks = self.state.pipeline().map(|pipeline| pipeline.progress.dead_letters.as_slice());
-        dead_letters::whole(self.journal, chunks.unwrap_or_default(), after, limit).await
     }
 
     /// The partitions that it has a position in.
     pub fn partitions(&self) -> Vec<String> {
-        let positions = self.state.pipeline().map(|pipeline| pipeline.progress.positions()).unwrap_or_default();
-        positions.keys().map(ToString::to_string).collect()
+        self.branch.progress.positions().keys().map(ToString::to_string).collect()
     }
+}
 
-    /// Its dead letters after number `after`, at most `limit`.
-    ///
-    /// # Errors
-    /// If a chunk that the journal names is gone or damaged.
-    pub async fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<DeadLetter>, Error> {
-        let chunks = self.state.pipeline().map(|pipeline| pipeline.progress.dead_letters.as_slice());
-        dead_letters::list(self.journal, chunks.unwrap_or_default(), after, limit).await
-    }
+/// The dead letters of these branches after a place, sink by sink: at most so many, or of one chunk only, with their bytes.
+///
+/// # Errors
+/// If a chunk that the journal names is gone or damaged.
+pub async fn dead_letters(
+    branches: &[StoredBranch<'_>],
+    after: &LetterPlace,
+    (bytes, limit): (bool, usize),
+) -> Result<DeadLetters, Error> {
+    let Some(StoredBranch { journal, .. }) = branches.first() else { return Ok(DeadLetters::default()) };
+    let letters: Vec<_> = branches.iter().map(|branch| Letters::of(branch.branch)).collect();
+    let DeadLetters { letters, next } = dead_letters::page(journal, &letters, after, (bytes, limit)).await?;
+    Ok(DeadLetters { letters: if bytes { letters } else { dead_letters::shortened(letters) }, next })
 }

@@ -1,10 +1,10 @@
 //! One pipeline of a region, asked and told in types: each question has the answer that it is for.
 use crate::{
-    answers::{Claims, DeadLetter, DeadLetters, History, LastRecovery, PipelineSnapshot, Received},
+    answers::{Claims, DeadLetter, DeadLetters, History, LastRecovery, LetterPlace, PipelineSnapshot, Received},
     causes::DeadLettersByCause,
     region::{AskError, Message, Order, Query, Reply, ShardRegion, ShardingEnvelope, UserCommand, UserQuery},
 };
-use dataflow_core::id::{Actor, PipelineId};
+use dataflow_core::id::{Actor, PipelineId, SinkName};
 use std::{fmt, sync::Arc, time::Duration};
 
 /// How long an answer to a question is waited for, if nothing else is said.
@@ -17,6 +17,7 @@ pub struct PipelineClient {
     id: PipelineId,
     actor: Actor,
     within: Duration,
+    sink: Option<SinkName>,
 }
 
 /// The answer of a type, out of a reply.
@@ -32,7 +33,7 @@ macro_rules! answer {
 impl PipelineClient {
     /// A pipeline as this actor sees it.
     pub fn new(region: Arc<dyn ShardRegion>, id: PipelineId, actor: Actor) -> Self {
-        Self { region, id, actor, within: PATIENCE }
+        Self { region, id, actor, within: PATIENCE, sink: None }
     }
 
     /// The pipeline's id.
@@ -40,10 +41,21 @@ impl PipelineClient {
         &self.id
     }
 
+    /// The sink that questions are about.
+    pub fn sink(&self) -> Option<&SinkName> {
+        self.sink.as_ref()
+    }
+
     /// The same, for who waits no longer for an answer.
     #[must_use]
     pub fn within(&self, within: Duration) -> Self {
         Self { within, ..self.clone() }
+    }
+
+    /// The same, for questions about the branch of one sink.
+    #[must_use]
+    pub fn of_sink(&self, sink: Option<SinkName>) -> Self {
+        Self { sink, ..self.clone() }
     }
 
     /// Changes the pipeline, and returns it as it is then.
@@ -86,11 +98,11 @@ impl PipelineClient {
         answer!(self.query(Query::History { order, after, limit }).await, History)
     }
 
-    /// Its dead letters after this number, at most so many, oldest first; with their bytes, perhaps fewer.
+    /// Its dead letters after this place, at most so many, of each sink the oldest first; with their bytes, perhaps fewer.
     ///
     /// # Errors
     /// If there is none, or it can't be reached.
-    pub async fn dead_letters(&self, bytes: bool, after: u64, limit: usize) -> Result<DeadLetters, AskError> {
+    pub async fn dead_letters(&self, bytes: bool, after: LetterPlace, limit: usize) -> Result<DeadLetters, AskError> {
         answer!(self.query(Query::DeadLetters { bytes, after, limit }).await, DeadLetters)
     }
 
@@ -127,7 +139,8 @@ impl PipelineClient {
     }
 
     async fn query(&self, query: Query) -> Result<Reply, AskError> {
-        self.ask(Message::Query(UserQuery { actor: self.actor.clone(), within: self.within, query })).await
+        let (actor, sink) = (self.actor.clone(), self.sink.clone());
+        self.ask(Message::Query(UserQuery { actor, within: self.within, sink, query })).await
     }
 
     async fn ask(&self, message: Message) -> Result<Reply, AskError> {

@@ -1,9 +1,11 @@
 //! Dead letters: how a commit's are stored in a chunk, and how they are found again by number.
+mod page;
 mod stored;
 
+pub(crate) use page::{Letters, page};
 pub(crate) use stored::encode;
 
-use crate::answers::{DeadLetter, DeadLetters, Sent};
+use crate::answers::{DeadLetter, Sent};
 use bytes::Bytes;
 use dataflow_core::{
     chunk::{ChunkId, ChunkKind, ChunkName, ChunkRef, Content},
@@ -18,21 +20,24 @@ use dataflow_sdk::{
     records::{Layout, Records, Slices},
 };
 use std::collections::BTreeSet;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// The name of the chunk of a commit's dead letters.
 pub(crate) fn chunk_id(fence: &Fence, commit: u64, letters: u64) -> ChunkId {
-    named(fence, Content::Letters { opening: fence.opening, lane: fence.lane, commit, letters })
+    let (branch, opening, lane) = (fence.branch.number(), fence.opening, fence.lane);
+    named(fence, Content::Letters { branch, opening, lane, commit, letters })
 }
 
 fn named(fence: &Fence, content: Content) -> ChunkId {
-    let Fence { pipeline, incarnation, epoch, .. } = fence.clone();
-    ChunkName { pipeline, incarnation, epoch, content }.into()
+    let Fence { branch, incarnation, epoch, .. } = fence.clone();
+    ChunkName { pipeline: branch.pipeline().clone(), incarnation, epoch, content }.into()
 }
 
 /// Chunks that stand for letters which a target counts at a commit and does not name: the journal that knew them is not this one.
 pub(crate) fn unnamed(fence: &Fence, commit: u64, letters: u64) -> impl Iterator<Item = ChunkRef> {
     (0..letters).step_by(JOINED_LETTERS as usize).map(move |before| {
-        let content = Content::MissingLetters { generation: fence.generation, lane: fence.lane, commit, before };
+        let (branch, lane) = (fence.branch.number(), fence.lane);
+        let content = Content::MissingLetters { branch, generation: fence.generation, lane, commit, before };
         ChunkRef {
             id: named(fence, content),
             kind: ChunkKind::DeadLetters,
@@ -61,6 +66,7 @@ pub(crate) fn letter(records: &Records, dead: &Dead, generation: Generation, at:
         timestamp: records.timestamps.as_ref().and_then(|times| times[row]).map(Timestamp),
     };
     DeadLetter {
+        sink: None,
         number: 0,
         partition: records.partition.to_string(),
         position: records.before(row).at.to_string(),
@@ -75,7 +81,7 @@ pub(crate) fn letter(records: &Records, dead: &Dead, generation: Generation, at:
         hash: oversized.map(|oversized| oversized.hash.clone()),
         header: match &records.layout {
             Layout::Csv(layout) => layout.header.clone(),
-            Layout::Json => None,
+            Layout::Json | Layout::Columns(_) => None,
         },
         original: bytes.map(Into::into),
         sent,
@@ -123,6 +129,7 @@ async fn letters(journal: &Journal, chunk: &ChunkRef) -> Result<Vec<DeadLetter>,
 /// What is left of a letter whose chunk is not there.
 fn missing(chunk: &ChunkRef) -> DeadLetter {
     DeadLetter {
+        sink: None,
         number: 0,
         partition: String::new(),
         position: String::new(),
@@ -208,36 +215,12 @@ pub(crate) async fn next_chunk(journal: &Journal, chunks: &[ChunkRef], after: u6
     Ok(Vec::new())
 }
 
-/// A page of them without their bytes.
-pub(crate) async fn page(
-    journal: &Journal,
-    chunks: &[ChunkRef],
-    after: u64,
-    limit: usize,
-) -> Result<DeadLetters, Error> {
-    Ok(shortened(list(journal, chunks, after, limit).await?, chunks))
-}
-
-/// A page of them with their bytes: of one chunk only, which bounds it.
-pub(crate) async fn whole(
-    journal: &Journal,
-    chunks: &[ChunkRef],
-    after: u64,
-    limit: usize,
-) -> Result<DeadLetters, Error> {
-    let mut letters = next_chunk(journal, chunks, after).await?;
-    letters.truncate(limit);
-    Ok(paged(letters, chunks))
-}
-
-/// A page of these, without their bytes.
-pub(crate) fn shortened(letters: Vec<DeadLetter>, chunks: &[ChunkRef]) -> DeadLetters {
-    let short = |letter| DeadLetter { header: None, original: None, sent: Sent::default(), ..letter };
-    paged(letters.into_iter().map(short).collect(), chunks)
-}
-
-fn paged(letters: Vec<DeadLetter>, chunks: &[ChunkRef]) -> DeadLetters {
-    let total: u64 = chunks.iter().map(|chunk| chunk.records).sum();
-    let next = letters.last().map(|letter| letter.number).filter(|last| *last < total);
-    DeadLetters { letters, next }
+/// Letters with hashes instead of their bytes.
+pub(crate) fn shortened(letters: Vec<DeadLetter>) -> Vec<DeadLetter> {
+    let hash = |original: &Vec<u8>| format!("{:016x}", xxh3_64(original));
+    let short = |letter: DeadLetter| {
+        let hash = letter.hash.or_else(|| letter.original.as_ref().map(hash));
+        DeadLetter { header: None, original: None, hash, sent: Sent::default(), ..letter }
+    };
+    letters.into_iter().map(short).collect()
 }

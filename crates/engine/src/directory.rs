@@ -1,8 +1,12 @@
 //! What a node knows of all its pipelines without waking them.
-use crate::{answers::Flow, region::ListQuery};
+use crate::{
+    answers::{Flow, Measured},
+    region::ListQuery,
+};
 use dataflow_core::{
-    id::PipelineId,
-    pipeline::{State, Status},
+    branch::{BranchId, BranchNumber},
+    id::{PipelineId, SinkName},
+    pipeline::{Branch, State, Status},
     shard::ShardId,
     warned::Warned,
 };
@@ -20,6 +24,13 @@ pub(crate) struct Directory(Mutex<BTreeMap<PipelineId, Summary>>);
 struct Summary {
     status: Status,
     labels: BTreeMap<String, String>,
+    branches: BTreeMap<BranchNumber, BranchSummary>,
+}
+
+#[derive(Debug)]
+struct BranchSummary {
+    sink: Option<SinkName>,
+    status: Status,
     warnings: Vec<Warned>,
     flow: Flow,
 }
@@ -34,9 +45,14 @@ impl Directory {
         match state.pipeline() {
             Some(known) => {
                 let mut all = self.lock();
-                let (warnings, flow) =
-                    all.remove(pipeline).map_or_else(Default::default, |summary| (summary.warnings, summary.flow));
-                let summary = Summary { status: state.status(), labels: known.spec.labels.clone(), warnings, flow };
+                let mut before = all.remove(pipeline).map(|summary| summary.branches).unwrap_or_default();
+                let branch = |(number, branch): (BranchNumber, &Branch)| {
+                    let kept = before.remove(&number).map(|before| (before.warnings, before.flow));
+                    let (warnings, flow) = kept.unwrap_or_default();
+                    (number, BranchSummary { sink: branch.sink.clone(), status: branch.status(), warnings, flow })
+                };
+                let branches = known.present().map(branch).collect();
+                let summary = Summary { status: state.status(), labels: known.spec.labels.clone(), branches };
                 all.insert(pipeline.clone(), summary);
             }
             None => {
@@ -51,29 +67,41 @@ impl Directory {
     }
 
     /// Keeps what a run has warned of until the next one.
-    pub(crate) fn keep_warnings(&self, pipeline: &PipelineId, warnings: Vec<Warned>) {
-        if let Some(summary) = self.lock().get_mut(pipeline) {
-            summary.warnings = warnings;
-        }
+    pub(crate) fn keep_warnings(&self, branch: &BranchId, warnings: Vec<Warned>) {
+        self.change(branch, |summary| summary.warnings = warnings);
     }
 
     /// What the last run has warned of.
-    pub(crate) fn warnings(&self, pipeline: &PipelineId) -> Vec<Warned> {
-        self.lock().get(pipeline).map_or_else(Vec::new, |summary| summary.warnings.clone())
+    pub(crate) fn warnings(&self, branch: &BranchId) -> Vec<Warned> {
+        let all = self.lock();
+        let known = all.get(branch.pipeline()).and_then(|summary| summary.branches.get(&branch.number()));
+        known.map_or_else(Vec::new, |summary| summary.warnings.clone())
     }
 
-    /// Adds to what a pipeline has done. Nothing is kept of one that is gone.
-    pub(crate) fn count(&self, pipeline: &PipelineId, add: impl FnOnce(&mut Flow)) {
-        if let Some(summary) = self.lock().get_mut(pipeline) {
-            add(&mut summary.flow);
+    /// Adds to what a branch has done.
+    pub(crate) fn count(&self, branch: &BranchId, add: impl FnOnce(&mut Flow)) {
+        self.change(branch, |summary| add(&mut summary.flow));
+    }
+
+    /// Nothing is kept of one that is gone.
+    fn change(&self, branch: &BranchId, change: impl FnOnce(&mut BranchSummary)) {
+        if let Some(summary) = self.lock().get_mut(branch.pipeline())
+            && let Some(known) = summary.branches.get_mut(&branch.number())
+        {
+            change(known);
         }
     }
 
-    /// What each pipeline that has run has done.
-    pub(crate) fn flows(&self) -> Vec<(PipelineId, Flow)> {
+    /// What is known of each branch; of its lag, its run knows.
+    pub(crate) fn measured(&self) -> Vec<(BranchNumber, Measured)> {
         let all = self.lock();
-        let ran = all.iter().filter(|(_, Summary { flow, .. })| flow.failures > 0 || flow.counters.batches > 0);
-        ran.map(|(id, summary)| (id.clone(), summary.flow)).collect()
+        let branches = all.iter().flat_map(|(id, summary)| summary.branches.iter().map(move |branch| (id, branch)));
+        let measured = branches.map(|(id, (number, branch))| {
+            let flow = Some(branch.flow).filter(|flow| flow.failures > 0 || flow.counters.batches > 0);
+            let (pipeline, sink) = (id.clone(), branch.sink.clone());
+            (*number, Measured { pipeline, sink, status: branch.status, flow, lag: None })
+        });
+        measured.collect()
     }
 
     /// Ids of the pipelines that a query is for, one more than its limit.

@@ -9,12 +9,7 @@ use dataflow_core::{
     time::Timestamp,
 };
 use dataflow_journal::Journal;
-use dataflow_sdk::{
-    declared::{Declared, SinkRows},
-    sink::Sink,
-    source::Source,
-    transform::Compiler,
-};
+use dataflow_sdk::{catalog::BuiltSink, declared::Declared, source::Source, transform::Compiler};
 use futures::future::BoxFuture;
 use rand::{
     Rng, SeedableRng,
@@ -207,15 +202,6 @@ impl Net for TcpNet {
     async fn listen(&self, address: SocketAddr) -> std::io::Result<tokio::net::TcpListener> {
         tokio::net::TcpListener::bind(address).await
     }
-}
-
-/// A sink, and what it declares of the rows that it wants.
-#[derive(Debug)]
-pub struct BuiltSink {
-    /// The sink.
-    pub sink: Box<dyn Sink>,
-    /// What it wants of each output row.
-    pub rows: SinkRows,
 }
 
 /// Connectors and transforms of a node.

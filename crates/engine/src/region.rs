@@ -1,14 +1,15 @@
 //! The one door to all pipelines, wherever they live.
 use crate::{
     answers::{
-        Claims, DeadLetter, DeadLetters, Flow, History, LastRecovery, Listing, Overview, PipelineSnapshot, Received,
+        Claims, DeadLetter, DeadLetters, History, LastRecovery, LetterPlace, Listing, Measured, Overview,
+        PipelineSnapshot, Received,
     },
     causes::DeadLettersByCause,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
 use dataflow_core::{
-    id::{Actor, BatchId, CommandId, PipelineId, Reason, TraceParent},
+    id::{Actor, BatchId, CommandId, PipelineId, Reason, SinkName, TraceParent},
     pipeline::{Rejected, Status},
     spec::PipelineSpec,
 };
@@ -42,6 +43,8 @@ pub struct UserQuery {
     pub actor: Actor,
     /// How long the answer is waited for.
     pub within: Duration,
+    /// The branch of which sink it is about, where it is about one; none: of the only one.
+    pub sink: Option<SinkName>,
     /// What is asked.
     pub query: Query,
 }
@@ -83,14 +86,21 @@ pub enum Action {
         wait: Duration,
     },
     /// Run it.
-    Start,
+    Start {
+        /// The branch of which sink; none: all that do not run.
+        sink: Option<SinkName>,
+    },
     /// Stop it; the reply comes once it has stopped, or after `wait` with `stopping: true`.
     Stop {
+        /// The branch of which sink; none: all branches.
+        sink: Option<SinkName>,
         /// How long the reply waits.
         wait: Duration,
     },
     /// Stop it if it runs, and run it.
     Restart {
+        /// The branch of which sink; none: all branches.
+        sink: Option<SinkName>,
         /// How long the reply waits for the stop.
         wait: Duration,
     },
@@ -98,6 +108,8 @@ pub enum Action {
     ResetCheckpoint {
         /// Where.
         to: ResetPoint,
+        /// The branch of which sink; none: all branches.
+        sink: Option<SinkName>,
         /// Even if the sink can't be asked what it has, acknowledged pushed records are lost, or records are written twice.
         force: bool,
         /// Even if the target has progress of another node for this pipeline, which can't write to it any more then.
@@ -128,7 +140,7 @@ impl Action {
     /// How long its reply waits for a stop.
     pub fn wait(&self) -> Option<Duration> {
         match self {
-            Self::Update { wait, .. } | Self::Stop { wait } | Self::Restart { wait } => Some(*wait),
+            Self::Update { wait, .. } | Self::Stop { wait, .. } | Self::Restart { wait, .. } => Some(*wait),
             _ => None,
         }
     }
@@ -146,11 +158,15 @@ impl Action {
             Self::Update { spec, reset, retarget, force, wait: _ } => {
                 json!(["update", spec, flags(&[("reset", *reset), ("retarget", *retarget), ("force", *force)])])
             }
-            Self::Start => json!(["start"]),
-            Self::Stop { wait: _ } => json!(["stop"]),
-            Self::Restart { wait: _ } => json!(["restart"]),
-            Self::ResetCheckpoint { to, force, take_over } => {
-                json!(["reset-checkpoint", to, flags(&[("force", *force), ("take-over", *take_over)])])
+            Self::Start { sink } => of_sink("start", sink),
+            Self::Stop { sink, wait: _ } => of_sink("stop", sink),
+            Self::Restart { sink, wait: _ } => of_sink("restart", sink),
+            Self::ResetCheckpoint { to, sink, force, take_over } => {
+                let flags = flags(&[("force", *force), ("take-over", *take_over)]);
+                match sink {
+                    None => json!(["reset-checkpoint", to, flags]),
+                    Some(sink) => json!(["reset-checkpoint", to, flags, sink]),
+                }
             }
             Self::Delete { discard } => json!(["delete", flags(&[("discard", *discard)])]),
             Self::Ingest { batch_id, records, hash, body: _, delivered: _ } => {
@@ -159,6 +175,14 @@ impl Action {
         };
         asked.sort_all_objects();
         asked
+    }
+}
+
+/// A request about all sinks, or about one.
+fn of_sink(what: &str, sink: &Option<SinkName>) -> Value {
+    match sink {
+        None => json!([what]),
+        Some(sink) => json!([what, sink]),
     }
 }
 
@@ -218,12 +242,12 @@ pub enum Query {
         /// At most so many.
         limit: usize,
     },
-    /// Its dead letters, oldest first.
+    /// Its dead letters, of several sinks one after the other, the oldest of each first.
     DeadLetters {
         /// With their bytes, then perhaps fewer than `limit`.
         bytes: bool,
-        /// Only those after this number.
-        after: u64,
+        /// Only those after this place.
+        after: LetterPlace,
         /// At most so many.
         limit: usize,
     },
@@ -277,6 +301,16 @@ pub enum AskError {
     Internal(String),
 }
 
+impl AskError {
+    /// The same, said of a sink that has a name, where it is about a sink.
+    pub(crate) fn of_sink(self, sink: Option<&SinkName>) -> Self {
+        match self {
+            Self::Rejected(rejected) => rejected.of_sink(sink).into(),
+            other => other,
+        }
+    }
+}
+
 /// Only a journal that is away may be asked again.
 impl From<dataflow_journal::Error> for AskError {
     fn from(error: dataflow_journal::Error) -> Self {
@@ -316,72 +350,11 @@ pub trait ShardRegion: Send + Sync {
     async fn list(&self, query: ListQuery) -> Result<Listing, AskError>;
     /// What this node holds: shards owned, pipelines known, entities in memory, runs.
     async fn overview(&self) -> Overview;
-    /// What each pipeline that has run has done since the node started.
-    async fn flows(&self) -> Vec<(PipelineId, Flow)>;
+    /// What this node measures of each branch of its pipelines.
+    async fn measured(&self) -> Vec<Measured>;
     /// Completes whenever a pipeline's view may have changed since `seen`; returns the new number. For watchers.
     async fn changed(&self, pipeline: &PipelineId, seen: u64) -> u64;
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    fn spec(text: &str) -> Box<PipelineSpec> {
-        serde_json::from_str(text).unwrap()
-    }
-
-    /// Hashes are stored with events: a request that is repeated to a later version must get the one it had.
-    #[test]
-    fn a_request_has_the_same_hash_in_all_versions() {
-        let least = r#"{"source":{"type":"file","path":"a.json"},"sink":{"type":"file","path":"b.json"}}"#;
-        let most = r#"{"name":"n","description":"d","labels":{"b":"1","a":"2"},
-            "source":{"type":"kafka","topics":["t"],"brokers":["b:9092"]},
-            "transforms":[{"type":"filter","condition":"age > 18"}],
-            "sink":{"type":"postgres","connection":"pg","table":"t"},
-            "schema":{"z":"bigint","a":"text"},"onTypeMismatch":"null",
-            "batch":{"maxRecords":10,"maxBytes":1000,"linger":"1s"},"lanes":2,"checkpointInterval":"2s",
-            "stopTimeout":"3s","maxRecordBytes":2000,"maxInFlightBytes":100000,"restart":{"maxAttempts":1}}"#;
-        let wait = Duration::from_secs(9);
-        let positions = BTreeMap::from([("t/0".to_owned(), "7".to_owned())]);
-        let reset = |to| Action::ResetCheckpoint { to, force: false, take_over: false };
-        let actions = [
-            Action::Create(spec(least)),
-            Action::Create(spec(most)),
-            Action::Update { spec: spec(least), reset: false, retarget: false, force: false, wait },
-            Action::Update { spec: spec(least), reset: false, retarget: true, force: false, wait },
-            Action::Update { spec: spec(least), reset: true, retarget: false, force: true, wait },
-            Action::Start,
-            Action::Stop { wait },
-            Action::Restart { wait },
-            reset(ResetPoint::Beginning),
-            reset(ResetPoint::End),
-            reset(ResetPoint::Positions(positions)),
-            reset(ResetPoint::SinkToken),
-            reset(ResetPoint::Journal),
-            Action::ResetCheckpoint { to: ResetPoint::Journal, force: true, take_over: false },
-            Action::Delete { discard: false },
-            Action::Delete { discard: true },
-            Action::Ingest {
-                batch_id: BatchId::try_from("b-1").unwrap(),
-                records: 2,
-                hash: "9f86d081884c7d65".into(),
-                body: Bytes::from_static(b"[{},{}]"),
-                delivered: Some(wait),
-            },
-        ];
-        let hashes: String =
-            actions.iter().map(|action| format!("{:016x} {}\n", action.hash(), action.asked())).collect();
-        assert_eq!(hashes, include_str!("../golden/request-hashes.txt"));
-    }
-
-    #[test]
-    fn the_order_of_settings_is_no_other_request() {
-        let hash = |text: &str| Action::Create(spec(text)).hash();
-        let sink = r#""sink":{"type":"file","path":"b.json"}"#;
-        let one = format!(r#"{{"source":{{"type":"file","path":"a.json"}},{sink}}}"#);
-        let other = format!(r#"{{{sink},"source":{{"path":"a.json","type":"file"}}}}"#);
-        assert_eq!(hash(&one), hash(&other));
-        assert_ne!(hash(&one), hash(&one.replace("a.json", "c.json")));
-    }
-}
+mod tests;

@@ -1,17 +1,20 @@
 //! What a run says of itself while it runs: the ledger ahead of the journal, what is in flight, what is wrong.
-use crate::{directory::Directory, telemetry};
+use crate::{answers::Lag, directory::Directory, telemetry};
 use dataflow_core::{
-    id::PipelineId,
+    branch::BranchId,
+    id::{PipelineId, SinkName},
     ledger::Counters,
+    pipeline::{Branch, event::Cause},
     position::Positions,
     time::Timestamp,
     token::Token,
-    warned::{Warned, Warnings},
+    warned::{Notice, Warnings},
 };
-use dataflow_sdk::batch::Warning;
+use dataflow_sdk::source::LagUnit;
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 use tokio::{
     sync::{Notify, watch},
@@ -24,7 +27,8 @@ const RATE_WINDOW: i64 = 10_000;
 /// What a run says of itself.
 #[derive(Debug)]
 pub(crate) struct RunStatus {
-    pipeline: PipelineId,
+    branch: BranchId,
+    sink: Option<SinkName>,
     directory: Arc<Directory>,
     inner: Mutex<Inner>,
     committed: watch::Sender<u64>,
@@ -42,6 +46,11 @@ pub(crate) struct Inner {
     of_lanes: BTreeMap<u32, Trouble>,
     /// Worth knowing of source and sink, and of no record in particular.
     pub(crate) noted: Warnings,
+    /// What waits at the source for all lanes, since one of them can't read; and when that was asked last.
+    pub(crate) waiting: Option<u64>,
+    asked: Option<Instant>,
+    /// What that counts.
+    lag_unit: LagUnit,
     /// (when, records committed) of the last seconds.
     rate: VecDeque<(Timestamp, u64)>,
 }
@@ -55,6 +64,8 @@ pub(crate) struct LaneStatus {
     pub(crate) in_flight: u64,
     /// What waits at the source.
     pub(crate) lag: Option<u64>,
+    /// Its source is open, and its sink.
+    pub(crate) open: bool,
     /// Where the lane is.
     pub(crate) positions: Arc<Positions>,
     /// What was to be said of the records committed since the spec last changed.
@@ -80,16 +91,17 @@ pub(crate) struct Trouble {
 
 impl Inner {
     /// Whether users were told of this, in this run or an earlier one.
-    fn has_told(&self, warned: &Warned) -> bool {
+    fn has_told(&self, notice: &Notice) -> bool {
         let of_lanes = self.lanes.values().map(|lane| &lane.warned);
-        of_lanes.chain([&self.noted]).any(|told| told.get(&warned.code, &warned.subject).is_some())
+        of_lanes.chain([&self.noted]).any(|told| told.get(notice.key()).is_some())
     }
 }
 
 impl RunStatus {
-    pub(crate) fn new(pipeline: PipelineId, directory: Arc<Directory>) -> Self {
+    pub(crate) fn new(branch: &Branch, directory: Arc<Directory>) -> Self {
         Self {
-            pipeline,
+            branch: branch.id.clone(),
+            sink: branch.sink.clone(),
             directory,
             inner: Mutex::default(),
             committed: watch::Sender::new(0),
@@ -107,6 +119,48 @@ impl RunStatus {
         change(self.lock().lanes.entry(lane).or_default());
     }
 
+    /// Notes how far a lane that reads lags.
+    pub(crate) fn lags(&self, lane: u32, lag: impl FnOnce(&LaneStatus) -> Option<u64>) {
+        let mut inner = self.lock();
+        let live = inner.lanes.entry(lane).or_default();
+        live.lag = lag(live);
+        if inner.trouble().is_none() {
+            inner.waiting = None;
+        }
+    }
+
+    /// Source and sink are opened, whose lag counts this.
+    pub(crate) fn opens(&self, unit: LagUnit) {
+        let mut inner = self.lock();
+        inner.lag_unit = unit;
+        inner.lanes.values_mut().for_each(|lane| lane.open = false);
+    }
+
+    /// What waits at the source, if that can be told.
+    pub(crate) fn measured_lag(&self) -> Option<Lag> {
+        let inner = self.lock();
+        let measured = match inner.lag_unit {
+            LagUnit::Records => Lag::Records,
+            LagUnit::Bytes => Lag::Bytes,
+        };
+        inner.lag().map(measured)
+    }
+
+    /// Whether it is time to ask the source what waits there: once for all lanes.
+    pub(crate) fn asks_source(&self, every: Duration) -> bool {
+        let mut inner = self.lock();
+        let is_time = inner.asked.is_none_or(|asked| asked.elapsed() >= every);
+        if is_time {
+            inner.asked = Some(Instant::now());
+        }
+        is_time
+    }
+
+    /// So much waits at the source for all lanes.
+    pub(crate) fn waits(&self, lag: Option<u64>) {
+        self.lock().waiting = lag;
+    }
+
     /// Notes that a lane's records up to this token are durable.
     pub(crate) fn committed(&self, token: &Arc<Token>, now: Timestamp) {
         let before = {
@@ -119,7 +173,7 @@ impl RunStatus {
             inner.note(now);
             before
         };
-        self.directory.count(&self.pipeline, |flow| telemetry::count(flow, &before, &token.counters));
+        self.directory.count(&self.branch, |flow| telemetry::count(flow, &before, &token.counters));
         self.committed.send_modify(|commits| *commits += 1);
     }
 
@@ -135,7 +189,7 @@ impl RunStatus {
             before
         };
         if let Some(before) = before {
-            self.directory.count(&self.pipeline, |flow| telemetry::count(flow, &before.committed, &counters));
+            self.directory.count(&self.branch, |flow| telemetry::count(flow, &before.committed, &counters));
         }
     }
 
@@ -155,13 +209,11 @@ impl RunStatus {
     }
 
     /// Notes what is to be said of source or sink; the next checkpoint makes it durable.
-    pub(crate) fn warn(&self, warnings: Vec<Warning>) {
-        if !warnings.is_empty() {
-            let mut inner = self.lock();
-            for warned in warnings.into_iter().map(Warned::from) {
-                if !warned.is_over() || inner.has_told(&warned) {
-                    inner.noted.add(&warned);
-                }
+    pub(crate) fn warn(&self, warnings: impl IntoIterator<Item = impl Into<Notice>>) {
+        let mut inner = self.lock();
+        for notice in warnings.into_iter().map(Into::into) {
+            if !notice.is_over() || inner.has_told(&notice) {
+                inner.noted.add(&notice);
             }
         }
     }
@@ -171,6 +223,18 @@ impl RunStatus {
         let mut inner = self.lock();
         let since = inner.trouble.as_ref().map_or(trouble.since, |shown| shown.since);
         inner.trouble = Some(Trouble { since, ..trouble });
+    }
+
+    /// Why a run leaves something unsettled: this, and what is shown as wrong.
+    pub(crate) fn unsettled(&self, code: &str, message: &str) -> Cause {
+        let cause = unsettled(code, message);
+        match self.lock().trouble() {
+            Some(Trouble { stage, message: wrong, fix, .. }) => {
+                let message = format!("{message}: {wrong}");
+                Cause { stage: stage.clone(), message, fix: fix.clone(), ..cause }
+            }
+            None => cause,
+        }
     }
 
     /// The same, of one of several lanes.
@@ -190,13 +254,39 @@ impl RunStatus {
         self.lock().trouble.take_if(|trouble| trouble.code == code);
     }
 
+    /// Of which branch it is.
+    pub(crate) fn branch(&self) -> &BranchId {
+        &self.branch
+    }
+
     /// Whose run it is.
     pub(crate) fn pipeline(&self) -> &PipelineId {
-        &self.pipeline
+        self.branch.pipeline()
+    }
+
+    /// What the sink is called, if there are several.
+    pub(crate) fn sink(&self) -> Option<&str> {
+        self.sink.as_ref().map(SinkName::as_str)
     }
 }
 
+/// Why a run leaves something unsettled.
+pub(crate) fn unsettled(code: &str, message: &str) -> Cause {
+    Cause { code: code.into(), stage: "run".into(), message: message.into(), fix: None, retryable: true }
+}
+
 impl Inner {
+    /// What waits at the source, if that can be told.
+    pub(crate) fn lag(&self) -> Option<u64> {
+        let read = self.lanes.values().filter_map(|lane| lane.lag).reduce(|all, more| all + more);
+        self.waiting.or(read)
+    }
+
+    /// Whether all of so many lanes are open.
+    pub(crate) fn is_open(&self, lanes: u32) -> bool {
+        (0..lanes).all(|lane| self.lanes.get(&lane).is_some_and(|lane| lane.open))
+    }
+
     /// What is wrong; of several lanes, what the first of them has.
     pub(crate) fn trouble(&self) -> Option<&Trouble> {
         self.of_lanes.values().next().or(self.trouble.as_ref())

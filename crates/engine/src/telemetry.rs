@@ -5,7 +5,7 @@ use dataflow_core::{
     ledger::Counters,
     pipeline::{
         RecordedEvent,
-        event::{Event, Recovery},
+        event::{Cause, Event, Recovery},
         then::Then,
     },
 };
@@ -21,44 +21,47 @@ pub(crate) fn count(flow: &mut Flow, before: &Counters, now: &Counters) {
 }
 
 /// Logs what has happened to a pipeline. The flow of records is left to the metrics.
-pub(crate) fn log(pipeline: &PipelineId, event: &RecordedEvent) {
+pub(crate) fn log(pipeline: &PipelineId, sink: Option<&str>, event: &RecordedEvent) {
     let actor = event.actor.as_str();
     match &event.event {
-        Event::PipelineCreated { .. } => tracing::info!(%pipeline, actor, "pipeline created"),
-        Event::PipelineUpdated { .. } => tracing::info!(%pipeline, actor, "pipeline updated"),
-        Event::PipelineStarted { attempt: 0, .. } => tracing::info!(%pipeline, actor, "pipeline started"),
-        Event::PipelineStarted { attempt, .. } => tracing::info!(%pipeline, actor, attempt, "pipeline restarted"),
+        Event::PipelineCreated { .. } => tracing::info!(%pipeline, sink, actor, "pipeline created"),
+        Event::PipelineUpdated { .. } => tracing::info!(%pipeline, sink, actor, "pipeline updated"),
+        Event::PipelineStarted { attempt: 0, .. } => tracing::info!(%pipeline, sink, actor, "pipeline started"),
+        Event::PipelineStarted { attempt, .. } => tracing::info!(%pipeline, sink, actor, attempt, "pipeline restarted"),
         Event::StopRequested { then: Then { update: Some(_), .. } } => {
-            tracing::info!(%pipeline, actor, "pipeline stopping for an update");
+            tracing::info!(%pipeline, sink, actor, "pipeline stopping for an update");
         }
         Event::StopRequested { then: Then { start: true, .. } } => {
-            tracing::info!(%pipeline, actor, "pipeline stopping for a restart");
+            tracing::info!(%pipeline, sink, actor, "pipeline stopping for a restart");
         }
-        Event::StopRequested { .. } => tracing::info!(%pipeline, actor, "pipeline stopping"),
+        Event::StopRequested { .. } => tracing::info!(%pipeline, sink, actor, "pipeline stopping"),
         Event::UpdateRefused { code, message } => {
-            tracing::warn!(%pipeline, actor, code, "the update was not made; the pipeline continues unchanged: {message}");
+            tracing::warn!(%pipeline, sink, actor, code, "the update was not made; the pipeline continues unchanged: {message}");
         }
-        Event::PipelineStopped { settled } => tracing::info!(%pipeline, settled, "pipeline stopped"),
+        Event::PipelineStopped { unsettled: None } => tracing::info!(%pipeline, sink, "pipeline stopped"),
+        Event::PipelineStopped { unsettled: Some(Cause { code, stage, message, fix, .. }) } => {
+            tracing::warn!(%pipeline, sink, code, stage, fix, "pipeline stopped; the next start takes over what the sink has, because what was under way could not be settled: {message}");
+        }
         Event::RunOpened { run, lanes, .. } if lanes.iter().all(|lane| lane.decision == Recovery::Fresh) => {
-            tracing::info!(%pipeline, run = run.0, lanes = lanes.len(), "pipeline reads from the beginning of its source");
+            tracing::info!(%pipeline, sink, run = run.0, lanes = lanes.len(), "pipeline reads from the beginning of its source");
         }
         Event::RunOpened { run, lanes, .. } => {
-            tracing::info!(%pipeline, run = run.0, lanes = lanes.len(), "pipeline continues from its checkpoint");
+            tracing::info!(%pipeline, sink, run = run.0, lanes = lanes.len(), "pipeline continues from its checkpoint");
         }
-        Event::PartitionsPlanned { run, planned } => {
-            tracing::info!(%pipeline, run = run.0, partitions = planned.len(), "partitions of the source were assigned to lanes");
+        Event::PartitionsPlanned { run, planned, lanes } => {
+            tracing::info!(%pipeline, sink, run = run.0, partitions = planned.len(), lanes, "partitions of the source were assigned to lanes");
         }
         Event::PipelineFailed { restart_at: Some(at), .. } => {
-            tracing::warn!(%pipeline, restart_at = %at, "pipeline failed; it starts again by itself");
+            tracing::warn!(%pipeline, sink, restart_at = %at, "pipeline failed; it starts again by itself");
         }
         Event::PipelineFailed { restart_at: None, .. } => {
-            tracing::warn!(%pipeline, "pipeline failed; fix the cause, then start it");
+            tracing::warn!(%pipeline, sink, "pipeline failed; fix the cause, then start it");
         }
-        Event::PipelineCompleted => tracing::info!(%pipeline, "pipeline completed"),
+        Event::PipelineCompleted => tracing::info!(%pipeline, sink, "pipeline completed"),
         Event::CheckpointReset { to, generation } => {
-            tracing::info!(%pipeline, actor, to, generation = %generation.generation, "checkpoint reset");
+            tracing::info!(%pipeline, sink, actor, to, generation = %generation.generation, "checkpoint reset");
         }
-        Event::PipelineDeleted => tracing::info!(%pipeline, actor, "pipeline deleted"),
+        Event::PipelineDeleted => tracing::info!(%pipeline, sink, actor, "pipeline deleted"),
         // The source has said more about lost records when it found them out.
         Event::BatchReceived { .. }
         | Event::BatchProcessed { .. }

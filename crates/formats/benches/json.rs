@@ -7,7 +7,11 @@ use dataflow_formats::{
     decode::{Decoder, Field, Want},
     encode, pushed,
 };
-use dataflow_sdk::records::{Layout, Records, Span};
+use dataflow_sdk::{
+    batch::Column,
+    records::{Layout, Records, Span},
+};
+use std::sync::Arc;
 
 const ROWS: usize = 8_192;
 
@@ -65,6 +69,46 @@ fn decode(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// The same values as a table's rows: written as records, and read into columns.
+fn table(criterion: &mut Criterion) {
+    let names = ["id", "userId", "age", "balance", "active", "createdAt"];
+    let columns: Arc<[Column]> = names.map(|name| Column { name: name.into(), ty: Type::Text }).into();
+    let texts: Vec<_> = (0..ROWS).map(|row| (format!("user-{row:06}"), format!("{row}.{:02}", row % 90))).collect();
+    let rows = || {
+        let mut rows = encode::Rows::new(columns.clone(), usize::MAX);
+        for (row, (user, balance)) in texts.iter().enumerate() {
+            rows.push([
+                encode::Value::Integer(9_007_199_254_740_993 + row as i64),
+                encode::Value::Text(user),
+                encode::Value::Integer(row as i64 % 90),
+                encode::Value::Number(balance),
+                encode::Value::Boolean(row.is_multiple_of(3)),
+                encode::Value::Timestamp(1_767_323_045_678_000 + row as i64),
+            ]);
+        }
+        rows.into_records(Records::empty("speed/0".into(), Position::offset(0), Layout::Json))
+    };
+    let types = [
+        Type::Bigint,
+        Type::Text,
+        Type::Integer,
+        Type::Decimal { precision: 12, scale: 2 },
+        Type::Boolean,
+        Type::Timestamp,
+    ];
+    let fields = || names.iter().zip(types).map(|(name, ty)| field(&[name], Want::As(ty))).collect();
+    let known = rows();
+    let looked_for = Records { layout: Layout::Json, ..known.clone() };
+    let mut group = criterion.benchmark_group("table");
+    group.throughput(Throughput::Elements(ROWS as u64));
+    group.bench_function("rows to records", |bench| bench.iter(rows));
+    for (what, records) in [("records to columns", &known), ("the same, looked for", &looked_for)] {
+        let mut decoder = Decoder::new(fields());
+        group.bench_function(what, |bench| bench.iter(|| decoder.decode(records)));
+    }
+    group.finish();
+}
+
 fn encode(criterion: &mut Criterion) {
     let records = records();
     let rows: Vec<u32> = (0..ROWS as u32).collect();
@@ -92,5 +136,5 @@ fn push(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decode, encode, push);
+criterion_group!(benches, decode, table, encode, push);
 criterion_main!(benches);

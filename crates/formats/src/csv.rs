@@ -4,7 +4,7 @@ use memchr::memchr;
 
 /// A field of a record: its content, without the enclosing quotes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
+pub(crate) struct FieldSpan {
     pub start: usize,
     pub end: usize,
     pub quoted: bool,
@@ -12,7 +12,7 @@ pub(crate) struct Place {
     pub doubled: bool,
 }
 
-impl Place {
+impl FieldSpan {
     /// Returns whether the field stands for null in this layout.
     #[inline]
     pub(crate) fn is_null(self, data: &[u8], layout: &CsvLayout) -> bool {
@@ -38,7 +38,7 @@ pub(crate) fn split(
     start: usize,
     end: usize,
     layout: &CsvLayout,
-    places: &mut Vec<Place>,
+    places: &mut Vec<FieldSpan>,
 ) -> Result<(), (&'static str, String)> {
     places.clear();
     let data = &data[..end];
@@ -48,7 +48,7 @@ pub(crate) fn split(
             quoted(data, at + 1, layout, start, places.len())?
         } else {
             let length = memchr(layout.delimiter, &data[at..]).unwrap_or(end - at);
-            Place { start: at, end: at + length, quoted: false, doubled: false }
+            FieldSpan { start: at, end: at + length, quoted: false, doubled: false }
         };
         places.push(place);
         at = place.end + usize::from(place.quoted);
@@ -71,7 +71,7 @@ fn quoted(
     layout: &CsvLayout,
     record: usize,
     field: usize,
-) -> Result<Place, (&'static str, String)> {
+) -> Result<FieldSpan, (&'static str, String)> {
     let broken = |what: &str, at: usize| {
         let name = layout.columns.get(field).map(|name| format!(" ({name})")).unwrap_or_default();
         Err(("not-csv", format!("field {}{name} {what} at byte {}", field + 1, at - record)))
@@ -89,7 +89,7 @@ fn quoted(
                 at += 2;
             }
             Some(next) if *next != layout.delimiter => return broken("continues after its closing quote", at + 1),
-            _ => return Ok(Place { start, end: at, quoted: true, doubled }),
+            _ => return Ok(FieldSpan { start, end: at, quoted: true, doubled }),
         }
     }
 }

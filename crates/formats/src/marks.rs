@@ -14,6 +14,8 @@ pub struct Marks {
 pub(crate) struct Mark {
     pub start: u32,
     pub end: u32,
+    /// Where its value begins.
+    pub value: u32,
     /// The index of its name.
     pub name: u32,
 }

@@ -101,7 +101,13 @@ mod tests {
         let spec = serde_json::json!({"description": "d".repeat(bytes), "source": {"type": "http"}, "sink": {"type": "blackhole"}});
         let spec: PipelineSpec = serde_json::from_value(spec).unwrap();
         RecordedEvent {
-            event: Event::PipelineUpdated { spec: Box::new(spec), generation: None, positions: None, pushes: None },
+            event: Event::PipelineUpdated {
+                spec: Box::new(spec),
+                sink: None,
+                generation: None,
+                positions: None,
+                pushes: None,
+            },
             ..lifecycle(command)
         }
     }

@@ -97,9 +97,9 @@ impl Named {
     }
 }
 
-/// The place of a new snapshot, and the epoch of its writer.
+/// The moment of a new snapshot: the place of the next event, and the epoch of its writer.
 #[derive(Clone, Copy)]
-pub(crate) struct Place {
+pub(crate) struct Moment {
     pub(crate) next: Seq,
     pub(crate) epoch: Epoch,
 }
@@ -107,7 +107,7 @@ pub(crate) struct Place {
 /// Returns the row of a state, and the segments that it names. Writes only segments that the last row did not name.
 pub(crate) async fn row(
     store: &dyn Store,
-    Place { next, epoch }: Place,
+    Moment { next, epoch }: Moment,
     pipeline: &PipelineId,
     state: &Bytes,
     before: &Named,

@@ -1,7 +1,7 @@
 //! Snapshots as their users see them: complete states of any length.
 use crate::{
     Entry, Error, Journal, range,
-    segments::{self, Named, Place, Unread},
+    segments::{self, Moment, Named, Unread},
 };
 use bytes::Bytes;
 use dataflow_core::{
@@ -36,11 +36,11 @@ impl Journal {
         next: Seq,
         mut changed: Vec<Snapshot>,
     ) -> Result<(), Error> {
-        let place = Place { next, epoch };
+        let moment = Moment { next, epoch };
         let mut named: Vec<(PipelineId, Named)> = Vec::with_capacity(changed.len());
         for Snapshot { pipeline, state } in &mut changed {
             let before = self.segments().get(pipeline).cloned().unwrap_or_default();
-            let (row, segments) = segments::row(&*self.store, place, pipeline, state, &before).await?;
+            let (row, segments) = segments::row(&*self.store, moment, pipeline, state, &before).await?;
             *state = row;
             named.push((pipeline.clone(), segments));
         }

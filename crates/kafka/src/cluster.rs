@@ -1,60 +1,110 @@
-//! How a cluster is reached: brokers, login, and other settings of the client library.
-use crate::settings::{Names, SaslMechanism, SecurityProtocol, Setting};
-use dataflow_sdk::Problem;
+//! How a cluster is reached: brokers, login, certificates, and other settings of the client library.
+use crate::{
+    oauth::{Kept, OAuth},
+    settings::{Names, SaslMechanism, SecurityProtocol, Setting},
+};
+use dataflow_sdk::{Error, Paths, Problem};
+use dataflow_tls::{Material, Tls};
 use indexmap::IndexMap;
-use rdkafka::{ClientConfig, error::KafkaError};
-
-/// Settings of the client library that nobody sets by its name, and what to use instead.
-const OWNED: &[(&str, &str)] = &[
-    ("bootstrap.servers", "use `brokers`"),
-    ("metadata.broker.list", "use `brokers`"),
-    ("security.protocol", "use `securityProtocol`"),
-    ("sasl.mechanism", "use `saslMechanism`"),
-    ("sasl.mechanisms", "use `saslMechanism`"),
-    ("sasl.username", "use `saslUsername`"),
-    ("sasl.password", "use `saslPassword`, which is kept secret"),
-    ("isolation.level", "only committed transactions are read"),
-    ("log_level", "use the node's log settings"),
-    ("log.queue", "use the node's log settings"),
-];
+use rdkafka::ClientConfig;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 /// How a cluster is reached, as the settings of a source or sink say it.
-#[derive(Clone, Copy)]
-pub struct Cluster<'a> {
-    /// Bootstrap brokers.
-    pub brokers: Option<&'a Names>,
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Cluster {
+    /// Bootstrap brokers, as a list or separated by commas: `host:port`. Usually from the node's connection.
+    #[serde(default)]
+    #[schemars(extend("x-address" = "host"))]
+    pub brokers: Option<Names>,
     /// The protocol between client and brokers.
+    #[serde(default)]
     pub security_protocol: SecurityProtocol,
-    /// The login mechanism.
+    /// The login mechanism, with `SASL_PLAINTEXT` and `SASL_SSL`.
+    #[serde(default)]
     pub sasl_mechanism: Option<SaslMechanism>,
     /// The user name of the login.
-    pub sasl_username: Option<&'a str>,
+    #[serde(default)]
+    pub sasl_username: Option<String>,
     /// The user's password.
-    pub sasl_password: Option<&'a str>,
-    /// More settings for the client library, by its own names.
-    pub properties: &'a IndexMap<String, Setting>,
+    #[serde(default)]
+    #[schemars(extend("x-secret" = true))]
+    pub sasl_password: Option<String>,
+    /// Where the token of the login is from, with `OAUTHBEARER`.
+    #[serde(default)]
+    pub oauth: Option<OAuth>,
+    /// Certificates, with `SSL` and `SASL_SSL`. The brokers' host names are checked.
+    #[serde(default)]
+    pub tls: Option<Tls>,
+    /// More settings for the client library (librdkafka), by its own names: `{"socket.keepalive.enable": true}`.
+    #[serde(default)]
+    pub properties: IndexMap<String, Setting>,
+    /// The certificates that `tls` names.
+    #[serde(skip)]
+    pub(crate) material: Material,
+    /// Those for the OpenID provider.
+    #[serde(skip)]
+    pub(crate) provider: Material,
+    /// The last token of the login.
+    #[serde(skip)]
+    pub(crate) kept: Kept,
 }
 
 /// Without the password, and without settings that may hold one.
-impl std::fmt::Debug for Cluster<'_> {
+impl std::fmt::Debug for Cluster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Cluster").field("brokers", &self.brokers).finish_non_exhaustive()
     }
 }
 
-impl<'a> Cluster<'a> {
+impl Cluster {
     /// The brokers, one by one.
-    pub fn brokers(&self) -> Vec<&'a str> {
-        self.brokers.map(Names::list).unwrap_or_default()
+    pub fn brokers(&self) -> Vec<&str> {
+        self.brokers.as_ref().map(Names::list).unwrap_or_default()
+    }
+
+    /// The brokers in one spelling, sorted and distinct: `127.0.0.1:9092` for `PLAINTEXT://LocalHost`.
+    pub fn places(&self) -> Vec<String> {
+        let mut places: Vec<String> = self.brokers().into_iter().map(place).collect();
+        places.sort_unstable();
+        places.dedup();
+        places
+    }
+
+    /// The names of a topic, one for each broker.
+    pub fn topic(&self, name: &str) -> impl Iterator<Item = String> {
+        self.places().into_iter().map(move |broker| format!("topic {name} at {broker}"))
+    }
+
+    /// The same, with the certificates that it names read. To be done at each opening: they may have been renewed.
+    ///
+    /// # Errors
+    /// If one can't be read.
+    pub fn read(&self, paths: &Paths) -> Result<Self, Error> {
+        let read = |tls: Option<&Tls>| tls.map(|tls| tls.read(paths)).transpose().map(Option::unwrap_or_default);
+        let provider = read(self.oauth.as_ref().and_then(|oauth| oauth.tls.as_ref()))?;
+        Ok(Self { material: read(self.tls.as_ref())?, provider, ..self.clone() })
     }
 
     /// Puts where the cluster is, and the login, into the settings of a client.
     pub fn reach(&self, config: &mut ClientConfig) {
         config.set("bootstrap.servers", self.brokers().join(","));
-        if self.security_protocol == SecurityProtocol::SaslPlaintext {
-            config.set("security.protocol", "SASL_PLAINTEXT").set("sasl.mechanisms", "PLAIN");
-            config.set("sasl.username", self.sasl_username.unwrap_or_default());
-            config.set("sasl.password", self.sasl_password.unwrap_or_default());
+        config.set("security.protocol", self.security_protocol.name());
+        if let Some(mechanism) = self.sasl_mechanism.filter(|_| self.security_protocol.logs_in()) {
+            config.set("sasl.mechanisms", mechanism.name());
+            if mechanism != SaslMechanism::OauthBearer {
+                config.set("sasl.username", self.sasl_username.as_deref().unwrap_or_default());
+                config.set("sasl.password", self.sasl_password.as_deref().unwrap_or_default());
+            }
+        }
+        if self.security_protocol.is_tls() {
+            if let Some(ca) = &self.material.ca {
+                config.set("ssl.ca.pem", ca);
+            }
+            if let Some((cert, key)) = &self.material.client {
+                config.set("ssl.certificate.pem", cert).set("ssl.key.pem", key);
+            }
         }
     }
 
@@ -73,66 +123,45 @@ impl<'a> Cluster<'a> {
                 .push(problem.fix("write host:port of each broker; a login is given by saslUsername and saslPassword"));
         }
         self.check_login(&mut problems);
+        if let Some(tls) = &self.tls {
+            problems.extend(tls.check("tls"));
+            if !self.security_protocol.is_tls() {
+                let problem = Problem::new("tls", "contradiction", "is only used with TLS");
+                problems.push(problem.fix("set `securityProtocol` to SSL or SASL_SSL, or leave it out"));
+            }
+        }
         self.check_properties(owned, &mut problems);
         problems
     }
 
     fn check_login(&self, problems: &mut Vec<Problem>) {
-        let login = matches!(self.security_protocol, SecurityProtocol::SaslPlaintext | SecurityProtocol::SaslSsl);
-        let given = [
-            ("saslMechanism", self.sasl_mechanism.is_some()),
-            ("saslUsername", self.sasl_username.is_some()),
-            ("saslPassword", self.sasl_password.is_some()),
-        ];
-        if matches!(self.security_protocol, SecurityProtocol::Ssl | SecurityProtocol::SaslSsl) {
-            let problem = Problem::new("securityProtocol", "unsupported", "this build has no TLS for Kafka");
-            problems
-                .push(problem.fix("use PLAINTEXT or SASL_PLAINTEXT, through a listener or tunnel that needs no TLS"));
-        }
-        match (login, self.sasl_mechanism) {
-            (true, Some(SaslMechanism::Plain)) => {
-                for (path, _) in given.into_iter().filter(|(_, given)| !given) {
-                    problems.push(Problem::new(path, "missing-field", "is needed to log in"));
+        let password = [("saslUsername", self.sasl_username.is_some()), ("saslPassword", self.sasl_password.is_some())];
+        let oauth = [("oauth", self.oauth.is_some())];
+        let mechanism = [("saslMechanism", self.sasl_mechanism.is_some())];
+        let (needed, unused): (&[_], Vec<_>) = match (self.security_protocol.logs_in(), self.sasl_mechanism) {
+            (false, _) => (&[], [&mechanism[..], &password, &oauth].concat()),
+            (true, None) => (&mechanism, Vec::new()),
+            (true, Some(SaslMechanism::OauthBearer)) => (&oauth, password.to_vec()),
+            (true, Some(_)) => (&password, oauth.to_vec()),
+        };
+        for (path, _) in needed.iter().filter(|(_, given)| !given) {
+            let problem = Problem::new(*path, "missing-field", "is needed to log in");
+            problems.push(match *path {
+                "saslMechanism" => {
+                    problem.fix("use SCRAM-SHA-512, SCRAM-SHA-256, PLAIN or OAUTHBEARER, as the brokers have it")
                 }
-            }
-            (true, Some(SaslMechanism::ScramSha256 | SaslMechanism::ScramSha512)) => {
-                let message = "SCRAM needs a TLS library, which this build does not have for Kafka";
-                problems.push(Problem::new("saslMechanism", "unsupported", message).fix("use PLAIN"));
-            }
-            (true, None) => {
-                problems.push(Problem::new("saslMechanism", "missing-field", "is needed to log in").fix("use PLAIN"));
-            }
-            (false, _) => {
-                for (path, _) in given.into_iter().filter(|(_, given)| *given) {
-                    let problem = Problem::new(path, "contradiction", "is only used with a login");
-                    problems.push(problem.fix("set `securityProtocol: SASL_PLAINTEXT`, or leave it away"));
-                }
-            }
+                "oauth" => problem.fix("give tokenUrl, clientId and clientSecret of the OpenID provider"),
+                _ => problem,
+            });
         }
-    }
-
-    fn check_properties(&self, owned: &[(&str, &str)], problems: &mut Vec<Problem>) {
-        for (name, value) in self.properties {
-            let path = format!("properties.{name}");
-            let reserved = || Problem::new(path.clone(), "reserved", format!("{name} can't be set"));
-            if let Some((_, instead)) = OWNED.iter().chain(owned).find(|(owned, _)| owned == name) {
-                problems.push(reserved().fix(*instead));
-            } else if name.starts_with("ssl.") || name.starts_with("enable.ssl.") {
-                problems.push(Problem::new(path, "unsupported", "this build has no TLS for Kafka"));
-            } else if reaches_machine(name) {
-                problems.push(
-                    reserved().fix("leave it out: the library would use files or run commands of the node's machine"),
-                );
-            } else if name.starts_with("test.") {
-                problems.push(reserved().fix("test.mock.* replaces Kafka with a mock broker: leave it out"));
-            } else {
-                let mut config = ClientConfig::new();
-                config.set(name.as_str(), value.to_string());
-                if let Err(KafkaError::ClientConfig(_, reason, ..)) = config.create_native_config() {
-                    problems.push(Problem::new(path, "bad-property", reason));
-                }
-            }
+        for (path, _) in unused.into_iter().filter(|(_, given)| *given) {
+            problems.push(match self.security_protocol.logs_in() {
+                false => Problem::new(path, "contradiction", "is only used with a login")
+                    .fix("set `securityProtocol` to SASL_SSL or SASL_PLAINTEXT, or leave it out"),
+                true => Problem::new(path, "contradiction", "is not used by this `saslMechanism`").fix("leave it out"),
+            });
         }
+        problems.extend(self.oauth.iter().flat_map(OAuth::check));
     }
 }
 
@@ -142,16 +171,41 @@ fn is_host(broker: &str) -> bool {
     !broker.is_empty() && broker.chars().all(|c| c.is_alphanumeric() || ".-_:[]%".contains(c))
 }
 
-/// Returns whether a setting makes the library use files or commands of the node's machine.
-fn reaches_machine(name: &str) -> bool {
-    let parts = ["location", "paths", "path", "file", "keytab", "cmd"];
-    name.starts_with("plugin.") || name.split('.').any(|part| parts.contains(&part))
-}
-
 /// What is wrong with the name of a topic that a setting gives.
 pub fn check_topic(path: &str, topic: &str) -> Option<Problem> {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let is_name = (1..=249).contains(&topic.len()) && !matches!(topic, "." | "..") && topic.chars().all(legal);
     let wrong = || Problem::new(path, "invalid-value", format!("{topic:?} can't be the name of a topic"));
     (!is_name).then(|| wrong().fix("a name has 1 to 249 letters, digits, '.', '_' and '-'"))
+}
+
+/// Where a broker is, however it is spelled: its host and port.
+fn place(broker: &str) -> String {
+    let address = broker.split_once("://").map_or(broker, |(_, address)| address).to_lowercase();
+    let (host, port) = match address.rsplit_once(':') {
+        Some((host, port)) if host.starts_with('[') == host.ends_with(']') && !port.ends_with(']') => (host, port),
+        _ => (&*address, "9092"),
+    };
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let host = if matches!(host, "localhost" | "[::1]") { "127.0.0.1" } else { host };
+    format!("{host}:{port}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::place;
+
+    #[test]
+    fn a_broker_has_one_place() {
+        for (broker, expected) in [
+            ("127.0.0.1:9092", "127.0.0.1:9092"),
+            ("PLAINTEXT://LocalHost", "127.0.0.1:9092"),
+            ("[::1]:9093", "127.0.0.1:9093"),
+            ("[::1]", "127.0.0.1:9092"),
+            ("Kafka.example.:9092", "kafka.example:9092"),
+            ("[2001:db8::1]:9094", "[2001:db8::1]:9094"),
+        ] {
+            assert_eq!(place(broker), expected, "{broker}");
+        }
+    }
 }

@@ -7,7 +7,7 @@
 #![expect(unsafe_code, reason = "calls of the C library")]
 use rdkafka::{
     TopicPartitionList, bindings as c,
-    client::{Client, ClientContext},
+    client::{Client, ClientContext, OAuthToken},
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
     message::BorrowedMessage,
 };
@@ -137,6 +137,35 @@ pub fn flush<C: ClientContext>(client: &Client<C>, timeout: Duration) {
     let ms = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
     // SAFETY: the handle lives as long as `client`, which is borrowed. Whether it timed out shows in what is in flight.
     unsafe { c::rd_kafka_flush(client.native_ptr(), ms) };
+}
+
+/// Gives a client the token that it logs in with.
+///
+/// # Errors
+/// Why the library does not take it, in its words.
+pub(crate) fn set_token<C: ClientContext>(client: &Client<C>, token: &OAuthToken) -> Result<(), String> {
+    let text = |text: &str| CString::new(text).map_err(|_| "it holds a NUL character".to_owned());
+    let (value, principal) = (text(&token.token)?, text(&token.principal_name)?);
+    let mut why = [0; 512];
+    // SAFETY: the handle lives as long as `client`, which is borrowed; both texts end in NUL and are copied; there are no
+    // extensions; the library writes no more than the length of `why`, with a NUL at its end.
+    let code = unsafe {
+        c::rd_kafka_oauthbearer_set_token(
+            client.native_ptr(),
+            value.as_ptr(),
+            token.lifetime_ms,
+            principal.as_ptr(),
+            ptr::null_mut(),
+            0,
+            why.as_mut_ptr(),
+            why.len(),
+        )
+    };
+    match RDKafkaErrorCode::from(code) {
+        RDKafkaErrorCode::NoError => Ok(()),
+        // SAFETY: see above; it was zero before.
+        _ => Err(unsafe { CStr::from_ptr(why.as_ptr()) }.to_string_lossy().into_owned()),
+    }
 }
 
 fn element(list: &TopicPartitionList, topic: &str, number: i32) -> Option<NonNull<c::rd_kafka_topic_partition_t>> {

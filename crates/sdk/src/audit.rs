@@ -4,7 +4,7 @@ use crate::{
     batch::{Demand, Output},
 };
 use async_trait::async_trait;
-use dataflow_core::pipeline::event::LaneProgress;
+use dataflow_core::{id::Generation, pipeline::event::LaneProgress};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
@@ -15,6 +15,8 @@ pub const MAX_EXAMPLES: usize = 100;
 /// The subject of an audit.
 #[derive(Clone, Debug, Default)]
 pub struct Audit {
+    /// The generation that has written what is expected.
+    pub generation: Generation,
     /// Where each lane is, as the journal has it.
     pub lanes: Vec<LaneProgress>,
     /// Top-level output fields that are other ones whenever a record is read (`random()`): they can't be compared.
@@ -85,6 +87,9 @@ pub struct Findings {
     /// Fields that records have and that the target has no place for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unwritten: Vec<Unwritten>,
+    /// Why rows that are not there may have been: they are neither lost nor proven.
+    #[serde(skip)]
+    pub unverifiable: Vec<String>,
 }
 
 /// A field that records have and that the target has no place for.

@@ -1,4 +1,5 @@
 //! The output of transforms, which a sink receives.
+pub use crate::records::Column;
 use crate::records::{Records, Span};
 use arrow::{
     array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array},
@@ -6,6 +7,7 @@ use arrow::{
     compute::take_arrays,
 };
 use bytes::Bytes;
+pub use dataflow_core::warned::Notice;
 use dataflow_core::{
     types::{InferredTypes, Type},
     warned::Warned,
@@ -15,21 +17,14 @@ use std::{ops::Deref, sync::Arc};
 /// The parts of each output row that a sink needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Demand {
-    /// One JSON document a row, on one line: the original bytes where nothing was changed.
+    /// One JSON document a row: the original bytes where nothing was changed, line breaks and blanks included.
     Documents,
+    /// The same on one line: line breaks between the tokens of a document are blanks.
+    Lines,
     /// Columns of these names and types.
     Columns(Vec<Column>),
     /// Every top-level field, with the types of the first batch; [`crate::sink::Writer::define`] then says the columns.
     AllColumns,
-}
-
-/// A column that a sink wants, or that a first batch has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Column {
-    /// Name of the output field, exactly; a dotted name is first looked for as one key, then as a path.
-    pub name: String,
-    /// Its type. [`arrow_type`] is what the sink gets.
-    pub ty: Type,
 }
 
 /// Columns for output fields.
@@ -46,7 +41,7 @@ pub struct Inferred {
 }
 
 impl Inferred {
-    /// Columns of all fields, for a target whose columns have names and no types.
+    /// Columns of all fields; of those that have no value yet, [any](Type::Any).
     pub fn named(&self) -> Vec<Column> {
         let column = |name: &String| self.columns.iter().find(|column| column.name == *name).cloned();
         let named = |name: &String| column(name).unwrap_or_else(|| Column { name: name.clone(), ty: Type::Any });
@@ -106,18 +101,29 @@ pub enum Operations {
 pub enum Operation {
     /// It is there from here on: in the place of the row of its key, where the target has keys.
     Upsert,
-    /// The row of its key is not there any more.
+    /// The row of its key is not there any more. It counts only by its key: whatever else it has is not looked at.
     Delete,
+}
+
+impl Operation {
+    /// The operation that a word stands for, in any case, as change feeds and other sinks name them; `None`: none.
+    pub fn of(word: &str) -> Option<Self> {
+        match word.to_ascii_lowercase().as_str() {
+            "delete" | "d" => Some(Self::Delete),
+            "index" | "upsert" | "create" | "insert" | "update" | "read" | "c" | "i" | "u" | "r" => Some(Self::Upsert),
+            _ => None,
+        }
+    }
 }
 
 /// The rows, as the sink demanded them.
 #[derive(Clone, Debug)]
 pub enum Payload {
-    /// One JSON document a row, without line break inside.
+    /// One JSON document a row; without line break inside where [`Demand::Lines`] were demanded.
     Documents {
         /// The buffer: often the original one.
         data: Bytes,
-        /// One slice a row; [`Span::NULL`] for a tombstone.
+        /// One slice a row; [`Span::NULL`] for a record without data for which nothing was computed.
         spans: Vec<Span>,
     },
     /// Columns in the order of the demand.
@@ -184,9 +190,18 @@ impl Deref for Cells {
 }
 
 impl Output {
-    /// Rows that are upserts and come from records, of a sink without side expressions.
+    /// Rows that come from records, of a sink without side expressions: those of records without data are deletes, the others
+    /// upserts.
     pub fn of(records: Arc<Records>, rows: Vec<u32>, payload: Payload) -> Self {
-        Self { records: Some(records), rows, operations: Operations::Upserts, payload, side: Vec::new() }
+        let operation = |row: &u32| match records.spans[*row as usize].is_null() {
+            true => Operation::Delete,
+            false => Operation::Upsert,
+        };
+        let operations = match records.spans.iter().any(|span| span.is_null()) {
+            true => Operations::Each(rows.iter().map(operation).collect()),
+            false => Operations::Upserts,
+        };
+        Self { records: Some(records), rows, operations, payload, side: Vec::new() }
     }
     /// What is to become of a row at the target.
     pub fn operation(&self, row: usize) -> Operation {
@@ -194,6 +209,10 @@ impl Output {
             Operations::Upserts => Operation::Upsert,
             Operations::Each(each) => each[row],
         }
+    }
+    /// Whether the row of its key is not there any more.
+    pub fn deletes(&self, row: usize) -> bool {
+        self.operation(row) == Operation::Delete
     }
     /// Number of output rows.
     pub fn len(&self) -> usize {
@@ -250,8 +269,9 @@ pub struct Processed {
     /// nothing else in here counts: the engine has the sink add them, compiles again, and processes the records again; or
     /// it fails.
     pub new_columns: Inferred,
-    /// Things worth a user's attention, each said once per run: a field that no record has had, an ignored field.
-    pub warnings: Vec<Warning>,
+    /// Things worth a user's attention, each said once per run: a field that no record has had, an ignored field; and those that
+    /// are over.
+    pub warnings: Vec<Notice>,
 }
 
 /// A record that could not be processed.
@@ -280,15 +300,8 @@ pub struct Warning {
     pub records: u64,
 }
 
-impl Warning {
-    /// The one of this code and subject holds no longer, whether or not it was said.
-    pub fn over(code: &'static str, subject: impl Into<String>) -> Self {
-        Self { code, subject: subject.into(), message: String::new(), records: 0 }
-    }
-}
-
-impl From<Warning> for Warned {
+impl From<Warning> for Notice {
     fn from(Warning { code, subject, message, records }: Warning) -> Self {
-        Self { code: code.into(), subject, message, records }
+        Self::Holds(Warned { code: code.into(), subject, message, records })
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     Problem, check,
     declared::{Metadata, SinkRows},
     sink::{DeliveryMode, Sink},
-    source::{Kept, Place, Source},
+    source::{Edge, Kept, Source},
 };
 use connector::Make;
 use dataflow_core::{position::Partition, spec::Component, types::Type};
@@ -30,12 +30,15 @@ use redactor::Redactor;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// The config struct of a source: its manual. Field docs are the reference docs.
 ///
 /// A field says by `#[schemars(extend("x-secret" = true))]` that it holds a secret, by `"x-address"` that it says which server to
-/// speak to (a password may be part of it, unless it is marked `"host"`), and by `"x-path"` that it names files of the node's machine.
+/// speak to (a password may be part of it, unless it is marked `"host"`), and by `"x-path"` that it names files of the node's machine (`"read"`: which are never written).
 pub trait SourceConfig: DeserializeOwned + JsonSchema + 'static {
     /// Its `type`.
     const TYPE: &'static str;
@@ -76,14 +79,23 @@ pub trait SourceConfig: DeserializeOwned + JsonSchema + 'static {
     fn pushes(&self) -> Option<u64> {
         None
     }
+    /// Whether its records may have [ids that last](crate::Records::lasting_id).
+    fn lasting_ids(&self) -> bool {
+        true
+    }
     /// Where a partition begins that was never read.
-    fn begins(&self) -> Place {
-        Place::Beginning
+    fn begins(&self) -> Edge {
+        Edge::Beginning
     }
     /// Whether it reads the file of this path, now or once it is there. Never touches the network.
     fn reads_file(&self, path: &Path) -> bool {
         let _ = path;
         false
+    }
+    /// Where it reads, beside files: topics and the like, in the same spelling as a sink that [writes](SinkConfig::writes) there.
+    /// One that can be named in several ways has several names. Never touches the network.
+    fn reads(&self) -> Vec<String> {
+        Vec::new()
     }
 }
 
@@ -108,15 +120,25 @@ pub trait SinkConfig: DeserializeOwned + JsonSchema + 'static {
     fn check(&self) -> Vec<Problem>;
     /// The sink. Only called when there are no findings.
     fn build(self) -> Box<dyn Sink>;
+    /// The sink with what its config says of it.
+    fn built(self) -> BuiltSink {
+        let rows = self.rows();
+        BuiltSink { sink: self.build(), delivery: Self::DELIVERY, single_lane: Self::SINGLE_LANE, rows }
+    }
     /// Where it writes, as far as its settings say: those of the same type and target write to the same place, however they
     /// spell it. At another one, what a pipeline has delivered is missing. Never touches the network.
     fn target(&self) -> String;
+    /// Where else than in files it writes what a source might read, and which of its settings says so: see
+    /// [`SourceConfig::reads`].
+    fn writes(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
     /// What it wants of each output row: which fields its settings name, and what for.
     fn rows(&self) -> SinkRows {
         SinkRows::default()
     }
-    /// Settings that change neither where it writes nor what. A change of any other one starts a new generation; of
-    /// credentials, none does.
+    /// Settings that change neither where it writes nor what. A change of any other one starts a new generation; none does of
+    /// credentials, nor of addresses where the [target](Self::target) is the same.
     fn tuning() -> &'static [&'static str] {
         &[]
     }
@@ -235,7 +257,7 @@ impl Catalog {
         match connector.make {
             Make::Source { build, .. } => self
                 .build(connector, component, connections, build)
-                .map(|(source, redactor)| guard::source(source, &redactor)),
+                .map(|(source, redactor, granted)| guard::source(source, redactor, granted)),
             Make::Sink { .. } => unreachable!("a source's entry makes sources"),
         }
     }
@@ -244,24 +266,13 @@ impl Catalog {
     ///
     /// # Errors
     /// All findings, with paths from the component's root.
-    pub fn build_sink(&self, component: &Component, connections: &Connections) -> Result<Box<dyn Sink>, Vec<Problem>> {
-        self.build_sink_with_rows(component, connections).map(|(sink, _)| sink)
-    }
-
-    /// Like [`Self::build_sink`], with what the sink declares of the rows that it wants.
-    ///
-    /// # Errors
-    /// All findings, with paths from the component's root.
-    pub fn build_sink_with_rows(
-        &self,
-        component: &Component,
-        connections: &Connections,
-    ) -> Result<BuiltSink, Vec<Problem>> {
+    pub fn build_sink(&self, component: &Component, connections: &Connections) -> Result<BuiltSink, Vec<Problem>> {
         let connector = self.known(Role::Sink, component).map_err(|problem| vec![problem])?;
         match connector.make {
-            Make::Sink { build, .. } => self
-                .build(connector, component, connections, build)
-                .map(|((sink, rows), redactor)| (guard::sink(sink, &redactor), rows)),
+            Make::Sink { build, .. } => {
+                let (built, redactor, granted) = self.build(connector, component, connections, build)?;
+                Ok(BuiltSink { sink: guard::sink(built.sink, redactor, granted), ..built })
+            }
             Make::Source { .. } => unreachable!("a sink's entry makes sinks"),
         }
     }
@@ -295,7 +306,7 @@ impl Catalog {
         component: &Component,
         connections: &Connections,
         build: fn(Value) -> Result<T, Vec<Problem>>,
-    ) -> Result<(T, Arc<Redactor>), Vec<Problem>> {
+    ) -> Result<(T, Arc<Redactor>, Vec<PathBuf>), Vec<Problem>> {
         let merged = connections.merge(connector, component).map_err(|problem| vec![problem])?;
         let schema = connector.schema.as_value();
         let (mut own, mut given) = (Value::Object(merged.own.clone()), Value::Object(merged.given.clone()));
@@ -305,6 +316,7 @@ impl Catalog {
         lookup.in_places(&mut own, schema);
         lookup.reach = None;
         lookup.everywhere(&mut given, schema);
+        let granted = connector.paths(&given);
         let fields = [own, given].into_iter().filter_map(|fields| fields.as_object().cloned()).flatten();
         let config: Value = fields.collect();
 
@@ -321,7 +333,7 @@ impl Catalog {
         match built {
             Ok(built) => {
                 connections.known().add(&redactor);
-                Ok((built, redactor))
+                Ok((built, redactor, granted))
             }
             Err(problems) => Err(problems.into_iter().map(located).collect()),
         }

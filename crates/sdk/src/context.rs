@@ -1,17 +1,14 @@
 //! The parts of the node that a connector can use.
 use crate::{inbox::Inbox, paths::Paths};
-use dataflow_core::{
-    id::{Incarnation, PipelineId},
-    spec::BatchSpec,
-};
+use dataflow_core::{branch::BranchId, id::Incarnation, spec::BatchSpec};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// The parts of the node that a connector can use.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// The pipeline it works for.
-    pub pipeline: PipelineId,
+    /// The branch of a pipeline that it works for.
+    pub branch: BranchId,
     /// Which one of that id.
     pub incarnation: Incarnation,
     /// How large a batch may get.

@@ -22,11 +22,13 @@ pub struct SourceRecords {
     pub metadata: Option<&'static [Metadata]>,
     /// Most bytes of records pushed to the pipeline that may wait; none: it accepts none, but reads them from elsewhere.
     pub pushes: Option<u64>,
+    /// Whether they may have [ids that last](crate::Records::lasting_id).
+    pub lasting_ids: bool,
 }
 
 impl Default for SourceRecords {
     fn default() -> Self {
-        Self { untyped: false, key: Type::Text, metadata: None, pushes: None }
+        Self { untyped: false, key: Type::Text, metadata: None, pushes: None, lasting_ids: true }
     }
 }
 
@@ -66,8 +68,14 @@ pub struct SinkRows {
     pub left_out_on_purpose: bool,
     /// What it wants to know of each row beside what it writes.
     pub side: Vec<SideExpression>,
-    /// Whether it takes records without data (Kafka's tombstones), where it wants documents; elsewhere they are dead letters.
+    /// Whether it takes records without data (Kafka's tombstones), as deletes; elsewhere they are dead letters.
     pub tombstones: bool,
+    /// The expression of its setting `op`, whose word says [what is to become](crate::batch::Operation::of) of each row; null: it
+    /// is an upsert.
+    pub op: Option<String>,
+    /// It knows rows by the [ids of their records](crate::Records::lasting_id), unless this setting says otherwise; none: it
+    /// doesn't.
+    pub by_id: Option<&'static str>,
 }
 
 /// How to treat output fields without a column in a table sink.

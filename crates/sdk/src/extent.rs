@@ -102,7 +102,7 @@ mod tests {
     use super::*;
     use crate::{
         Context, Error,
-        source::{Assignment, Place, Reader},
+        source::{Assignment, Edge, Reader},
     };
 
     fn extents() -> Extents {
@@ -147,7 +147,7 @@ mod tests {
                 |at: &Position| at.identity.as_deref().and_then(|known| known.split('@').next().map(str::to_owned));
             known(one).is_none_or(|one| known(other).is_none_or(|other| one == other))
         }
-        async fn resolve(&self, _: &Context, _: &Place) -> Result<Positions, Error> {
+        async fn resolve(&self, _: &Context, _: &Edge) -> Result<Positions, Error> {
             Ok(Positions::new())
         }
     }

@@ -18,6 +18,10 @@ pub struct Paths {
     pub allowed: Option<Vec<PathBuf>>,
     /// Files and folders that no pipeline may touch, wherever they are: the node's state, its settings, its secrets.
     pub own: Vec<PathBuf>,
+    /// Files that the operator has named for this purpose, wherever they are.
+    pub granted: Vec<PathBuf>,
+    /// A folder of the node's for what connectors can do without, and would rather not. None: there is none.
+    pub scratch: Option<PathBuf>,
 }
 
 /// Why a path may not be touched.
@@ -35,6 +39,12 @@ impl Refused {
 }
 
 impl Paths {
+    /// The same, with files that the operator has named.
+    #[must_use]
+    pub fn granting(&self, files: &[PathBuf]) -> Self {
+        Self { granted: [&*self.granted, files].concat(), ..self.clone() }
+    }
+
     /// Whether a file may be read and written, by where it really is: links and `..` are followed, also where the file is not
     /// there yet. To be asked each time that a file is opened: a link may have been put there since.
     ///
@@ -65,6 +75,9 @@ impl Paths {
 
     /// `shown` is what users wrote.
     fn judge(&self, path: &Path, shown: &str) -> Result<(), Refused> {
+        if self.granted.iter().any(|granted| granted == path) {
+            return Ok(());
+        }
         let Ok(place) = real(path) else {
             return Err(self.outside(path, format!("{shown} is a link to nothing")));
         };
@@ -202,7 +215,11 @@ mod tests {
         fs::write(at("secrets/deep/pw"), "x").unwrap();
         fs::hard_link(at("secrets/deep/pw"), at("in/pw")).unwrap();
         fs::hard_link(at("in/file"), at("in/twice")).unwrap();
-        let paths = Paths { allowed: Some(vec![at("in")]), own: vec![at("in/own"), at("in/own/state"), at("secrets")] };
+        let paths = Paths {
+            allowed: Some(vec![at("in")]),
+            own: vec![at("in/own"), at("in/own/state"), at("secrets")],
+            ..Paths::default()
+        };
         let allowed = [
             "in/file",
             "in/twice",
@@ -244,7 +261,7 @@ mod tests {
             let path = at(path);
             assert!(paths.admit_pattern(path.to_str().unwrap()).is_err(), "{path:?}");
         }
-        let free = Paths { allowed: None, own: vec![at("in/own/state")] };
+        let free = Paths { allowed: None, own: vec![at("in/own/state")], ..Paths::default() };
         assert_eq!(free.judge(&at("out/file"), "x"), Ok(()));
         assert_eq!(free.judge(&at("in/hard"), "x").unwrap_err().code, "own-file");
     }
@@ -258,7 +275,7 @@ mod tests {
         }
         symlink(root.join("out/later"), root.join("in/link")).unwrap();
         symlink(root.join("in"), root.join("alias")).unwrap();
-        let paths = Paths { allowed: Some(vec![root.join("alias")]), own: vec![root.join("data")] };
+        let paths = Paths { allowed: Some(vec![root.join("alias")]), own: vec![root.join("data")], ..Paths::default() };
         let said = |path: &str| {
             let refused = paths.judge_pattern(&root.join(path).display().to_string()).unwrap_err();
             format!("{}: {}; {}", refused.code, refused.message, refused.fix).replace(&root.display().to_string(), "")

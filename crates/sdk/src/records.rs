@@ -1,10 +1,12 @@
 //! Raw records as a source reads them: original bytes by slice, ids, metadata, and the interval they cover.
+mod columns;
 pub mod key;
+pub use columns::{Column, Columns};
 pub use key::KeyFormat;
 
 use bytes::Bytes;
 use dataflow_core::position::{Partition, Position, Positions};
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 /// A slice of a buffer: `start..end`. [`Span::NULL`] stands for no value at all (a Kafka tombstone).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -112,6 +114,18 @@ pub enum Layout {
     Json,
     /// Each record is a CSV record.
     Csv(Arc<CsvLayout>),
+    /// Each record is a JSON text, and it is known where its values lie.
+    Columns(Columns),
+}
+
+impl Layout {
+    /// That of these records alone.
+    fn slice(&self, rows: Range<usize>) -> Self {
+        match self {
+            Self::Json | Self::Csv(_) => self.clone(),
+            Self::Columns(columns) => Self::Columns(columns.slice(rows)),
+        }
+    }
 }
 
 /// How CSV records are to be read.
@@ -151,6 +165,15 @@ pub struct Lost {
     pub reason: String,
     /// Where the first record that is still there begins.
     pub to: Position,
+}
+
+/// What records cover, and what is said of that beside them. Without defaults: whoever divides records decides about each.
+struct Interval {
+    from: Position,
+    to: Position,
+    bytes_read: u64,
+    lost: Option<Lost>,
+    beside: Positions,
 }
 
 impl Records {
@@ -198,6 +221,13 @@ impl Records {
             None => self.place(row),
         }
     }
+    /// The id of a record that no other one ever has: its key, otherwise where it is in a log that only grows
+    /// ([`Self::keyless`]). None: another record may come to be where it is, in a file that is rotated or pushed to another
+    /// pipeline.
+    pub fn lasting_id(&self, row: usize) -> Option<String> {
+        let has_key = self.keys.as_ref().is_some_and(|keys| keys.get(row).is_some());
+        (has_key || self.keyless).then(|| self.id(row))
+    }
     /// The key of a message that a record becomes: its own key, byte for byte, otherwise [where it is](Self::place), which is
     /// put into `scratch`; none where records need [no key](Self::keyless).
     pub fn message_key<'a>(&'a self, row: usize, scratch: &'a mut Vec<u8>) -> Option<&'a [u8]> {
@@ -236,11 +266,19 @@ impl Records {
         for slices in [&mut self.keys, &mut self.metadata].into_iter().flatten() {
             slices.spans.truncate(len);
         }
+        if let Layout::Columns(columns) = &mut self.layout {
+            columns.truncate(len);
+        }
         self.oversized.retain(|oversized| (oversized.row as usize) < len);
         self.unfinished = self.unfinished.filter(|row| (*row as usize) < len);
     }
-    /// These records alone, which share the buffers. They cover the same interval.
-    pub fn slice(&self, rows: std::ops::Range<usize>) -> Self {
+    /// These records alone, which share the buffers. They cover the same interval, of which nothing else is said.
+    pub fn slice(&self, rows: Range<usize>) -> Self {
+        let (from, to) = (self.from.clone(), self.to.clone());
+        self.part(rows, Interval { from, to, bytes_read: 0, lost: None, beside: Positions::new() })
+    }
+    /// These records alone, which share the buffers and cover an interval of their own.
+    fn part(&self, rows: Range<usize>, Interval { from, to, bytes_read, lost, beside }: Interval) -> Self {
         let slices = |slices: &Option<Slices>| {
             slices
                 .as_ref()
@@ -249,8 +287,8 @@ impl Records {
         let oversized = self.oversized.iter().filter(|oversized| rows.contains(&(oversized.row as usize)));
         Self {
             partition: self.partition.clone(),
-            from: self.from.clone(),
-            to: self.to.clone(),
+            from,
+            to,
             data: self.data.clone(),
             spans: self.spans[rows.clone()].to_vec(),
             offsets: self.offsets[rows.clone()].to_vec(),
@@ -261,15 +299,31 @@ impl Records {
             timestamps: self.timestamps.as_ref().map(|timestamps| timestamps[rows.clone()].to_vec()),
             metadata: slices(&self.metadata),
             shared: self.shared.clone(),
-            layout: self.layout.clone(),
+            layout: self.layout.slice(rows.clone()),
             oversized: oversized.map(|one| Oversized { row: one.row - rows.start as u32, ..one.clone() }).collect(),
             unfinished: self
                 .unfinished
                 .filter(|row| rows.contains(&(*row as usize)))
                 .map(|row| row - rows.start as u32),
-            bytes_read: 0,
-            lost: None,
-            beside: Positions::new(),
+            bytes_read,
+            lost,
+            beside,
+        }
+    }
+    /// The contents of these records alone, by rising row and whatever they were called: to look at them, not to pass them on.
+    pub fn contents(&self, rows: &[u32]) -> Self {
+        let layout = match &self.layout {
+            Layout::Columns(all) => {
+                let values = rows.iter().flat_map(|row| all.of(*row as usize)).copied().collect();
+                Layout::Columns(Columns { columns: all.columns.clone(), values })
+            }
+            layout => layout.clone(),
+        };
+        Self {
+            data: self.data.clone(),
+            spans: rows.iter().map(|row| self.spans[*row as usize]).collect(),
+            offsets: vec![0; rows.len()],
+            ..Self::empty(self.partition.clone(), self.from.clone(), layout)
         }
     }
     /// These records in two parts, which share the buffers and the interval: the first ends where the second begins. There are two records
@@ -277,14 +331,25 @@ impl Records {
     pub fn halves(&self) -> (Self, Self) {
         let middle = self.len() / 2;
         let between = self.before(middle);
-        let first =
-            Self { to: between.clone(), bytes_read: self.bytes_read, lost: self.lost.clone(), ..self.slice(0..middle) };
-        (first, Self { from: between, ..self.slice(middle..self.len()) })
+        // Each thing that is said of the whole is said once: what lies before the first record with the first half, and what
+        // holds once all is delivered with the second.
+        let first = Interval {
+            from: self.from.clone(),
+            to: between.clone(),
+            bytes_read: self.bytes_read,
+            lost: self.lost.clone(),
+            beside: Positions::new(),
+        };
+        let second =
+            Interval { from: between, to: self.to.clone(), bytes_read: 0, lost: None, beside: self.beside.clone() };
+        (self.part(0..middle, first), self.part(middle..self.len(), second))
     }
     /// Bytes that these records hold in memory.
     pub fn weight(&self) -> usize {
+        let values = if let Layout::Columns(columns) = &self.layout { columns.values.len() } else { 0 };
         self.data.len()
             + self.spans.len() * 32
+            + values * size_of::<Span>()
             + self.keys.as_ref().map_or(0, |keys| keys.data.len())
             + self.metadata.as_ref().map_or(0, |meta| meta.data.len())
     }
@@ -292,8 +357,8 @@ impl Records {
 
 #[cfg(test)]
 mod tests {
-    use super::{Layout, Records, Span};
-    use dataflow_core::position::Position;
+    use super::{Layout, Lost, Records, Span};
+    use dataflow_core::position::{Position, Positions};
 
     #[test]
     fn halves_meet_and_are_the_whole() {
@@ -304,11 +369,15 @@ mod tests {
         records.offsets = vec![10, 17, 25];
         records.to = Position::offset(30).of("known:end");
         records.bytes_read = 20;
+        records.lost = Some(Lost { records: 3, bytes: 0, reason: "expired".into(), to: from.clone() });
+        records.beside = [("t/1".into(), Position::offset(0))].into();
         let (first, second) = records.halves();
         assert_eq!((&first.from, &first.to, &second.from), (&from, &Position::offset(17).of("known"), &first.to));
         assert_eq!(second.to, records.to);
         assert_eq!([first.offsets, second.offsets].concat(), records.offsets);
         assert_eq!((first.bytes_read, second.bytes_read), (20, 0));
+        assert_eq!((first.lost, second.lost), (records.lost, None));
+        assert_eq!((first.beside, second.beside), (Positions::new(), records.beside));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Sources: where records come from.
 use crate::{
     Context, Error, Problem, Records,
-    batch::Warning,
+    batch::Notice,
     extent::{self, Extent, Extents},
 };
 use async_trait::async_trait;
@@ -20,7 +20,7 @@ pub trait Source: Send + Sync + std::fmt::Debug {
         false
     }
 
-    /// The partitions that are there now, in order. Asked before the first run of a generation, to choose the number of
+    /// The partitions that are there now, in order. Asked until a run of the generation was opened, to choose the number of
     /// lanes. A source that is always read in one lane returns one partition or none.
     ///
     /// # Errors
@@ -68,11 +68,17 @@ pub trait Source: Send + Sync + std::fmt::Debug {
         one.identity.is_none() || other.identity.is_none() || one.identity == other.identity
     }
 
+    /// Whether a partition may have another name later, such as a log that is rotated: what was said of its records before names
+    /// the old one.
+    fn renames(&self) -> bool {
+        false
+    }
+
     /// Positions for a reset of the checkpoint.
     ///
     /// # Errors
     /// If the server can't be asked.
-    async fn resolve(&self, cx: &Context, to: &Place) -> Result<Positions, Error>;
+    async fn resolve(&self, cx: &Context, to: &Edge) -> Result<Positions, Error>;
 
     /// Where a reader is to go on once a user has chosen `to` instead of `from`: with what makes it say what is lost of
     /// the records after `from` that are gone for good, and with the positions that it passes over for that.
@@ -96,8 +102,8 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// If the server can't be asked.
     async fn extents(&self, cx: &Context) -> Result<Extents, Error> {
-        let first = self.resolve(cx, &Place::Beginning).await?;
-        let mut last = self.resolve(cx, &Place::End).await?;
+        let first = self.resolve(cx, &Edge::Beginning).await?;
+        let mut last = self.resolve(cx, &Edge::End).await?;
         let extent = |(partition, first)| {
             let last = last.remove(&partition);
             (partition, Extent { first, last })
@@ -114,6 +120,24 @@ pub trait Source: Send + Sync + std::fmt::Debug {
         Ok(extent::count(self, &self.extents(cx).await?, from, to))
     }
 
+    /// Number of records (or, for files, bytes) that wait at the source after these positions, as [`Reader::lag`] says while
+    /// there is a reader. None: that can't be told.
+    ///
+    /// # Errors
+    /// If the server can't be asked.
+    async fn lag(&self, cx: &Context, at: &Positions) -> Result<Option<u64>, Error> {
+        let ends = self.resolve(cx, &Edge::End).await?;
+        let waits = |(partition, end): (&Partition, &Position)| {
+            self.between(at.get(partition).filter(|at| self.is_same(at, end)), end)
+        };
+        Ok(ends.iter().map(waits).sum())
+    }
+
+    /// What its lag counts.
+    fn lag_unit(&self) -> LagUnit {
+        LagUnit::Records
+    }
+
     /// The positions that a user names for a pipeline that is `at` others, as this source takes them; or all that is wrong with them.
     ///
     /// # Errors
@@ -127,6 +151,16 @@ pub trait Source: Send + Sync + std::fmt::Debug {
         let _ = at;
         Ok(extent::place(&self.extents(cx).await?, named))
     }
+}
+
+/// What is counted of that which waits at a source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LagUnit {
+    /// Records.
+    #[default]
+    Records,
+    /// Bytes, as nobody knows how many records they are.
+    Bytes,
 }
 
 /// A record that was read, and where.
@@ -180,14 +214,14 @@ impl Assignment {
 /// Where to continue after a reset, and where a partition begins that was never read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Place {
+pub enum Edge {
     /// From the first record that is there.
     Beginning,
     /// After the last existing record.
     End,
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for Edge {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Beginning => "the beginning",
@@ -211,9 +245,9 @@ pub trait Reader: Send {
         None
     }
 
-    /// What a user should know that stops nothing (a directory among the files), each said once. Asked after each
-    /// [`read`](Self::read), and every now and then while nothing comes.
-    fn warnings(&mut self) -> Vec<Warning>;
+    /// What a user should know that stops nothing (a directory among the files), each said once, and what of it is over. Asked
+    /// after each [`read`](Self::read), and every now and then while nothing comes.
+    fn warnings(&mut self) -> Vec<Notice>;
 
     /// Partitions that have appeared and are not planned yet, and where each begins; each is said once, by any lane. Asked every
     /// now and then.
@@ -230,6 +264,9 @@ pub trait Reader: Send {
     fn checkpointed(&mut self, positions: &Positions) {
         let _ = positions;
     }
+
+    /// Gives back connections, threads and files. A [`read`](Self::read) that nobody waits for any more may still go on.
+    async fn close(self: Box<Self>);
 }
 
 /// The result of a read.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 /// Runs `work` on a thread where it may block.
 pub(crate) async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
     tokio::task::spawn_blocking(work).await.map_err(|error| {
-        Error::fatal("internal", format!("the sink broke off: {error}")).fix("report this; it is a defect of the sink")
+        Error::fatal("internal", format!("a task of the sink ended early: {error}")).fix("report this bug")
     })
 }
 

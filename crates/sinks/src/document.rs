@@ -26,6 +26,11 @@ impl Document {
         Some(value)
     }
 
+    /// All fields, in their order, with the JSON text of each.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.get()))
+    }
+
     /// The fields with a value that none of these columns takes, nor a part of them.
     pub(crate) fn without<'a>(
         &'a self,

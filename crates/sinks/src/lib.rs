@@ -1,20 +1,25 @@
 //! Where records go: one folder per sink. A sink's config struct is its manual.
 pub mod blackhole;
 mod blocking;
+pub(crate) mod claim;
 mod document;
+pub mod elasticsearch;
 pub mod file;
 pub mod kafka;
 mod on_disk;
 mod owner;
 pub mod postgres;
+pub mod s3;
 pub mod sqlite;
 pub mod stdout;
 pub mod table;
 
 pub use blackhole::BlackholeSink;
+pub use elasticsearch::ElasticsearchSink;
 pub use file::FileSink;
 pub use kafka::KafkaSink;
 pub use postgres::PostgresSink;
+pub use s3::S3Sink;
 pub use sqlite::SqliteSink;
 pub use stdout::StdoutSink;
 
@@ -24,6 +29,8 @@ pub fn register(catalog: &mut dataflow_sdk::Catalog) {
         .sink::<PostgresSink>()
         .sink::<SqliteSink>()
         .sink::<KafkaSink>()
+        .sink::<ElasticsearchSink>()
+        .sink::<S3Sink>()
         .sink::<FileSink>()
         .sink::<StdoutSink>()
         .sink::<BlackholeSink>();

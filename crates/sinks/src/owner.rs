@@ -33,7 +33,7 @@ impl Owner {
     /// # Errors
     /// If it is in the way and may not be taken over. `target` is how users call it.
     pub(crate) fn is_taken_over(&self, lane: &OpenLane, target: &str) -> Result<bool, Error> {
-        let (mine, pipeline) = (Self::of(lane), &lane.fence.pipeline);
+        let (mine, pipeline) = (Self::of(lane), &lane.fence.branch);
         let another = self.journal != mine.journal;
         if !another && !self.incarnation.is_unknown_to(&mine.incarnation) {
             return Ok(false);

@@ -197,7 +197,7 @@ async fn write(path: &Path, values: &[String]) {
         decoded.columns.iter().flat_map(|column| &column.misfits).map(|misfit| misfit.row).collect();
     let mut left = all.retain(|row| !misfits.contains(&(row as u32)));
     loop {
-        match writer.commit(std::slice::from_ref(&left), &token(&fence("p", 1), 1)).await {
+        match writer.commit(&[left.clone()].into(), &token(&fence("p", 1), 1)).await {
             Ok(_) => break,
             Err(CommitError::Rejected(refused)) => {
                 assert!(refused.iter().all(|refused| refused.cause.contains('v')), "the column is named: {refused:?}");

@@ -2,7 +2,7 @@
 use async_trait::async_trait;
 use dataflow_sdk::{
     Error, Records,
-    batch::Warning,
+    batch::Notice,
     source::{Read, Reader},
 };
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub(crate) trait Work: Send + 'static {
     /// What waits at the source behind the last step.
     fn lag(&self) -> Option<u64>;
     /// What a user should know of the last step.
-    fn warnings(&mut self) -> Vec<Warning> {
+    fn warnings(&mut self) -> Vec<Notice> {
         Vec::new()
     }
 }
@@ -36,7 +36,7 @@ pub(crate) trait Work: Send + 'static {
 pub(crate) struct Ahead<W> {
     state: State<W>,
     lag: Option<u64>,
-    warnings: Vec<Warning>,
+    warnings: Vec<Notice>,
 }
 
 #[derive(Debug)]
@@ -98,8 +98,15 @@ impl<W: Work> Reader for Ahead<W> {
         self.lag
     }
 
-    fn warnings(&mut self) -> Vec<Warning> {
+    fn warnings(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.warnings)
+    }
+
+    /// Waits for the step that is under way, which has files open.
+    async fn close(self: Box<Self>) {
+        if let State::Working(task) = self.state {
+            drop(task.await);
+        }
     }
 }
 
@@ -119,7 +126,9 @@ impl Reader for Nothing {
         }
     }
 
-    fn warnings(&mut self) -> Vec<dataflow_sdk::batch::Warning> {
+    fn warnings(&mut self) -> Vec<Notice> {
         Vec::new()
     }
+
+    async fn close(self: Box<Self>) {}
 }

@@ -1,10 +1,7 @@
 //! Putting values of records together: one buffer, slices of it.
 use bytes::Bytes;
+use dataflow_formats::oversized::{KEPT, oversized};
 use dataflow_sdk::records::{Oversized, Slices, Span};
-use xxhash_rust::xxh3::xxh3_64;
-
-/// How much of a record over the limit is kept.
-pub(crate) const KEPT: usize = 64 << 10;
 
 /// Adds a value to a buffer.
 pub(crate) fn append(data: &mut Vec<u8>, value: &[u8]) -> Span {
@@ -20,11 +17,6 @@ pub(crate) fn record(data: &mut Vec<u8>, value: &[u8], limit: usize, row: usize,
     }
     over.push(oversized(row, value));
     append(data, &value[..value.len().min(KEPT)])
-}
-
-/// The note of a record over the limit.
-pub(crate) fn oversized(row: usize, value: &[u8]) -> Oversized {
-    Oversized { row: row as u32, length: value.len() as u64, hash: format!("{:016x}", xxh3_64(value)) }
 }
 
 /// One value, or none, for each record.

@@ -1,10 +1,6 @@
 //! What the tests of several sources share.
 #![allow(clippy::unwrap_used)]
-use dataflow_core::{
-    id::{Incarnation, PipelineId},
-    position::Positions,
-    spec::BatchSpec,
-};
+use dataflow_core::{branch::BranchId, id::Incarnation, position::Positions, spec::BatchSpec};
 use dataflow_sdk::{
     Context, Error, Records,
     source::{Assignment, Read, Reader},
@@ -12,7 +8,7 @@ use dataflow_sdk::{
 
 pub(crate) fn context() -> Context {
     Context {
-        pipeline: PipelineId::try_from("test").unwrap(),
+        branch: BranchId::try_from("test").unwrap(),
         incarnation: Incarnation::try_from("1").unwrap(),
         batch: BatchSpec::default(),
         max_record_bytes: 16 << 20,

@@ -1,13 +1,15 @@
 //! The `kafka` source against a real server: `DATAFLOW_TEST_KAFKA`, or 127.0.0.1:9092.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 use dataflow_core::{
-    id::{Incarnation, PipelineId},
+    branch::BranchId,
+    id::Incarnation,
     position::{Position, Positions},
     spec::BatchSpec,
 };
 use dataflow_sdk::{
     Context, Error, Records, SourceConfig,
-    source::{Assignment, Place, Read, Reader, Source},
+    batch::Notice,
+    source::{Assignment, Edge, Read, Reader, Source},
 };
 use dataflow_sources::kafka::KafkaSource;
 use rdkafka::{
@@ -128,7 +130,7 @@ impl Topic {
 
 fn context() -> Context {
     Context {
-        pipeline: PipelineId::try_from("test").unwrap(),
+        branch: BranchId::try_from("test").unwrap(),
         incarnation: Incarnation::try_from("1").unwrap(),
         batch: BatchSpec::default(),
         max_record_bytes: 1 << 20,
@@ -526,8 +528,9 @@ async fn aborted_transactions_are_passed() {
         assert!(tokio::time::timeout(QUIET, reader.read()).await.is_err(), "nothing can be read");
         (lag, warnings) = (reader.lag(), reader.warnings());
     }
-    assert_eq!((warnings.len(), warnings[0].code), (1, "open-transaction"));
-    assert!(warnings[0].message.contains(&format!("offset 8 of {}/0", topic.name)), "{}", warnings[0].message);
+    let [Notice::Holds(warned)] = &warnings[..] else { panic!("{warnings:?}") };
+    assert_eq!(warned.code, "open-transaction");
+    assert!(warned.message.contains(&format!("offset 8 of {}/0", topic.name)), "{}", warned.message);
     sender.commit_transaction(wait).unwrap();
     let batches = drain(&mut *reader, &mut positions, offset(11)).await.unwrap();
     assert_eq!(texts(&batches), ["e", "f"]);
@@ -598,7 +601,7 @@ async fn new_partitions_are_found_and_checkpoints_reported() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     drop(reader);
-    let ends = topic.source(json!({})).resolve(&context(), &Place::End).await.unwrap();
+    let ends = topic.source(json!({})).resolve(&context(), &Edge::End).await.unwrap();
     // The ends are known by the topic alone, what was read by the leader's epoch as well.
     let offsets = |positions: &Positions| -> Vec<_> {
         let id = |at: &Position| at.identity.as_deref().and_then(|id| id.split('@').next()).map(str::to_owned);

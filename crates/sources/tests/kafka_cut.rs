@@ -2,7 +2,8 @@
 //! cut. It is started from what dev/services/services.sh has installed.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 use dataflow_core::{
-    id::{Incarnation, PipelineId},
+    branch::BranchId,
+    id::Incarnation,
     position::{Position, Positions},
     spec::BatchSpec,
 };
@@ -146,7 +147,7 @@ impl Drop for Server {
 
 fn context() -> Context {
     Context {
-        pipeline: PipelineId::try_from("test").unwrap(),
+        branch: BranchId::try_from("test").unwrap(),
         incarnation: Incarnation::try_from("1").unwrap(),
         batch: BatchSpec::default(),
         max_record_bytes: 1 << 20,

@@ -1,12 +1,15 @@
 //! The requirements for every sink, by its kind. Run [`sink`] from the tests of a sink.
+mod deletes;
+mod keyed;
 mod nodes;
 mod staged;
 
 use crate::fixture::{Pair, context, fence, open_lane, output, token};
 use async_trait::async_trait;
 use dataflow_core::{
+    branch::BranchId,
     chunk::{ChunkId, ChunkKind, ChunkRef},
-    id::Generation,
+    id::{Epoch, Generation},
     ledger::Counters,
     pipeline::event::LaneProgress,
     position::{Position, Positions},
@@ -26,11 +29,17 @@ pub trait Subject: Send + Sync {
     /// Creates a sink on the target as a node does: called for every opening. The target takes `id` (an integer) and
     /// `name` (text), and is empty or missing at first.
     fn sink(&self) -> Box<dyn Sink>;
+    /// What the sink's config says that it can promise.
+    fn delivery(&self) -> DeliveryMode;
     /// Returns (id, name) of every row visible to a reader of the target, in any order.
     async fn rows(&self) -> Vec<(i64, String)>;
     /// Whether a row replaces an earlier one with the same id.
     fn upserts(&self) -> bool {
         false
+    }
+    /// Whether rows can be deleted, by their id.
+    fn deletes(&self) -> bool {
+        self.upserts()
     }
     /// Whether several nodes can reach the target.
     fn is_shared(&self) -> bool {
@@ -54,37 +63,46 @@ pub async fn sink<S: Subject, F: Future<Output = S>>(fresh: impl Fn() -> F) {
     rows_arrive(&fresh().await).await;
     empty_commits_count(&fresh().await).await;
     reopening_goes_on(&fresh().await).await;
-    if fresh().await.sink().delivery() == DeliveryMode::Transactional {
+    if fresh().await.delivery() == DeliveryMode::Transactional {
         zombies_are_fenced(&fresh().await).await;
         zombies_of_the_same_epoch_are_fenced(&fresh().await).await;
         tokens_come_back(&fresh().await).await;
         many_positions_come_back(&fresh().await).await;
         commits_are_applied_once(&fresh().await).await;
         lanes_are_apart(&fresh().await).await;
+        branches_are_apart(&fresh().await).await;
         other_generations_are_told_of(&fresh().await).await;
         if fresh().await.is_shared() {
             nodes::what_is_gone_is_in_nobodys_way(&fresh().await).await;
         }
     }
-    let keeps_progress = matches!(fresh().await.sink().delivery(), DeliveryMode::Transactional | DeliveryMode::Staged);
+    let keeps_progress = matches!(fresh().await.delivery(), DeliveryMode::Transactional | DeliveryMode::Staged);
     if keeps_progress && fresh().await.is_shared() {
         nodes::another_node_is_refused(&fresh().await).await;
         nodes::a_later_incarnation_is_told_of(&fresh().await).await;
     }
     if fresh().await.refused_name().is_some() {
-        refused_rows_are_found(&fresh().await).await;
+        match fresh().await.delivery() {
+            DeliveryMode::Keyed => keyed::what_is_not_refused_converges(&fresh().await).await,
+            _ => refused_rows_are_found(&fresh().await).await,
+        }
     }
     if fresh().await.upserts() {
         the_last_per_key_wins(&fresh().await).await;
     }
-    match fresh().await.sink().delivery() {
+    if fresh().await.deletes() {
+        deletes::rows_go(&fresh().await).await;
+        deletes::they_come_to_the_same_however_they_are_cut(&fresh).await;
+    }
+    match fresh().await.delivery() {
         DeliveryMode::Keyed => {
-            replay_converges(&fresh().await).await;
-            what_comes_late_is_stale(&fresh().await).await;
+            keyed::replay_converges(&fresh().await).await;
+            keyed::what_comes_late_is_stale(&fresh().await).await;
         }
         DeliveryMode::Staged => {
             unsealed_rows_go_away(&fresh().await).await;
             staged::only_what_is_journalled_counts(&fresh().await).await;
+            staged::a_handle_names_what_earlier_ones_did(&fresh().await).await;
             staged::it_seals_in_the_end(&fresh().await).await;
         }
         DeliveryMode::Transactional | DeliveryMode::Unfenced => {}
@@ -131,7 +149,7 @@ impl Run {
     }
     async fn try_commit(&mut self, sequence: u64, rows: &[Pair<'_>]) -> Result<u64, CommitError> {
         let outputs = if rows.is_empty() { Vec::new() } else { vec![self.output(rows)] };
-        let committed = self.writer.commit(&outputs, &token(&self.fence, sequence)).await?;
+        let committed = self.writer.commit(&outputs.clone().into(), &token(&self.fence, sequence)).await?;
         Ok(committed.rows_written)
     }
     async fn commit(&mut self, sequence: u64, rows: &[Pair<'_>]) -> u64 {
@@ -153,8 +171,9 @@ impl Run {
         }
     }
     async fn publish(&mut self, progress: &LaneProgress) {
+        let token = token(&self.fence, progress.sequence);
         if let Some(handle) = &progress.handle {
-            self.writer.publish(handle).await.unwrap_or_else(|error| panic!("can't be published: {error}"));
+            self.writer.publish(handle, &token).await.unwrap_or_else(|error| panic!("can't be published: {error}"));
         }
     }
     async fn close(self) {
@@ -191,7 +210,7 @@ async fn rows_arrive(subject: &dyn Subject) {
     let written = run.commit(1, &[pair(1, "Ann"), pair(2, "B\"ob, \\ \u{e4}\u{1f600}\n")]).await;
     assert_eq!(written, 2);
     let outputs = [run.output(&[pair(3, "Cid")]), run.output(&[]), run.output(&[pair(4, "Dan")])];
-    let committed = run.writer.commit(&outputs, &token(&run.fence, 2)).await;
+    let committed = run.writer.commit(&outputs.clone().into(), &token(&run.fence, 2)).await;
     assert_eq!(committed.map(|committed| committed.rows_written).map_err(|error| error.to_string()), Ok(2));
     run.seal(2).await;
     run.close().await;
@@ -207,7 +226,7 @@ async fn empty_commits_count(subject: &dyn Subject) {
     run.seal(3).await;
     run.close().await;
     expect(subject, &[(1, "Ann")], "commits without rows write nothing").await;
-    if subject.sink().delivery() == DeliveryMode::Transactional {
+    if subject.delivery() == DeliveryMode::Transactional {
         let run = open(subject, 2).await;
         assert_eq!(run.found.map(|token| token.sequence), Some(3), "a commit without rows moves the token");
     }
@@ -296,7 +315,7 @@ async fn many_positions_come_back(subject: &dyn Subject) {
             positions.insert(name(number).as_str().into(), at);
         }
         let next = Token { positions: positions.clone().into(), ..token(&run.fence, sequence) };
-        let committed = run.writer.commit(&[], &next).await;
+        let committed = run.writer.commit(&[].into(), &next).await;
         committed.unwrap_or_else(|error| panic!("commit {sequence}: {error:?}"));
         if sequence % 6 == 0 {
             let asked = subject.sink().token(&run.cx, &run.fence).await.unwrap_or_else(|error| panic!("{error}"));
@@ -356,6 +375,23 @@ async fn lanes_are_apart(subject: &dyn Subject) {
     }
 }
 
+async fn branches_are_apart(subject: &dyn Subject) {
+    let mut run = open(subject, 7).await;
+    run.commit(1, &[pair(1, "Ann")]).await;
+    let branch = BranchId::new(run.fence.branch.pipeline().clone(), 1);
+    let other = Fence { branch, epoch: Epoch(9), ..run.fence.clone() };
+    let mut beside = try_open(subject, &other, None).await.unwrap_or_else(|error| panic!("{other:?}: {error}"));
+    assert_eq!((&beside.found, &beside.others), (&None, &Vec::new()), "another branch has a progress of its own");
+    beside.commit(1, &[pair(2, "Ben")]).await;
+    run.commit(2, &[pair(3, "Cid")]).await;
+    run.close().await;
+    beside.close().await;
+    let run = open(subject, 8).await;
+    assert_eq!(run.found.as_ref().map(|token| token.sequence), Some(2));
+    expect(subject, &[(1, "Ann"), (2, "Ben"), (3, "Cid")], "branches write beside each other").await;
+    run.close().await;
+}
+
 async fn other_generations_are_told_of(subject: &dyn Subject) {
     let mut first = open(subject, 7).await;
     first.commit(1, &[pair(1, "Ann")]).await;
@@ -408,7 +444,7 @@ async fn refused_rows_are_found(subject: &dyn Subject) {
     run.commit(1, &[pair(1, "Ann")]).await;
     let many: Vec<Pair<'_>> = (10..200).map(|id| pair(id, if id % 50 == 0 { refused } else { "x" })).collect();
     let outputs = [run.output(&[pair(2, "Bob"), pair(3, refused)]), run.output(&many)];
-    let commit = run.writer.commit(&outputs, &token(&run.fence, 2)).await;
+    let commit = run.writer.commit(&outputs.clone().into(), &token(&run.fence, 2)).await;
     let Err(CommitError::Rejected(rows)) = commit else { panic!("rows that the target refuses: {commit:?}") };
     let mut places: Vec<(usize, usize)> = rows.iter().map(|RejectedRow { output, row, .. }| (*output, *row)).collect();
     places.sort_unstable();
@@ -416,21 +452,21 @@ async fn refused_rows_are_found(subject: &dyn Subject) {
     assert!(rows.iter().all(|row| row.cause.contains("name")), "the cause names the column: {}", rows[0].cause);
     expect(subject, &[(1, "Ann")], "a refused commit writes nothing").await;
     let rest = [outputs[0].retain(|row| row != 1)];
-    let committed = run.writer.commit(&rest, &token(&run.fence, 2)).await;
+    let committed = run.writer.commit(&rest.clone().into(), &token(&run.fence, 2)).await;
     assert_eq!(committed.map(|committed| committed.rows_written).map_err(|error| error.to_string()), Ok(1));
     expect(subject, &[(1, "Ann"), (2, "Bob")], "without the refused rows it continues, with the same number").await;
 
     // The engine continues this way: the same outputs without the refused records, and a token that names their dead
     // letters.
     let outputs = [run.output(&[pair(4, "Cid"), pair(5, refused), pair(6, "Dan"), pair(6, refused)])];
-    let commit = run.writer.commit(&outputs, &token(&run.fence, 3)).await;
+    let commit = run.writer.commit(&outputs.clone().into(), &token(&run.fence, 3)).await;
     let Err(CommitError::Rejected(rows)) = commit else { panic!("rows that the target refuses: {commit:?}") };
     let rest = [outputs[0].retain(|row| rows.iter().all(|refused| refused.row != row))];
     let mut named = token(&run.fence, 3);
     let id = ChunkId(format!("{PIPELINE}/i/1/letters").into());
     named.chunks.push(ChunkRef { id, kind: ChunkKind::DeadLetters, records: 2 });
     named.counters.dead += 2;
-    let committed = run.writer.commit(&rest, &named).await;
+    let committed = run.writer.commit(&rest.clone().into(), &named).await;
     assert_eq!(committed.map(|committed| committed.rows_written).map_err(|error| error.to_string()), Ok(2));
     let expected = [(1, "Ann"), (2, "Bob"), (4, "Cid"), (6, "Dan")];
     expect(
@@ -454,7 +490,7 @@ async fn refused_rows_are_found(subject: &dyn Subject) {
 async fn the_last_per_key_wins(subject: &dyn Subject) {
     let mut run = open(subject, 1).await;
     let outputs = [run.output(&[pair(1, "a"), pair(2, "b"), pair(1, "c")]), run.output(&[pair(3, "d"), pair(2, "e")])];
-    let committed = run.writer.commit(&outputs, &token(&run.fence, 1)).await;
+    let committed = run.writer.commit(&outputs.clone().into(), &token(&run.fence, 1)).await;
     let written = committed.map(|committed| committed.rows_written).map_err(|error| error.to_string());
     assert!(matches!(written, Ok(3..=5)), "a row is written for each key, or each record: {written:?}");
     expect(subject, &[(1, "c"), (2, "e"), (3, "d")], "the last record per key in a commit wins, over all outputs")
@@ -462,41 +498,11 @@ async fn the_last_per_key_wins(subject: &dyn Subject) {
     run.commit(2, &[pair(2, "f")]).await;
     expect(subject, &[(1, "c"), (2, "f"), (3, "d")], "a later commit replaces").await;
     let commit = run.try_commit(3, &[pair(4, "g"), (None, Some("h"))]).await;
-    if subject.sink().delivery() == DeliveryMode::Transactional {
+    if subject.delivery() == DeliveryMode::Transactional {
         let Err(CommitError::Rejected(rows)) = commit else { panic!("a row without key: {commit:?}") };
         assert_eq!((rows.len(), rows[0].row), (1, 1), "the row without key is found");
         assert!(rows[0].cause.contains("id"), "the cause names the key column: {}", rows[0].cause);
     }
-}
-
-async fn replay_converges(subject: &dyn Subject) {
-    let mut run = open(subject, 1).await;
-    run.commit(1, &[pair(1, "a"), pair(2, "b")]).await;
-    run.commit(2, &[pair(1, "c")]).await;
-    let before = subject.rows().await;
-    run.close().await;
-    let mut run = open(subject, 2).await;
-    run.commit(1, &[pair(1, "a"), pair(2, "b"), pair(1, "c")]).await;
-    assert_eq!(subject.rows().await, before, "a replay with other batches gives the same result");
-}
-
-/// A commit sent by an older run or an overtaken lane undoes nothing.
-async fn what_comes_late_is_stale(subject: &dyn Subject) {
-    let mut old = open(subject, 1).await;
-    let late = try_open(subject, &Fence { lane: 1, ..fence(PIPELINE, 1) }, None).await;
-    let mut late = late.unwrap_or_else(|error| panic!("another lane can't be opened: {error}"));
-    old.commit(1, &[pair(1, "a"), pair(2, "b")]).await;
-    old.commit(5, &[pair(1, "c")]).await;
-    late.commit(4, &[pair(1, "late"), pair(3, "d")]).await;
-    expect(subject, &[(1, "c"), (2, "b"), (3, "d")], "the highest version of a key stays, whichever lane wrote it")
-        .await;
-    late.commit(6, &[pair(2, "e")]).await;
-    let mut new = open(subject, 2).await;
-    new.commit(1, &[pair(1, "f")]).await;
-    if let Err(error) = old.try_commit(9, &[pair(1, "zombie")]).await {
-        assert!(matches!(error, CommitError::Failed(Error::Fenced(_))), "an older epoch's commit: {error:?}");
-    }
-    expect(subject, &[(1, "f"), (2, "e"), (3, "d")], "commits of an older run are stale").await;
 }
 
 async fn unsealed_rows_go_away(subject: &dyn Subject) {

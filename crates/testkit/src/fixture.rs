@@ -8,7 +8,8 @@ use arrow::{
     datatypes::{DataType, Field, Schema},
 };
 use dataflow_core::{
-    id::{Epoch, Generation, Incarnation, PipelineId},
+    branch::BranchId,
+    id::{Epoch, Generation, Incarnation},
     ledger::Counters,
     position::{Position, Positions},
     spec::BatchSpec,
@@ -18,7 +19,7 @@ use dataflow_sdk::{
     Context, Records, Span,
     batch::{Cells, Demand, Output, Payload, arrow_type},
     records::{Layout, Slices},
-    sink::{OpenLane, TakeOver},
+    sink::{OpenLane, Reserved, TakeOver, Waits},
 };
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ use std::sync::Arc;
 /// If the id is invalid.
 pub fn context(pipeline: &str) -> Context {
     Context {
-        pipeline: id(pipeline),
+        branch: id(pipeline),
         incarnation: incarnation(),
         batch: BatchSpec::default(),
         max_record_bytes: 16 << 20,
@@ -40,8 +41,8 @@ pub fn context(pipeline: &str) -> Context {
     }
 }
 
-fn id(text: &str) -> PipelineId {
-    PipelineId::try_from(text).unwrap_or_else(|error| panic!("{error}"))
+fn id(text: &str) -> BranchId {
+    BranchId::try_from(text).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn incarnation() -> Incarnation {
@@ -50,8 +51,8 @@ fn incarnation() -> Incarnation {
 
 /// The fence of lane 0, generation 1 of a pipeline.
 pub fn fence(pipeline: &str, epoch: u64) -> Fence {
-    let (pipeline, generation) = (id(pipeline), Generation::FIRST);
-    Fence { pipeline, incarnation: incarnation(), generation, lane: 0, epoch: Epoch(epoch), opening: 1 }
+    let (branch, generation) = (id(pipeline), Generation::FIRST);
+    Fence { branch, incarnation: incarnation(), generation, lane: 0, epoch: Epoch(epoch), opening: 1 }
 }
 
 /// An opening with this fence and an empty journal.
@@ -63,12 +64,16 @@ pub fn open_lane(fence: &Fence) -> OpenLane {
         take_over: TakeOver::Nobody,
         first: true,
         journalled: None,
+        settled: false,
         counted: Counters::default(),
         begin: [("p/9".into(), Position::offset(fence.generation.number))].into(),
         known: Vec::new(),
         earlier: None,
         remembered: None,
+        sealed: Vec::new(),
         left: Vec::new(),
+        reserved: Reserved::up_to(version(fence, VERSIONS - 1)),
+        waits: Waits::default(),
     }
 }
 
@@ -82,8 +87,15 @@ pub fn token(fence: &Fence, sequence: u64) -> Token {
         counters,
         chunks: Vec::new(),
         warnings: Default::default(),
-        version: fence.epoch.0 * 1_000_000 + sequence,
+        version: version(fence, sequence),
     }
+}
+
+/// How many versions an epoch has.
+const VERSIONS: u64 = 1_000_000;
+
+fn version(fence: &Fence, sequence: u64) -> u64 {
+    fence.epoch.0 * VERSIONS + sequence
 }
 
 /// The positions in so many files.
@@ -140,7 +152,7 @@ pub fn records(from: u64, rows: &[Pair<'_>]) -> Records {
 pub fn output(demand: &Demand, from: u64, rows: &[Pair<'_>]) -> Output {
     let records = Arc::new(records(from, rows));
     let payload = match demand {
-        Demand::Documents | Demand::AllColumns => {
+        Demand::Documents | Demand::Lines | Demand::AllColumns => {
             Payload::Documents { data: records.data.clone(), spans: records.spans.clone() }
         }
         Demand::Columns(columns) => {

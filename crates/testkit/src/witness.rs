@@ -15,11 +15,19 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// # Panics
 /// If the topic is missing, or can't be read to its end.
 pub fn read(topic: &str, isolation: &str) -> Vec<OwnedMessage> {
-    let consumer = consumer(isolation);
+    read_at(KAFKA, topic, isolation)
+}
+
+/// The same of other brokers.
+///
+/// # Panics
+/// If the topic is missing, or can't be read to its end.
+pub fn read_at(brokers: &str, topic: &str, isolation: &str) -> Vec<OwnedMessage> {
+    let consumer = consumer(brokers, isolation);
     let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).expect("the server answers");
     let partitions: Vec<i32> = metadata.topics()[0].partitions().iter().map(|partition| partition.id()).collect();
     assert!(!partitions.is_empty(), "topic {topic} is missing");
-    settle(topic, &partitions);
+    settle(brokers, topic, &partitions);
     let mut list = TopicPartitionList::new();
     for partition in &partitions {
         list.add_partition_offset(topic, *partition, Offset::Beginning).expect("the offset is valid");
@@ -38,8 +46,8 @@ pub fn read(topic: &str, isolation: &str) -> Vec<OwnedMessage> {
 
 /// Waits for the markers of transactions, which brokers write after a commit has been answered. One that stays open never gets
 /// any.
-fn settle(topic: &str, partitions: &[i32]) {
-    let [committed, all] = ["read_committed", "read_uncommitted"].map(consumer);
+fn settle(brokers: &str, topic: &str, partitions: &[i32]) {
+    let [committed, all] = ["read_committed", "read_uncommitted"].map(|isolation| consumer(brokers, isolation));
     let ends = |of: &BaseConsumer| -> Vec<_> {
         partitions.iter().map(|partition| of.fetch_watermarks(topic, *partition, PATIENCE).ok()).collect()
     };
@@ -51,9 +59,9 @@ fn settle(topic: &str, partitions: &[i32]) {
     }
 }
 
-fn consumer(isolation: &str) -> BaseConsumer {
+fn consumer(brokers: &str, isolation: &str) -> BaseConsumer {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", KAFKA).set("group.id", "witness");
+    config.set("bootstrap.servers", brokers).set("group.id", "witness");
     config.set("isolation.level", isolation).set("enable.partition.eof", "true");
     config.create().expect("a consumer can be made")
 }

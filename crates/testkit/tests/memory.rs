@@ -1,6 +1,7 @@
 //! The memory sinks pass their own conformance suite.
 #![allow(clippy::unwrap_used)]
 use async_trait::async_trait;
+use dataflow_core::spec::Millis;
 use dataflow_sdk::{
     SinkConfig,
     sink::{DeliveryMode, Sink},
@@ -34,9 +35,16 @@ impl Subject for Memory {
         let store = self.name.clone();
         match self.delivery {
             DeliveryMode::Keyed => KeyedMemorySink { store }.build(),
-            DeliveryMode::Staged => StagedMemorySink { store, roll_every: 4, max_open: 1_000 }.build(),
+            DeliveryMode::Staged => {
+                let at_once = Millis(0);
+                let (seal_takes, publish_takes) = (at_once, at_once);
+                StagedMemorySink { store, roll_every: 4, max_open: 1_000, seal_takes, publish_takes }.build()
+            }
             DeliveryMode::Transactional | DeliveryMode::Unfenced => MemorySink { store }.build(),
         }
+    }
+    fn delivery(&self) -> DeliveryMode {
+        self.delivery
     }
     async fn rows(&self) -> Vec<(i64, String)> {
         let rows = self.store.rows();
@@ -49,8 +57,11 @@ impl Subject for Memory {
     fn upserts(&self) -> bool {
         self.delivery == DeliveryMode::Keyed
     }
+    fn deletes(&self) -> bool {
+        false
+    }
     fn refused_name(&self) -> Option<&'static str> {
-        (self.delivery == DeliveryMode::Transactional).then_some("refused")
+        (self.delivery != DeliveryMode::Staged).then_some("refused")
     }
 }
 

@@ -1,12 +1,15 @@
 //! Runs the transforms again, record by record: the result for a record depends only on the record and the spec, so its
 //! neighbours in the run must not affect it.
 use crate::Error;
-use arrow::array::Array;
+use arrow::{
+    array::{Array, ArrayRef},
+    compute::concat,
+};
 use dataflow_core::spec::OnTypeMismatch;
 use dataflow_engine::parts::Plugins;
 use dataflow_sdk::{
     Records, Span,
-    batch::{Cells, Column, Dead, Demand, Output, Payload, Processed},
+    batch::{Cells, Column, Dead, Demand, Operation, Operations, Output, Payload, Processed},
     declared::{Declared, SinkRows, UnknownFields},
     transform::{Plan, Program, TooMuch},
 };
@@ -65,6 +68,7 @@ impl Again {
         // Without transforms there is nothing that a neighbour could affect.
         let length = if self.plan.transforms.is_empty() { records.len() } else { 1 };
         let (mut text, mut spans) = (Vec::new(), Vec::new());
+        let (mut operations, mut side) = (Vec::new(), Vec::<Vec<ArrayRef>>::new());
         let parts = (0..records.len()).step_by(length).map(|start| start..start + length);
         let mut parts: Vec<Range<usize>> = parts.rev().collect();
         while let Some(range) = parts.pop() {
@@ -83,11 +87,18 @@ impl Again {
             outcome.filtered += filtered;
             outcome.dead.extend(dead.into_iter().map(|dead| Dead { row: whole(dead.row), ..dead }));
             let alive: BTreeSet<u32> = output.rows.iter().copied().collect();
+            // These rows are the very ones that the writer gets, and so is what the sink wants to know of them.
+            if said.is_none() && !output.is_empty() {
+                side.resize(output.side.len(), Vec::new());
+                side.iter_mut().zip(&output.side).for_each(|(all, of_part)| all.push(of_part.clone()));
+            }
             let said = said.as_ref().unwrap_or(&output);
             let lenient = self.plan.spec.on_type_mismatch == OnTypeMismatch::Null;
             if let Payload::Documents { data, spans: of_part } = &said.payload {
                 let mut written = 0;
-                for (span, row) in of_part.iter().zip(&said.rows).filter(|(_, row)| alive.contains(row)) {
+                let rows = of_part.iter().zip(&said.rows).enumerate();
+                for (place, (span, row)) in rows.filter(|(_, (_, row))| alive.contains(row)) {
+                    operations.push(said.operation(place));
                     let from = text.len();
                     text.extend_from_slice(span.of(data));
                     if lenient
@@ -108,6 +119,10 @@ impl Again {
                 outcome.asked.push(Output { records: Some(records.clone()), ..asked });
             }
         }
+        if operations.contains(&Operation::Delete) {
+            outcome.said.operations = Operations::Each(operations);
+        }
+        outcome.said.side = side.iter().map(joined).collect();
         outcome.said.payload = Payload::Documents { data: text.into(), spans };
         outcome
     }
@@ -117,11 +132,17 @@ impl Again {
         let part = if range.len() == records.len() { records.clone() } else { Arc::new(records.slice(range)) };
         let processed = self.fates.process(part.clone())?;
         let said = match (&processed.output.payload, &self.plan.demand) {
-            (Payload::Documents { .. }, Demand::Documents) => None,
+            (Payload::Documents { .. }, Demand::Documents | Demand::Lines) => None,
             _ => Some(self.says.process(part)?.output),
         };
         Ok((processed, said))
     }
+}
+
+/// The values of several parts, one after the other.
+fn joined(parts: &Vec<ArrayRef>) -> ArrayRef {
+    let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+    concat(&parts).unwrap_or_else(|error| unreachable!("parts of one column have one type: {error}"))
 }
 
 /// Adds to the document at the end of `text` what became NULL in its row: of fields with the same name the last one counts.
@@ -135,8 +156,10 @@ fn nullify(text: &mut Vec<u8>, cells: &Cells, row: usize) {
 }
 
 fn compile(plugins: &dyn Plugins, plan: &Plan) -> Result<[Box<dyn Program>; 2], Error> {
-    let declared = Declared { sink: SinkRows::default(), ..plan.declared.clone() };
-    let says = Plan { demand: Demand::Documents, declared, ..plan.clone() };
+    // The key and what else of its rows a sink asks for determines fates, but not what records say.
+    let SinkRows { tombstones, op, .. } = plan.declared.sink.clone();
+    let declared = Declared { sink: SinkRows { tombstones, op, ..SinkRows::default() }, ..plan.declared.clone() };
+    let says = Plan { demand: Demand::Lines, declared, ..plan.clone() };
     let program = |plan: &Plan| {
         plugins.compiler().compile(plan).map_err(|problems| Error::Invalid { part: "transforms", problems })
     };

@@ -121,7 +121,7 @@ pub async fn verify(
     let stop = CancellationToken::new();
     let _end = stop.clone().drop_guard();
     let cx = Context {
-        pipeline: id.clone(),
+        branch: claims.branch.clone(),
         incarnation: claims.incarnation.clone(),
         batch: claims.spec.batch,
         max_record_bytes: claims.spec.max_record_bytes,
@@ -134,9 +134,9 @@ pub async fn verify(
     let of_sink = |error| Error::Connector { part: "sink", error };
 
     let mut report = Report::of(&claims, options, &*source, built.rows.left_out_on_purpose);
-    let reached = tokens::reached(&claims, &*built.sink, &cx, &mut report).await.map_err(of_sink)?;
+    let reached = tokens::reached(&claims, &built, &cx, &mut report).await.map_err(of_sink)?;
     let range = Range::of(&claims, &reached, &*source);
-    let mut letters = Letters::load(claimant, &claims).await?;
+    let mut letters = Letters::load(claimant, &claims, source.renames()).await?;
     let mut volatile = BTreeSet::new();
     for spec in claims.stretches.iter().map(|stretch| &stretch.spec).chain([&claims.spec]) {
         let of_spec = plugins.compiler().volatile(spec, &plugins.declared(spec));
@@ -147,7 +147,7 @@ pub async fn verify(
     }
     let volatile: Vec<_> = volatile.into_iter().collect();
     report.not_compared.clone_from(&volatile);
-    let audit = Audit { lanes: claims.by_lane.clone(), volatile };
+    let audit = Audit { generation: claims.generation, lanes: claims.by_lane.clone(), volatile };
     let Some(audited) = built.sink.audit(&cx, audit).await.map_err(of_sink)? else {
         let kind = &claims.spec.sink.kind;
         return Err(Error::NotNow {
@@ -160,7 +160,7 @@ pub async fn verify(
     replay.run(&cx, &mut letters, &mut report, &mut watch).await?;
     watch(Progress { records: report.records(), share: Some(1.0), comparing: true });
     report.rows = replay.finish().await.map_err(of_sink)?;
-    report.conclude(&claims, &reached, letters);
+    report.conclude(&claims, &reached, |unread| letters.finish(unread));
     Ok(report)
 }
 

@@ -129,7 +129,20 @@ impl<'a> Replay<'a> {
         let plan = self.range.parts.iter().map(|(partition, part)| (partition.clone(), part.lane)).collect();
         let (lanes, positions) = (self.range.lanes, self.range.positions());
         let assignment = Assignment { lane, lanes, positions, plan, passed: Positions::new() };
-        let mut reader: Box<dyn Reader> = self.source.open(cx, assignment).await?;
+        let mut reader = self.source.open(cx, assignment).await?;
+        let read = self.read_all(&mut *reader, lane, letters, report, watch).await;
+        reader.close().await;
+        read
+    }
+
+    async fn read_all(
+        &mut self,
+        reader: &mut dyn Reader,
+        lane: u32,
+        letters: &mut Letters,
+        report: &mut Report,
+        watch: &mut impl FnMut(Progress),
+    ) -> Result<&'static str, Stopped> {
         while !self.range.is_done(lane) {
             let Ok(read) = tokio::time::timeout(PATIENCE, reader.read()).await else {
                 return Ok("the source returned nothing more");
@@ -191,7 +204,8 @@ impl<'a> Replay<'a> {
         letters.read(&records);
         // The sink may have rejected a record that is listed, or that is not listed yet.
         let is_listed = |row: u32| (row as usize) < listed;
-        let is_doubtful = |row: &u32| !is_listed(*row) || letters.turned_down(&records, *row).is_some();
+        let is_doubtful =
+            |row: &u32| !is_listed(*row) || letters.has_bodiless() || letters.turned_down(&records, *row).is_some();
         let doubtful: Arc<BTreeSet<u32>> = Arc::new((0..records.len() as u32).filter(is_doubtful).collect());
         let mut outcome = self.run_again(stretch, &records, &doubtful).await?;
         if !outcome.new_columns.is_empty() {
@@ -268,7 +282,7 @@ impl<'a> Replay<'a> {
                 Some("no-fields") => own.clone().all(|row| is_bare(&asked.payload, row)),
                 _ => own.clone().any(|row| refusals.get(row).is_some_and(Option::is_some)),
             };
-            if listed.is_none() && !(refused && record as usize >= listed_rows) {
+            if listed.is_none() && !(refused && (record as usize >= listed_rows || letters.has_bodiless())) {
                 continue;
             }
             let cause = letters.cause(records, record).filter(|cause| self.auditor.is_own_reason(cause));

@@ -1,5 +1,5 @@
 //! The result of a verification.
-use crate::{Options, letters::Letters};
+use crate::Options;
 use dataflow_api_types::Claims;
 use dataflow_core::{
     ledger::Counters,
@@ -21,6 +21,9 @@ use std::collections::BTreeMap;
 pub struct Report {
     /// The pipeline.
     pub pipeline_id: String,
+    /// The sink, if there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sink: Option<String>,
     /// The number of its generation.
     pub generation: u64,
     /// Whether everything that the pipeline claims is proven, and every part of it could be checked.
@@ -87,6 +90,10 @@ pub struct LetterFindings {
     pub altered: Finding,
     /// Listed, but the record can be processed or is not in the range.
     pub unexpected: Finding,
+    /// Counted by the target, and in no list: the journal is older than the target, as after a restore. Each stands for a
+    /// record that can't be processed. Not a failure.
+    #[serde(default)]
+    pub bodiless: u64,
     /// Listed for records that can't be read any more.
     #[serde(skip)]
     pub(crate) unread: u64,
@@ -127,6 +134,7 @@ impl Report {
     pub(crate) fn of(claims: &Claims, options: &Options, source: &dyn Source, leaves_out: bool) -> Self {
         let mut report = Self {
             pipeline_id: claims.pipeline_id.to_string(),
+            sink: claims.sink.as_ref().map(ToString::to_string),
             generation: claims.generation.number,
             shared: options.shared,
             leaves_out,
@@ -175,8 +183,14 @@ impl Report {
         self.counted.read
     }
 
-    /// Compares the ledger with the counts, and concludes the report.
-    pub(crate) fn conclude(&mut self, claims: &Claims, reached: &[LaneProgress], letters: Letters) {
+    /// Compares the ledger with the counts, and concludes the report. `letters`: the findings about dead letters, of which so
+    /// many may be those of records that can't be read any more.
+    pub(crate) fn conclude(
+        &mut self,
+        claims: &Claims,
+        reached: &[LaneProgress],
+        letters: impl FnOnce(u64) -> LetterFindings,
+    ) {
         let passed = |lost: &&Lost| reached.iter().all(|lane| lane.positions.get(&lost.partition) != Some(&lost.from));
         self.counted.lost = claims.lost.iter().filter(passed).map(|lost| lost.records).sum();
         self.counted.read += self.counted.lost;
@@ -184,7 +198,7 @@ impl Report {
         reached.iter().for_each(|lane| found.add(&lane.counters));
         let all_read = found.read <= self.counted.read && self.unverifiable.is_empty();
         let unread = if all_read { Counters::default() } else { found.beyond(&self.counted) };
-        self.dead_letters = letters.finish(unread.dead);
+        self.dead_letters = letters(unread.dead);
         self.unattributed = self.dead_letters.unread;
         // An unexplained row may be that of an unread record, unless there are more of them than such records have written.
         let rows = [&mut self.rows.unexpected, &mut self.rows.doubled];
@@ -215,6 +229,7 @@ impl Report {
                  rotated away, or never existed"
             ));
         }
+        std::mem::take(&mut self.rows.unverifiable).into_iter().for_each(|reason| self.cannot(reason));
         self.verified = self.is_proven();
     }
 

@@ -6,32 +6,29 @@ use dataflow_core::{
     pipeline::event::LaneProgress,
     token::{Fence, Token},
 };
-use dataflow_sdk::{
-    Context, Error,
-    sink::{DeliveryMode, Sink},
-};
+use dataflow_sdk::{Context, Error, catalog::BuiltSink, sink::DeliveryMode};
 
 /// Returns the position of each lane. A token that lags its lane, or is missing, is a finding.
 pub(crate) async fn reached(
     claims: &Claims,
-    sink: &dyn Sink,
+    built: &BuiltSink,
     cx: &Context,
     report: &mut Report,
 ) -> Result<Vec<LaneProgress>, Error> {
     let mut reached = claims.by_lane.clone();
-    if sink.delivery() != DeliveryMode::Transactional {
+    if built.delivery != DeliveryMode::Transactional {
         return Ok(reached);
     }
     for lane in &mut reached {
         let fence = Fence {
-            pipeline: claims.pipeline_id.clone(),
+            branch: cx.branch.clone(),
             incarnation: claims.incarnation.clone(),
             generation: claims.generation,
             lane: lane.lane,
             epoch: Epoch(0),
             opening: 0,
         };
-        let token = sink.token(cx, &fence).await?;
+        let token = built.sink.token(cx, &fence).await?;
         let finding = |problem: &str| TokenFinding {
             lane: lane.lane,
             journal: lane.sequence,

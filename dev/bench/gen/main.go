@@ -101,6 +101,39 @@ func rec(b []byte, i uint64, seed uint64) []byte {
 	return append(b, `"}}`...)
 }
 
+// Prints the committed records of a topic up to these offsets.
+func print(ctx context.Context, kafka, topic string, ends kadm.ListedOffsets) {
+	left := map[int32]int64{}
+	ends.Each(func(o kadm.ListedOffset) {
+		if o.Offset > 0 {
+			left[o.Partition] = o.Offset
+		}
+	})
+	cl, err := kgo.NewClient(kgo.SeedBrokers(kafka), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cl.Close()
+	w := bufio.NewWriterSize(os.Stdout, 1<<20)
+	defer w.Flush()
+	for len(left) > 0 {
+		fetched := cl.PollFetches(ctx)
+		if err := fetched.Err(); err != nil {
+			log.Fatal(err)
+		}
+		fetched.EachRecord(func(r *kgo.Record) {
+			if !r.Attrs.IsControl() {
+				w.Write(r.Value)
+				w.WriteByte('\n')
+			}
+			if end, waits := left[r.Partition]; waits && r.Offset+1 >= end {
+				delete(left, r.Partition)
+			}
+		})
+	}
+}
+
 func main() {
 	n := flag.Uint64("n", 1000000, "records")
 	seed := flag.Uint64("seed", 1, "seed")
@@ -109,6 +142,7 @@ func main() {
 	topic := flag.String("topic", "user-events", "topic")
 	parts := flag.Int("partitions", 1, "partitions (topic is deleted and made anew)")
 	count := flag.String("count", "", "only print record count (sum of end - start offsets) of this topic")
+	show := flag.String("show", "", "only print the committed records of this topic, one a line")
 	mk := flag.String("mk", "", "only (re)create this topic, empty")
 	url := flag.String("push", "", "URL of a pipeline with an http source")
 	clients := flag.Int("clients", 4, "clients that push at once")
@@ -155,6 +189,14 @@ func main() {
 			s += o.Offset - a.Offset
 		})
 		fmt.Println(s)
+		return
+	}
+	if *show != "" {
+		en, err := adm.ListCommittedOffsets(ctx, *show)
+		if err != nil {
+			log.Fatal(err)
+		}
+		print(ctx, *kafka, *show, en)
 		return
 	}
 	t := *topic

@@ -27,7 +27,7 @@ pub(super) fn describe(path: &str, operation: &mut Value) {
 fn schema(name: &str, path: &str) -> Option<Value> {
     let duration = |default: &str| json!({"type": "string", "pattern": "^[0-9]+(ms|s|m|h)$", "default": default});
     Some(match name {
-        "id" => pipeline_id(),
+        "id" | "sink" => pipeline_id(),
         "number" => json!({"type": "integer", "format": "int64", "minimum": 1}),
         "kind" => json!({"type": "string", "enum": connectors::KINDS}),
         "type" => json!({"type": "string", "pattern": "^[a-z][a-z0-9-]*$"}),
@@ -35,6 +35,9 @@ fn schema(name: &str, path: &str) -> Option<Value> {
             json!({"type": "integer", "minimum": 1, "maximum": params::MAX_PAGE, "default": params::DEFAULT_PAGE})
         }
         "after" if path == "/api/pipelines" => json!({"type": "string"}),
+        "after" if path.ends_with("/dead-letters") => {
+            json!({"type": "string", "pattern": "^([^/]+/)?[0-9]+$", "default": "0"})
+        }
         "after" => json!({"type": "integer", "format": "int64", "minimum": 0}),
         "order" => json!({"type": "string", "enum": ["asc", "desc"], "default": "asc"}),
         "status" => json!({"type": "string", "enum": pipelines::STATUSES.map(|(status, _)| status)}),

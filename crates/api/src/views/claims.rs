@@ -13,7 +13,9 @@ pub fn claims(claims: Claims, catalog: Option<&Catalog>) -> shown::Claims {
     };
     let stretch = |Stretch { spec, until }| shown::Stretch { spec: shown(spec), until };
     shown::Claims {
-        pipeline_id: claims.pipeline_id,
+        pipeline_id: claims.branch.pipeline().clone(),
+        branch: claims.branch,
+        sink: claims.sink,
         incarnation: claims.incarnation,
         status: claims.status.into(),
         at_rest: claims.at_rest,

@@ -8,24 +8,27 @@ use serde_json::value::RawValue;
 
 /// A page of dead letters.
 pub fn dead_letters(found: DeadLetters) -> shown::DeadLetterPage {
-    shown::DeadLetterPage { items: found.letters.into_iter().map(dead_letter).collect(), next: found.next }
+    let next = found.next.map(|place| place.to_string());
+    shown::DeadLetterPage { items: found.letters.into_iter().map(dead_letter).collect(), next }
 }
 
 /// A dead letter: its bytes as text, or in base64 if they are not UTF-8.
 pub fn dead_letter(letter: DeadLetter) -> shown::DeadLetter {
     let (original, original_base64) = shown::DeadLetter::written(letter.original);
     let (key, key_base64) = shown::DeadLetter::written(letter.sent.key);
+    let known = |text: String| (!text.is_empty()).then_some(text);
     shown::DeadLetter {
+        sink: letter.sink.map(|sink| sink.to_string()),
         number: letter.number,
-        partition: letter.partition,
-        position: letter.position,
+        partition: known(letter.partition),
+        position: known(letter.position),
         line: letter.line,
         generation: letter.generation.map(|generation| generation.to_string()),
-        record_id: letter.record_id,
+        record_id: known(letter.record_id),
         stage: letter.stage,
         code: letter.code,
         cause: letter.cause,
-        at: letter.at.map_or_else(String::new, |at| at.to_string()),
+        at: letter.at.map(|at| at.to_string()),
         length: letter.length,
         hash: letter.hash,
         header: letter.header,

@@ -17,7 +17,12 @@ use serde_json::{Map, Value, json};
 
 /// A page of events, without the secrets of their specs.
 pub(crate) fn history(found: History, catalog: &Catalog) -> HistoryPage {
+    let of_sink = |event: &RecordedEvent| {
+        let whole = matches!(event.event, Event::PipelineCreated { .. } | Event::PipelineDeleted);
+        found.sinks.get(&event.branch).filter(|_| !whole).map(ToString::to_string)
+    };
     let item = |event: RecordedEvent| HistoryItem {
+        sink: of_sink(&event),
         number: event.number,
         at: event.at.to_string(),
         actor: event.actor.to_string(),
@@ -36,7 +41,7 @@ fn detail(event: &Event, catalog: &Catalog) -> Value {
         Event::PipelineCreated { spec, incarnation, pushes: _ } => {
             json!({"spec": redacted(catalog, spec), "incarnation": incarnation})
         }
-        Event::PipelineUpdated { spec, generation, positions, pushes: _ } => object([
+        Event::PipelineUpdated { spec, sink: _, generation, positions, pushes: _ } => object([
             ("spec", Some(json!(redacted(catalog, spec)))),
             ("generation", generation.as_ref().map(new_generation)),
             ("positions", positions.as_ref().map(places)),
@@ -47,10 +52,14 @@ fn detail(event: &Event, catalog: &Catalog) -> Value {
             let update = update.as_ref().map(|update| to_update(update, catalog));
             json!({"then": object([("start", Some(json!(start))), ("update", update)])})
         }
-        Event::PipelineStopped { settled } => json!({"settled": settled}),
-        Event::PartitionsPlanned { run, planned } => {
-            json!({"run": run, "planned": planned.iter().map(in_lane).collect::<Vec<_>>()})
+        Event::PipelineStopped { unsettled } => {
+            object([("settled", Some(json!(unsettled.is_none()))), ("cause", unsettled.as_ref().map(why))])
         }
+        Event::PartitionsPlanned { run, planned, lanes } => object([
+            ("run", Some(json!(run))),
+            ("planned", Some(planned.iter().map(in_lane).collect())),
+            ("lanes", lanes.map(Value::from)),
+        ]),
         Event::SchemaChanged { learned } => json!({"learned": learned}),
         Event::RecordsLost(lost) => passed_over(lost),
         Event::PipelineFailed { cause, restart_at } => {
@@ -86,7 +95,7 @@ fn new_generation(new: &NewGeneration) -> Value {
         ("retargeted", new.retargeted.as_ref().map(retargeted)),
         ("discarded", new.discarded.as_ref().map(passed_over)),
         ("passed", (!new.passed.is_empty()).then(|| new.passed.iter().map(passed_over).collect())),
-        ("notes", (!new.notes.is_empty()).then(|| new.notes.iter().map(noted).collect())),
+        ("notes", (!new.notes.is_empty()).then(|| new.notes.holding().map(noted).collect())),
         ("unsettled", new.unsettled.as_ref().map(|reason| json!(reason))),
     ])
 }
@@ -113,7 +122,7 @@ fn passed_over(Lost { partition, from, to, records }: &Lost) -> Value {
     json!({"partition": partition, "from": from.at, "to": to.at, "records": records})
 }
 
-fn to_update(Update { wanted, by }: &Update, catalog: &Catalog) -> Value {
+fn to_update(Update { wanted, sink: _, by }: &Update, catalog: &Catalog) -> Value {
     let Wanted { spec, reset, retarget, force } = wanted;
     let Asked { actor, reason, trace, command, hash: _ } = by;
     object([

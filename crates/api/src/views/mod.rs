@@ -18,7 +18,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use dataflow_api_types::{PipelineView, PositionView};
-use dataflow_core::{position::Positions, spec::PipelineSpec};
+use dataflow_core::{
+    position::Positions,
+    spec::{NamedSink, PipelineSpec},
+};
 use dataflow_sdk::{Catalog, catalog::Role};
 
 fn positions(positions: &Positions) -> Vec<PositionView> {
@@ -33,6 +36,11 @@ fn redacted(catalog: &Catalog, spec: &PipelineSpec) -> PipelineSpec {
     PipelineSpec {
         source: catalog.redact(Role::Source, &spec.source),
         sink: catalog.redact(Role::Sink, &spec.sink),
+        sinks: spec
+            .sinks
+            .iter()
+            .map(|named| NamedSink { sink: catalog.redact(Role::Sink, &named.sink), ..named.clone() })
+            .collect(),
         ..spec.clone()
     }
 }

@@ -1,48 +1,82 @@
 //! Pipelines, what was pushed to them, and the node that holds them.
 use super::positions;
-use dataflow_api_types::{CheckpointView, ErrorView, MetricsView, PipelineView, ReceivedView, RegionView, WarningView};
-use dataflow_core::{spec::PipelineSpec, warned::Warned};
-use dataflow_engine::answers::{Failing, Overview, PipelineSnapshot, Received};
+use dataflow_api_types::{
+    CheckpointView, ErrorView, MetricsView, PipelineView, ReceivedView, RegionView, SinkView, WarningView,
+};
+use dataflow_core::{
+    spec::{NamedSink, PipelineSpec},
+    warned::Warned,
+};
+use dataflow_engine::answers::{BranchSnapshot, Failing, Overview, PipelineSnapshot, Received};
 use serde_json::{Map, Value};
 
 /// A pipeline.
 pub fn pipeline(pipeline: PipelineSnapshot) -> PipelineView {
-    let (checkpoint, metrics, settings) = (checkpoint(&pipeline), metrics(&pipeline), settings(&pipeline.spec));
-    let PipelineSpec { name, description, labels, source, transforms, sink, .. } = pipeline.spec;
+    let PipelineSnapshot { id, spec, version, created_at, updated_at, whole, sinks: branches } = pipeline;
+    let (checkpoint, metrics, settings) = (checkpoint(&whole), metrics(&whole), settings(&spec));
+    let PipelineSpec { name, description, labels, source, transforms, sink, sinks, .. } = spec;
+    let warnings = match branches.is_empty() {
+        true => whole.warnings.into_iter().map(warning).collect(),
+        false => branches.iter().flat_map(warnings_of).collect(),
+    };
+    let of_sink = |branch: BranchSnapshot| {
+        let named = sinks.iter().find(|named| Some(&named.name) == branch.sink.as_ref())?;
+        Some(of_sink(named.clone(), branch))
+    };
     PipelineView {
-        pipeline_id: pipeline.id.to_string(),
+        pipeline_id: id.to_string(),
         name,
         description,
         labels,
-        status: pipeline.status.into(),
-        stopping: pipeline.stopping,
-        updating: pipeline.updating,
+        status: whole.status.into(),
+        stopping: whole.stopping,
+        updating: whole.updating,
+        opening: whole.opening,
         source,
         transforms,
-        sink,
+        sink: Some(sink).filter(|sink| !sink.is_none()),
+        sinks: branches.into_iter().filter_map(of_sink).collect(),
         settings,
-        version: pipeline.version,
+        version,
         checkpoint,
         metrics,
-        error: pipeline.error.map(error),
-        warnings: pipeline.warnings.into_iter().map(warning).collect(),
+        error: whole.error.map(error),
+        warnings,
         dead_letters_by_cause: None,
-        created_at: pipeline.created_at.to_string(),
-        updated_at: pipeline.updated_at.to_string(),
+        created_at: created_at.to_string(),
+        updated_at: updated_at.to_string(),
     }
 }
 
-/// How far it is.
-pub fn checkpoint(pipeline: &PipelineSnapshot) -> CheckpointView {
+/// One of several sinks.
+fn of_sink(NamedSink { name, when, sink }: NamedSink, branch: BranchSnapshot) -> SinkView {
+    SinkView {
+        name: name.to_string(),
+        when,
+        sink,
+        status: branch.status.into(),
+        stopping: branch.stopping,
+        updating: branch.updating,
+        opening: branch.opening,
+        checkpoint: checkpoint(&branch),
+        metrics: metrics(&branch),
+        error: branch.error.map(error),
+        warnings: branch.warnings.into_iter().map(warning).collect(),
+        dead_letters_by_cause: None,
+    }
+}
+
+/// How far a branch is.
+pub fn checkpoint(branch: &BranchSnapshot) -> CheckpointView {
     CheckpointView {
-        generation: pipeline.generation,
-        at: pipeline.checkpoint_at.map(|at| at.to_string()),
-        positions: positions(&pipeline.positions),
+        generation: branch.generation,
+        at: branch.checkpoint_at.map(|at| at.to_string()),
+        positions: positions(&branch.positions),
     }
 }
 
-fn metrics(pipeline: &PipelineSnapshot) -> MetricsView {
-    let counters = &pipeline.counters;
+fn metrics(branch: &BranchSnapshot) -> MetricsView {
+    let BranchSnapshot { counters, in_flight, per_second, lag, .. } = branch;
     MetricsView {
         records_read: counters.read,
         records_filtered: counters.filtered,
@@ -51,28 +85,29 @@ fn metrics(pipeline: &PipelineSnapshot) -> MetricsView {
         records_dead: counters.dead,
         records_lost: counters.lost,
         bytes_lost: counters.bytes_lost,
-        records_in_flight: pipeline.in_flight,
+        records_in_flight: *in_flight,
         rows_written: counters.rows_written,
         bytes_read: counters.bytes_read,
         batches: counters.batches,
-        records_per_second: pipeline.per_second,
-        lag: pipeline.lag,
+        records_per_second: *per_second,
+        lag: *lag,
     }
 }
 
 /// What was set of a spec beside what has a place of its own.
 fn settings(spec: &PipelineSpec) -> Map<String, Value> {
-    const SHOWN: [&str; 6] = ["name", "description", "labels", "source", "transforms", "sink"];
+    const SHOWN: [&str; 7] = ["name", "description", "labels", "source", "transforms", "sink", "sinks"];
     match serde_json::to_value(spec) {
         Ok(Value::Object(all)) => all.into_iter().filter(|(name, _)| !SHOWN.contains(&name.as_str())).collect(),
         _ => Map::new(),
     }
 }
 
-fn error(Failing { cause, lane, since, attempts, retry_at }: Failing) -> ErrorView {
+fn error(Failing { cause, sink, lane, since, attempts, retry_at }: Failing) -> ErrorView {
     ErrorView {
         code: cause.code,
         stage: cause.stage,
+        sink: sink.map(|sink| sink.to_string()),
         lane,
         message: cause.message,
         fix: cause.fix,
@@ -83,7 +118,13 @@ fn error(Failing { cause, lane, since, attempts, retry_at }: Failing) -> ErrorVi
 }
 
 fn warning(Warned { code, subject: _, message, records }: Warned) -> WarningView {
-    WarningView { code, message, records }
+    WarningView { code, sink: None, message, records }
+}
+
+/// What is worth knowing of one of several sinks, with its name.
+fn warnings_of(branch: &BranchSnapshot) -> impl Iterator<Item = WarningView> {
+    let sink = branch.sink.as_ref().map(ToString::to_string);
+    branch.warnings.iter().cloned().map(move |warned| WarningView { sink: sink.clone(), ..warning(warned) })
 }
 
 /// What became of a pushed batch.

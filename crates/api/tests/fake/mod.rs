@@ -17,8 +17,8 @@ use dataflow_core::{
 };
 use dataflow_engine::{
     answers::{
-        Claims, DeadLetter, DeadLetters, Flow, History, LastRecovery, Listing, Overview, PipelineSnapshot, Received,
-        Stretch,
+        BranchSnapshot, Claims, DeadLetter, DeadLetters, History, Lag, LastRecovery, Listing, Measured, Overview,
+        PipelineSnapshot, Received, Stretch,
     },
     causes::DeadLettersByCause,
     region::{Action, AskError, ListQuery, Message, Order, Query, Reply, ResetPoint, ShardRegion, ShardingEnvelope},
@@ -28,7 +28,7 @@ use dataflow_sdk::{
     catalog::Connections,
     declared::Declared,
     sink::{DeliveryMode, OpenLane, Opened, Sink},
-    source::{Assignment, Place, Reader, Source},
+    source::{Assignment, Edge, Reader, Source},
     transform::{Compiler, Plan, Program},
 };
 use schemars::{JsonSchema, Schema};
@@ -57,21 +57,26 @@ fn view(id: &PipelineId, spec: PipelineSpec, version: u64) -> PipelineSnapshot {
     PipelineSnapshot {
         id: id.clone(),
         spec,
-        status: Status::Configured,
-        stopping: false,
-        updating: false,
         version,
-        generation: 0,
-        checkpoint_at: None,
-        positions: Positions::new(),
-        counters: Default::default(),
-        in_flight: 0,
-        per_second: 0.0,
-        lag: None,
-        error: None,
-        warnings: Vec::new(),
         created_at: NOW,
         updated_at: NOW,
+        whole: BranchSnapshot {
+            sink: None,
+            status: Status::Configured,
+            stopping: false,
+            updating: false,
+            opening: false,
+            generation: 0,
+            checkpoint_at: None,
+            positions: Positions::new(),
+            counters: Default::default(),
+            in_flight: 0,
+            per_second: 0.0,
+            lag: None,
+            error: None,
+            warnings: Vec::new(),
+        },
+        sinks: Vec::new(),
     }
 }
 
@@ -113,30 +118,36 @@ impl ShardRegion for Region {
             Action::Create(_) => unreachable!(),
             Action::Update { spec, reset, force, .. } => {
                 if spec.name == "elsewhere" && !reset {
-                    let position = GivenUp { partition: "a/0".into(), from: Position::offset(7), to: "the end".into() };
+                    let position = GivenUp {
+                        partition: "a/0".into(),
+                        from: Position::offset(7),
+                        to: "the end".into(),
+                        of_removed: false,
+                    };
                     return Err(Rejected::ResetNeeded { positions: vec![position] }.into());
                 }
                 if spec.name == "unsettled" && !force {
                     return Err(Rejected::Unsettled { reason: "connection refused".into() }.into());
                 }
                 if id.as_str() == "slow" {
-                    (held.stopping, held.updating) = (true, true);
+                    (held.whole.stopping, held.whole.updating) = (true, true);
                     return Ok(Reply::Pipeline(Box::new(held.clone())));
                 }
                 let status = held.status;
-                *held = PipelineSnapshot { status, ..view(&id, *spec, held.version + 1) };
+                *held = view(&id, *spec, held.version + 1);
+                held.whole.status = status;
             }
-            Action::Start if held.status == Status::Running => return Err(not_allowed("start", held.status)),
-            Action::Start | Action::Restart { .. } => held.status = Status::Running,
+            Action::Start { .. } if held.status == Status::Running => return Err(not_allowed("start", held.status)),
+            Action::Start { .. } | Action::Restart { .. } => held.whole.status = Status::Running,
             Action::Stop { .. } if held.status != Status::Running => return Err(not_allowed("stop", held.status)),
-            Action::Stop { .. } if id.as_str() == "slow" => held.stopping = true,
-            Action::Stop { .. } => held.status = Status::Stopped,
+            Action::Stop { .. } if id.as_str() == "slow" => held.whole.stopping = true,
+            Action::Stop { .. } => held.whole.status = Status::Stopped,
             Action::ResetCheckpoint { to, .. } => {
-                held.generation += 1;
+                held.whole.generation += 1;
                 let place = |(partition, at): (String, String)| {
                     (Partition(partition.into()), Position { at: at.into(), identity: None })
                 };
-                held.positions = match to {
+                held.whole.positions = match to {
                     ResetPoint::Positions(all) => all.into_iter().map(place).collect(),
                     _ => Positions::new(),
                 };
@@ -185,8 +196,15 @@ impl ShardRegion for Region {
         Overview { shards_owned: 256, by_status, ..Default::default() }
     }
 
-    async fn flows(&self) -> Vec<(PipelineId, Flow)> {
-        Vec::new()
+    async fn measured(&self) -> Vec<Measured> {
+        let measured = |view: &PipelineSnapshot| Measured {
+            pipeline: view.id.clone(),
+            sink: None,
+            status: view.whole.status,
+            flow: None,
+            lag: view.whole.lag.map(Lag::Bytes),
+        };
+        self.0.lock().unwrap().pipelines.values().map(measured).collect()
     }
 
     async fn changed(&self, _: &PipelineId, seen: u64) -> u64 {
@@ -196,6 +214,7 @@ impl ShardRegion for Region {
 
 fn answer(view: PipelineSnapshot, query: Query) -> Result<Reply, AskError> {
     let letter = |number: u64| DeadLetter {
+        sink: None,
         number,
         partition: "in.jsonl".into(),
         position: "17".into(),
@@ -224,6 +243,7 @@ fn answer(view: PipelineSnapshot, query: Query) -> Result<Reply, AskError> {
                 trace: None,
                 command: CommandId::try_from("c1").unwrap(),
                 hash: None,
+                branch: 0,
                 event: Event::PipelineCreated {
                     spec: Box::new(secret(&view.spec)),
                     incarnation: Incarnation::try_from("i").unwrap(),
@@ -237,11 +257,15 @@ fn answer(view: PipelineSnapshot, query: Query) -> Result<Reply, AskError> {
             let more = numbers.len() > limit;
             numbers.truncate(limit);
             let next = numbers.last().copied().filter(|_| more);
-            Reply::History(History { events: numbers.into_iter().map(event).collect(), next })
+            Reply::History(History {
+                events: numbers.into_iter().map(event).collect(),
+                sinks: Default::default(),
+                next,
+            })
         }
         Query::DeadLetters { bytes, after, limit } => {
             let shown = |letter: DeadLetter| DeadLetter { original: letter.original.filter(|_| bytes), ..letter };
-            let letters = (after + 1..=2).take(limit).map(letter).map(shown);
+            let letters = (after.number + 1..=2).take(limit).map(letter).map(shown);
             Reply::DeadLetters(DeadLetters { letters: letters.collect(), next: None })
         }
         Query::DeadLetter(number @ 1..=2) => Reply::DeadLetter(Box::new(letter(number))),
@@ -250,7 +274,8 @@ fn answer(view: PipelineSnapshot, query: Query) -> Result<Reply, AskError> {
         Query::Claims => {
             let spec = secret(&view.spec);
             Reply::Claims(Box::new(Claims {
-                pipeline_id: view.id,
+                branch: dataflow_core::branch::BranchId::new(view.id.clone(), 0),
+                sink: None,
                 incarnation: Incarnation::try_from("i").unwrap(),
                 status: view.status,
                 at_rest: true,
@@ -335,16 +360,13 @@ impl Source for Nothing {
     async fn open(&self, _: &Context, _: Assignment) -> Result<Box<dyn Reader>, Error> {
         Err(Error::fatal("test", "never opened"))
     }
-    async fn resolve(&self, _: &Context, _: &Place) -> Result<Positions, Error> {
+    async fn resolve(&self, _: &Context, _: &Edge) -> Result<Positions, Error> {
         Ok(Positions::new())
     }
 }
 
 #[async_trait]
 impl Sink for Nothing {
-    fn delivery(&self) -> DeliveryMode {
-        DeliveryMode::Unfenced
-    }
     async fn open(&self, _: &Context, _: OpenLane) -> Result<Opened, Error> {
         Err(Error::fatal("test", "never opened"))
     }

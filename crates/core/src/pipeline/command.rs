@@ -1,5 +1,6 @@
 //! The commands of a pipeline.
 use crate::{
+    branch::BranchNumber,
     chunk::{ChunkId, ChunkRef},
     id::{Actor, BatchId, CommandId, Epoch, Generation, Incarnation, PipelineId, Reason, RunId, TraceParent},
     pipeline::{
@@ -39,8 +40,15 @@ pub struct Command {
     /// Only if the pipeline is at this version (`If-Match`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_version: Option<u64>,
+    /// Of what a run reports, the run's branch; users' commands are about the pipeline as a whole.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub branch: BranchNumber,
     /// What is asked.
     pub kind: CommandKind,
+}
+
+fn is_first(branch: &BranchNumber) -> bool {
+    *branch == 0
 }
 
 /// What a command asks for. The first group comes from users, the second from the pipeline itself and its run.
@@ -61,36 +69,30 @@ pub enum CommandKind {
     Update {
         /// The requested update.
         wanted: Wanted,
-        /// Its effect.
-        prepared: Box<Prepared>,
+        /// Its effect on each branch that it may change, and on those that begin with it.
+        prepared: BTreeMap<BranchNumber, Prepared>,
     },
     /// Run it, from the checkpoint on.
     Start {
-        /// Lanes to use if this generation has not fixed them yet.
-        lanes: u32,
+        /// Only this branch.
+        only: Option<BranchNumber>,
     },
     /// Stop it once what is under way is settled.
-    Stop,
+    Stop {
+        /// Only this branch.
+        only: Option<BranchNumber>,
+    },
     /// Stop it if it runs, and run it again.
     Restart {
-        /// Lanes to use if this generation has not fixed them yet.
-        lanes: u32,
+        /// Only this branch.
+        only: Option<BranchNumber>,
     },
-    /// Go on from elsewhere: starts a new generation.
+    /// Go on from elsewhere: starts a new generation of these branches.
     ResetCheckpoint {
         /// In the user's words: `beginning`, `end`, `positions`, `sink-token`, `journal`.
         to: String,
-        /// Where each partition continues; a missing one starts at its beginning.
-        positions: Positions,
-        /// What lies between there and where it is, as far as the source [can tell](super::event::NewGeneration::passed).
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        passed: Vec<Lost>,
-        /// How far the source was read, or passed over for good.
-        reached: Positions,
-        /// How the generation that ends was settled.
-        settlement: Settlement,
-        /// Random: tells the new one from others of its number.
-        nonce: u64,
+        /// What that comes to for each.
+        resets: BTreeMap<BranchNumber, Reset>,
     },
     /// Forget it. Its history stays.
     Delete {
@@ -128,6 +130,8 @@ pub enum CommandKind {
         run: RunId,
         /// Partitions that are there, in the source's order, and where each begins that is not in the plan yet.
         found: Vec<(Partition, Position)>,
+        /// Lanes to use, unless the generation has fixed them; none: as before.
+        lanes: Option<u32>,
     },
     /// A run has committed.
     ReportProgress {
@@ -165,8 +169,8 @@ pub enum CommandKind {
     ReportStopped {
         /// Which run.
         run: RunId,
-        /// Whether everything under way was settled first.
-        settled: bool,
+        /// Why not everything under way was settled first; none: it was.
+        unsettled: Option<Cause>,
         /// What the update comes to that waits for it.
         update: Option<Box<Prepared>>,
     },
@@ -197,7 +201,7 @@ impl CommandKind {
             Self::Create { .. }
             | Self::Update { .. }
             | Self::Start { .. }
-            | Self::Stop
+            | Self::Stop { .. }
             | Self::Restart { .. }
             | Self::ResetCheckpoint { .. }
             | Self::Delete { .. } => true,
@@ -215,7 +219,24 @@ impl CommandKind {
     }
 }
 
-/// What an update comes to, as source and sink see it.
+/// Where a branch goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reset {
+    /// Where each partition continues; a missing one starts at its beginning.
+    pub positions: Positions,
+    /// What lies between there and where it is, as far as the source [can tell](super::event::NewGeneration::passed).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passed: Vec<Lost>,
+    /// How far the source was read, or passed over for good.
+    pub reached: Positions,
+    /// How the generation that ends was settled.
+    pub settlement: Settlement,
+    /// Random: tells the new one from others of its number.
+    pub nonce: u64,
+}
+
+/// What an update comes to for a branch, as source and sink see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Prepared {
@@ -230,8 +251,6 @@ pub struct Prepared {
     pub reached: Positions,
     /// Random: tells a generation that starts from others of its number.
     pub nonce: u64,
-    /// Lanes to use, if it is started with it and its generation has not fixed them yet.
-    pub lanes: u32,
 }
 
 /// What another spec changes in what is read and written, by the reckoning of source and sink: the domain doesn't know
@@ -241,7 +260,7 @@ pub struct Prepared {
 pub struct Change {
     /// The source reads other records, or makes others of the same bytes.
     pub source: bool,
-    /// The sink writes elsewhere, or other rows.
+    /// The sink writes other rows, wherever it does.
     pub sink: bool,
     /// The sink writes elsewhere: where it wrote, and where it writes then, as sinks spell it.
     pub target: Option<(String, String)>,

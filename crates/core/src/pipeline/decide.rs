@@ -8,15 +8,16 @@ use super::{
     },
     state::Received,
 };
+use crate::branch::BranchNumber;
 
 /// The result of a command: its events, and the effects to carry out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Decision {
     /// The events. Empty if nothing happened (a command that was carried out before).
     pub events: Vec<RecordedEvent>,
-    /// The effects, which only the shard's owner carries out, once the events are durable. Replaying a history carries
+    /// The effects, by branch, which only the shard's owner carries out, once the events are durable. Replaying a history carries
     /// out none.
-    pub effects: Vec<Effect>,
+    pub effects: Vec<(BranchNumber, Effect)>,
     /// The answer to an ingested batch, a new or a repeated one.
     pub received: Option<Received>,
     /// Why an update that waited for the stop can't be made.
@@ -26,14 +27,14 @@ pub struct Decision {
 impl Decision {
     /// Whether a run starts with it.
     pub fn starts_run(&self) -> bool {
-        self.effects.contains(&Effect::StartRun)
+        self.effects.iter().any(|(_, effect)| *effect == Effect::StartRun)
     }
 }
 
-/// Something to do in the world.
+/// Something to do in the world, for a branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Open a run of this pipeline.
+    /// Open a run of it.
     StartRun,
     /// Let its run commit what is under way, and end it.
     StopRun,
@@ -77,12 +78,10 @@ fn events(state: &State, earlier: &[RecordedEvent], command: &Command) -> Result
     match &command.kind {
         CommandKind::Create { spec, incarnation, pushes } => create::create(state, command, spec, incarnation, *pushes),
         CommandKind::Update { wanted, prepared } => update::update(state, command, wanted, prepared),
-        CommandKind::Start { lanes } => start::start(state, command, *lanes),
-        CommandKind::Stop => stop::stop(state, command),
-        CommandKind::Restart { lanes } => restart::restart(state, command, *lanes),
-        CommandKind::ResetCheckpoint { to, positions, passed, reached, settlement, nonce } => {
-            reset_checkpoint::reset_checkpoint(state, command, to, (positions, passed, reached), settlement, *nonce)
-        }
+        CommandKind::Start { only } => start::start(state, command, *only),
+        CommandKind::Stop { only } => stop::stop(state, command, *only),
+        CommandKind::Restart { only } => restart::restart(state, command, *only),
+        CommandKind::ResetCheckpoint { to, resets } => reset_checkpoint::reset_checkpoint(state, command, to, resets),
         CommandKind::Delete { discard } => delete::delete(state, command, *discard),
         CommandKind::Ingest { batch_id, hash, records, bytes, chunk } => {
             let batch = Ingested { batch_id, hash, records: *records, bytes: *bytes, chunk };
@@ -91,15 +90,17 @@ fn events(state: &State, earlier: &[RecordedEvent], command: &Command) -> Result
         CommandKind::ReportOpened { run, epoch, lanes, versions } => {
             opened::opened(state, command, (*run, *epoch), lanes, *versions)
         }
-        CommandKind::ReportPartitions { run, found } => partitions::partitions(state, command, *run, found),
+        CommandKind::ReportPartitions { run, found, lanes } => {
+            partitions::partitions(state, command, *run, (found, *lanes))
+        }
         CommandKind::ReportProgress { run, lanes, versions } => {
             progress::progress(state, command, *run, lanes, *versions)
         }
         CommandKind::ReportSchema { run, learned } => schema::schema(state, command, *run, learned),
         CommandKind::ReportLost { run, lost } => lost::lost(state, command, *run, lost),
         CommandKind::JoinDeadLetters { first, count, into } => join::join(state, command, *first, *count, into),
-        CommandKind::ReportStopped { run, settled, update } => {
-            stopped::stopped(state, command, *run, *settled, update.as_deref())
+        CommandKind::ReportStopped { run, unsettled, update } => {
+            stopped::stopped(state, command, *run, unsettled.as_ref(), update.as_deref())
         }
         CommandKind::ReportFailed { run, cause, restart_in, update } => {
             failed::failed(state, command, *run, cause, *restart_in, update.as_deref())

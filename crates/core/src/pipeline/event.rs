@@ -1,7 +1,8 @@
 //! The events of a pipeline.
 use crate::{
+    branch::BranchNumber,
     chunk::{ChunkId, ChunkRef},
-    id::{Actor, BatchId, CommandId, Epoch, Generation, Incarnation, Reason, RunId, TraceParent},
+    id::{Actor, BatchId, CommandId, Epoch, Generation, Incarnation, Reason, RunId, SinkName, TraceParent},
     ledger::Counters,
     pipeline::then::Then,
     position::{Partition, Position, Positions},
@@ -29,6 +30,8 @@ pub struct RecordedEvent {
     pub command: CommandId,
     /// Distinguishes that command's request from another one with the same id.
     pub hash: Option<u64>,
+    /// Which branch it has happened to; what has happened to the pipeline as a whole bears the number of its first one.
+    pub branch: BranchNumber,
     /// What.
     pub event: Event,
 }
@@ -47,8 +50,11 @@ pub enum Event {
     },
     /// It was changed.
     PipelineUpdated {
-        /// What it is from now on.
+        /// What it is from now on. Its branches change one by one: this event is about one, which is removed if the spec has
+        /// its sink no longer.
         spec: Box<PipelineSpec>,
+        /// What the sink of the branch is called from now on; none: it is the only one.
+        sink: Option<SinkName>,
         /// The generation that this starts, if it changes what is read, where it goes, or the number of lanes.
         generation: Option<NewGeneration>,
         /// Where it takes effect: what is before these positions was done by the spec before; a partition that is missing
@@ -66,7 +72,8 @@ pub enum Event {
     },
     /// It was started; from here on it is Running.
     PipelineStarted {
-        /// Lanes of this generation.
+        /// Lanes of this generation; where it has none yet and the spec names none, 1 until its run has
+        /// [found](Event::PartitionsPlanned) the partitions.
         lanes: u32,
         /// Number of restarts in a row without progress that the restart policy has made; 0: a user started it.
         attempt: u32,
@@ -78,8 +85,8 @@ pub enum Event {
     },
     /// It has stopped.
     PipelineStopped {
-        /// Whether everything under way was settled first. If not, the next open adopts what the sink has.
-        settled: bool,
+        /// Why not everything under way was settled first, so that the next open adopts what the sink has; none: it was.
+        unsettled: Option<Cause>,
     },
     /// Records were pushed and are durable.
     BatchReceived {
@@ -113,6 +120,8 @@ pub enum Event {
         run: RunId,
         /// Which lane reads each, and from where.
         planned: Vec<Planned>,
+        /// Lanes of this generation from now on, to which all partitions are given anew; none: as before.
+        lanes: Option<u32>,
     },
     /// Batches were committed: covers all since the last such event. Absolute, and of all lanes, so the last one says all; but
     /// of more than [`MAX_POSITIONS_TOLD`](crate::limits::MAX_POSITIONS_TOLD) positions it says only those that have changed.
@@ -185,6 +194,11 @@ impl Event {
             Self::CheckpointReset { .. } => "CheckpointReset",
             Self::PipelineDeleted => "PipelineDeleted",
         }
+    }
+
+    /// Whether it is an update that starts a generation.
+    pub(super) fn starts_generation(&self) -> bool {
+        matches!(self, Self::PipelineUpdated { generation: Some(_), .. })
     }
 
     /// Whether it leaves the pipeline's version and `updatedAt` as they are: records flow, and nothing changes for a user
@@ -362,7 +376,7 @@ impl Cause {
     }
 }
 
-/// Why a pipeline failed.
+/// Why a pipeline failed, or could not settle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cause {

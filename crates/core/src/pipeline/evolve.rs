@@ -2,16 +2,17 @@
 use super::{
     event::{Cause, Event, LaneOpened, LaneProgress, NewGeneration, RecordedEvent},
     remembered::remember,
-    state::{Deleted, Failed, Inbox, LastRun, Pipeline, Progress, Running, State, Status},
+    state::{Branch, Deleted, Failed, Inbox, LastRun, Phase, Pipeline, Running, State, Status},
 };
 use crate::{
-    id::{Epoch, Generation, Incarnation, PipelineId, RunId},
+    branch::{BranchId, BranchNumber},
+    id::{Epoch, Incarnation, PipelineId, RunId, SinkName},
     spec::PipelineSpec,
     time::Timestamp,
     types::InferredTypes,
     warned::{Warned, Warnings},
 };
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// A history that no accepted sequence of commands can have written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,78 +63,78 @@ pub fn fold<'a>(
 fn follow(id: &PipelineId, mut state: State, event: &RecordedEvent) -> Option<State> {
     match &event.event {
         Event::PipelineCreated { spec, incarnation, pushes } => {
-            created(id, state, event.at, spec, incarnation, *pushes)
+            return created(id, &state, event.at, spec, incarnation, *pushes);
         }
-        Event::PipelineUpdated { spec, generation, pushes, positions: _ } => {
-            updated(state, spec, generation.as_ref(), *pushes)
+        Event::PipelineDeleted => return deleted(&state, event.at),
+        Event::BatchReceived { .. } => state.pipeline_mut()?.inbox.receive(&event.event)?,
+        Event::PipelineUpdated { spec, sink, generation, positions: _, pushes } => {
+            updated(state.pipeline_mut()?, event.branch, spec, sink.as_ref(), (generation.as_ref(), *pushes))?;
         }
+        of_branch => {
+            let pipeline = state.pipeline_mut()?;
+            let branch = pipeline.branches.get_mut(&event.branch)?;
+            happened(branch, event, of_branch)?;
+            if let Event::CheckpointReset { to, generation } = of_branch {
+                reset(branch, to, pipeline.pushes.is_some());
+                forget(pipeline, generation)?;
+            }
+            pipeline.collect_inbox();
+        }
+    }
+    Some(state)
+}
+
+/// Takes what has happened to a branch into it.
+fn happened(branch: &mut Branch, RecordedEvent { at, command, .. }: &RecordedEvent, event: &Event) -> Option<()> {
+    match event {
         Event::UpdateRefused { code, message } => {
-            if let Some(then) = running(&mut state).and_then(|running| running.stopping.as_mut()) {
+            if let Some(then) = branch.running_mut().and_then(|running| running.stopping.as_mut()) {
                 then.update = None;
             }
-            let message = format!("the update of command {} was not made ({code}): {message}", event.command);
+            let message = format!("the update of command {command} was not made ({code}): {message}");
             let refused = Warned { code: "update-refused".into(), subject: String::new(), message, records: 0 };
-            state.pipeline_mut()?.progress.notes.put(&[refused].into_iter().collect());
-            Some(state)
+            branch.progress.notes.put(&[refused].into_iter().collect());
         }
-        Event::PipelineStarted { lanes, attempt } => started(state, *lanes, *attempt),
-        Event::StopRequested { then } => {
-            running(&mut state)?.stopping = Some(then.clone());
-            Some(state)
-        }
-        Event::PipelineStopped { settled } => stopped(state, *settled),
-        Event::BatchReceived { .. } => {
-            state.pipeline_mut()?.inbox.receive(&event.event)?;
-            Some(state)
-        }
+        Event::PipelineStarted { lanes, attempt } => started(branch, *lanes, *attempt)?,
+        Event::StopRequested { then } => branch.running_mut()?.stopping = Some(then.clone()),
+        Event::PipelineStopped { unsettled } => stopped(branch, unsettled.is_none())?,
         Event::RunOpened { run, epoch, lanes, versions } => {
-            let running = running(&mut state)?;
-            opened(running, event.at, *run, *epoch, lanes)?;
-            reserve(&mut running.pipeline, *versions);
-            Some(state)
+            opened(branch, *at, *run, *epoch, lanes)?;
+            reserve(branch, *versions);
         }
-        Event::PartitionsPlanned { run, planned } => {
-            let running = running(&mut state)?;
-            (running.is_current(*run) || running.is_new(*run)).then_some(())?;
-            running.pipeline.progress.extend_plan(planned)?;
-            Some(state)
+        Event::PartitionsPlanned { run, planned, lanes } => {
+            (branch.is_current(*run) || branch.is_new(*run)).then_some(())?;
+            branch.progress.extend_plan(planned, *lanes)?;
         }
         Event::BatchProcessed { run, lanes, versions } => {
-            let running = running(&mut state)?;
-            processed(running, event.at, *run, lanes)?;
-            reserve(&mut running.pipeline, *versions);
-            Some(state)
+            processed(branch, *at, *run, lanes)?;
+            reserve(branch, *versions);
         }
         Event::SchemaChanged { learned } => {
-            running(&mut state)?.pipeline.learned = InferredTypes::clone(learned);
-            Some(state)
+            branch.running()?;
+            branch.learned = InferredTypes::clone(learned);
         }
         // The ledger counts lost records where their lane does, with the commit that passes over them.
         Event::RecordsLost(lost) => {
-            running(&mut state)?.pipeline.progress.losses.note(lost);
-            Some(state)
+            branch.running()?;
+            branch.progress.losses.note(lost);
         }
-        Event::DeadLettersJoined { first, count, into } => {
-            state.pipeline_mut()?.progress.join(*first, *count, into)?;
-            Some(state)
+        Event::DeadLettersJoined { first, count, into } => branch.progress.join(*first, *count, into)?,
+        Event::PipelineFailed { cause, restart_at } => failed(branch, *at, cause, *restart_at)?,
+        Event::PipelineCompleted => {
+            branch.running()?;
+            (branch.phase, branch.settled) = (Phase::Completed, true);
         }
-        Event::PipelineFailed { cause, restart_at } => failed(state, event.at, cause, *restart_at),
-        Event::PipelineCompleted => match state {
-            State::Running(running) => Some(State::Completed(Box::new(Pipeline { settled: true, ..running.pipeline }))),
-            _ => None,
-        },
-        Event::CheckpointReset { to, generation } => {
-            running(&mut state).is_none().then_some(())?;
-            let mut state = begun(state, generation)?;
-            let pipeline = state.pipeline_mut()?;
-            // Pushed records are not given again once they are delivered.
-            if to == Event::BEGINNING && pipeline.pushes.is_none() {
-                pipeline.progress.begin_anew();
-            }
-            Some(decided(state))
+        Event::CheckpointReset { generation, .. } => {
+            branch.running().is_none().then_some(())?;
+            branch.begin(generation)?;
         }
-        Event::PipelineDeleted => deleted(state, event.at),
+        Event::PipelineCreated { .. }
+        | Event::PipelineUpdated { .. }
+        | Event::BatchReceived { .. }
+        | Event::PipelineDeleted => return None,
     }
+    Some(())
 }
 
 /// Raises the version and remembers the command.
@@ -141,9 +142,10 @@ fn note(state: &mut State, event: &RecordedEvent) {
     let (version, commands) = match state {
         State::Empty => return,
         State::Deleted(deleted) => (&mut deleted.version, &mut deleted.commands),
-        State::Configured(pipeline) | State::Stopped(pipeline) | State::Completed(pipeline) => changed(pipeline, event),
-        State::Running(running) => changed(&mut running.pipeline, event),
-        State::Failed(failed) => changed(&mut failed.pipeline, event),
+        State::Present(pipeline) => {
+            pipeline.updated_at = event.at;
+            (&mut pipeline.version, &mut pipeline.commands)
+        }
     };
     *version += 1;
     if event.actor.is_system() {
@@ -171,17 +173,9 @@ fn note(state: &mut State, event: &RecordedEvent) {
     }
 }
 
-fn changed<'a>(
-    pipeline: &'a mut Pipeline,
-    event: &RecordedEvent,
-) -> (&'a mut u64, &'a mut VecDeque<super::state::Remembered>) {
-    pipeline.updated_at = event.at;
-    (&mut pipeline.version, &mut pipeline.commands)
-}
-
 fn created(
     id: &PipelineId,
-    state: State,
+    state: &State,
     at: Timestamp,
     spec: &PipelineSpec,
     incarnation: &Incarnation,
@@ -189,10 +183,15 @@ fn created(
 ) -> Option<State> {
     let (version, commands, versions) = match state {
         State::Empty => (0, VecDeque::new(), 0),
-        State::Deleted(deleted) => (deleted.version, deleted.commands, deleted.versions),
-        _ => return None,
+        State::Deleted(deleted) => (deleted.version, deleted.commands.clone(), deleted.versions),
+        State::Present(_) => return None,
     };
-    Some(State::Configured(Box::new(Pipeline {
+    let mut branches = BTreeMap::new();
+    for (number, sink) in (0..).zip(spec.sink_names()) {
+        let (key, own) = (BranchId::new(id.clone(), number), spec.of_sink(sink.as_ref())?);
+        branches.insert(number, Branch { versions, ..Branch::new(key, incarnation.clone(), sink, own) });
+    }
+    Some(State::Present(Box::new(Pipeline {
         id: id.clone(),
         incarnation: incarnation.clone(),
         spec: spec.clone(),
@@ -201,171 +200,199 @@ fn created(
         version,
         created_at: at,
         updated_at: at,
-        progress: Progress { generation: Generation::FIRST, ..Progress::default() },
-        settled: true,
-        learned: InferredTypes::default(),
-        last_run: None,
-        versions,
         commands,
         inbox: Inbox::default(),
-        undecided: None,
+        branches,
     })))
 }
 
+/// Changes a branch to what `spec` says of its sink: it begins with that, ends, or goes on.
 fn updated(
-    mut state: State,
+    pipeline: &mut Pipeline,
+    number: BranchNumber,
     spec: &PipelineSpec,
-    generation: Option<&NewGeneration>,
-    pushes: Option<u64>,
-) -> Option<State> {
-    let runs = running(&mut state).is_some();
-    let pipeline = state.pipeline_mut()?;
-    let described = pipeline.spec.runs_like(spec);
+    sink: Option<&SinkName>,
+    (generation, pushes): (Option<&NewGeneration>, Option<u64>),
+) -> Option<()> {
+    pipeline.spec = spec.clone();
+    pipeline.pushes = pushes;
+    match (spec.of_sink(sink), pipeline.branches.get_mut(&number)) {
+        (None, None) => return None,
+        (None, Some(branch)) => {
+            branch.running().is_none().then_some(())?;
+            branch.phase = Phase::Removed;
+        }
+        (Some(own), None) => {
+            let id = BranchId::new(pipeline.id.clone(), number);
+            let mut branch = Branch::new(id, pipeline.incarnation.clone(), sink.cloned(), own);
+            // What all others have is not kept.
+            let gone = pipeline.inbox.first();
+            if pushes.is_some() && gone > 0 {
+                pipeline.inbox.clamp(&mut branch.progress.begin);
+                branch.progress.notes = [begins_late(gone)].into_iter().collect();
+            }
+            pipeline.branches.insert(number, branch);
+        }
+        (Some(own), Some(branch)) => {
+            changed(branch, own, generation)?;
+            branch.sink = sink.cloned();
+        }
+    }
+    // What only describes it is all branches' at once.
+    for branch in pipeline.branches.values_mut() {
+        if let Some(own) = spec.of_sink(branch.sink.as_ref()).filter(|own| own.runs_like(&branch.spec)) {
+            branch.spec = own;
+        }
+    }
+    if let Some(generation) = generation {
+        forget(pipeline, generation)?;
+    }
+    pipeline.collect_inbox();
+    Some(())
+}
+
+fn begins_late(gone: u64) -> Warned {
+    let message =
+        "records that were pushed before the sink was added are kept no longer: it gets the later ones".into();
+    Warned { code: "begins-late".into(), subject: String::new(), message, records: gone }
+}
+
+fn changed(branch: &mut Branch, spec: PipelineSpec, generation: Option<&NewGeneration>) -> Option<()> {
+    let described = branch.spec.runs_like(&spec);
     // What starts a generation was decided when this was written; the rules may have been others.
-    if runs && (!described || generation.is_some()) {
+    if branch.running().is_some() && (!described || generation.is_some()) {
         return None;
     }
     let other = generation.is_some_and(|generation| !generation.given_up.is_empty());
-    if other || pipeline.spec.source.kind != spec.source.kind {
+    if other || branch.spec.source.kind != spec.source.kind {
         // It was learned from other data.
-        pipeline.learned = InferredTypes::default();
+        branch.learned = InferredTypes::default();
     }
     if !described {
         // They may be about what was changed.
-        pipeline.progress.by_lane.values_mut().for_each(|lane| lane.warnings = Warnings::default());
-        pipeline.progress.notes = Warnings::default();
+        branch.progress.by_lane.values_mut().for_each(|lane| lane.warnings = Warnings::default());
+        branch.progress.notes = Warnings::default();
     }
-    pipeline.spec = spec.clone();
-    pipeline.pushes = pushes;
+    branch.spec = spec;
     if let Some(generation) = generation {
-        state = begun(state, generation)?;
+        branch.begin(generation)?;
+        settle(branch);
     }
-    Some(if described { state } else { to_be_started_by_a_user(state) })
-}
-
-fn started(state: State, lanes: u32, attempt: u32) -> Option<State> {
-    let mut pipeline = match state {
-        State::Configured(pipeline) | State::Stopped(pipeline) | State::Completed(pipeline) => *pipeline,
-        State::Failed(failed) => failed.pipeline,
-        State::Empty | State::Running(_) | State::Deleted(_) => return None,
-    };
-    match pipeline.progress.fixed_lanes() {
-        Some(fixed) => (fixed == lanes).then_some(())?,
-        None => pipeline.progress.spread(lanes),
-    }
-    Some(State::Running(Box::new(Running { pipeline, stopping: None, attempt, run: None })))
-}
-
-fn stopped(state: State, settled: bool) -> Option<State> {
-    match state {
-        State::Running(running) if running.stopping.is_some() => {
-            Some(State::Stopped(Box::new(Pipeline { settled, ..running.pipeline })))
+    match &mut branch.phase {
+        Phase::Removed => {
+            branch.phase = if branch.last_run.is_some() { Phase::Stopped } else { Phase::Configured };
         }
-        State::Failed(failed) if failed.restart_at.is_some() => Some(State::Stopped(Box::new(failed.pipeline))),
-        _ => None,
+        // Its start follows, if it would have been started again.
+        Phase::Failed(failed) if !described => failed.restart_at = None,
+        Phase::Completed if !described => branch.phase = Phase::Stopped,
+        _ => {}
     }
+    Some(())
 }
 
-fn opened(running: &mut Running, at: Timestamp, run: RunId, epoch: Epoch, lanes: &[LaneOpened]) -> Option<()> {
-    if !running.is_new(run) {
+fn started(branch: &mut Branch, lanes: u32, attempt: u32) -> Option<()> {
+    if matches!(branch.phase, Phase::Running(_) | Phase::Removed) {
         return None;
     }
+    match branch.progress.fixed_lanes() {
+        Some(fixed) => (fixed == lanes).then_some(())?,
+        None => branch.progress.spread(lanes),
+    }
+    branch.phase = Phase::Running(Running { stopping: None, attempt, run: None });
+    Some(())
+}
+
+fn stopped(branch: &mut Branch, settled: bool) -> Option<()> {
+    match &branch.phase {
+        Phase::Running(running) if running.stopping.is_some() => branch.settled = settled,
+        Phase::Failed(failed) if failed.restart_at.is_some() => {}
+        _ => return None,
+    }
+    branch.phase = Phase::Stopped;
+    Some(())
+}
+
+fn opened(branch: &mut Branch, at: Timestamp, run: RunId, epoch: Epoch, lanes: &[LaneOpened]) -> Option<()> {
+    branch.is_new(run).then_some(())?;
     for lane in lanes {
-        running.pipeline.progress.advance(&lane.progress, at)?;
-        running.pipeline.progress.keep_moved(&lane.progress);
+        branch.progress.advance(&lane.progress, at)?;
+        branch.progress.keep_moved(&lane.progress);
     }
     let bare = |lane: &LaneOpened| LaneOpened {
         progress: LaneProgress { chunks: Vec::new(), warnings: Warnings::default(), ..lane.progress.clone() },
         ..lane.clone()
     };
-    running.pipeline.undecided = None;
-    running.pipeline.settled = false;
-    running.pipeline.last_run = Some(LastRun { run, epoch, at, lanes: lanes.iter().map(bare).collect() });
-    running.run = Some(run);
-    running.pipeline.collect_inbox();
+    branch.undecided = None;
+    branch.settled = false;
+    branch.last_run = Some(LastRun { run, epoch, at, lanes: lanes.iter().map(bare).collect() });
+    branch.running_mut()?.run = Some(run);
     Some(())
 }
 
-fn processed(running: &mut Running, at: Timestamp, run: RunId, lanes: &[LaneProgress]) -> Option<()> {
-    if !running.is_current(run) {
-        return None;
-    }
+fn processed(branch: &mut Branch, at: Timestamp, run: RunId, lanes: &[LaneProgress]) -> Option<()> {
+    branch.is_current(run).then_some(())?;
+    let mut moved = false;
     for lane in lanes {
-        let progress = &mut running.pipeline.progress;
-        if progress.advance(&progress.whole(lane), at)? {
-            running.attempt = 0;
-        }
+        moved |= branch.progress.advance(&branch.progress.whole(lane), at)?;
     }
-    running.pipeline.collect_inbox();
+    if moved {
+        branch.running_mut()?.attempt = 0;
+    }
     Some(())
 }
 
 /// Versions only rise, whichever run they are reserved for.
-fn reserve(pipeline: &mut Pipeline, versions: Option<u64>) {
-    pipeline.versions = pipeline.versions.max(versions.unwrap_or(0));
+fn reserve(branch: &mut Branch, versions: Option<u64>) {
+    branch.versions = branch.versions.max(versions.unwrap_or(0));
 }
 
-fn failed(state: State, at: Timestamp, cause: &Cause, restart_at: Option<Timestamp>) -> Option<State> {
-    match state {
-        State::Running(mut running) if running.stopping.is_none() || cause.is_behind() => {
-            if cause.is_behind() {
-                running.pipeline.undecided = Some(cause.clone());
-                running.pipeline.settled = false;
-            }
-            let Running { pipeline, attempt, .. } = *running;
-            Some(State::Failed(Box::new(Failed { pipeline, cause: cause.clone(), at, restart_at, attempt })))
-        }
-        _ => None,
+fn failed(branch: &mut Branch, at: Timestamp, cause: &Cause, restart_at: Option<Timestamp>) -> Option<()> {
+    let running = branch.running()?;
+    (running.stopping.is_none() || cause.is_behind()).then_some(())?;
+    let attempt = running.attempt;
+    if cause.is_behind() {
+        branch.undecided = Some(cause.clone());
+        branch.settled = false;
+    }
+    branch.phase = Phase::Failed(Failed { cause: cause.clone(), at, restart_at, attempt });
+    Some(())
+}
+
+/// What a branch is after a user has decided where it goes on: what it ended with is over.
+fn reset(branch: &mut Branch, to: &str, pushed: bool) {
+    // Pushed records are not given again once they are delivered.
+    if to == Event::BEGINNING && !pushed {
+        branch.progress.begin_anew();
+    }
+    if matches!(branch.phase, Phase::Completed | Phase::Failed(_)) {
+        branch.phase = Phase::Stopped;
     }
 }
 
-fn deleted(state: State, at: Timestamp) -> Option<State> {
-    match state {
-        State::Running(_) => None,
-        _ => {
-            let pipeline = state.pipeline()?;
-            Some(State::Deleted(Deleted {
-                incarnation: pipeline.incarnation.clone(),
-                events: pipeline.events,
-                version: pipeline.version,
-                versions: pipeline.versions,
-                at,
-                commands: pipeline.commands.clone(),
-            }))
-        }
+/// A generation settles what a journal did not know of its sink, so that records may be pushed again.
+fn settle(branch: &mut Branch) {
+    if branch.failed().is_some_and(|failed| failed.cause.is_behind()) {
+        branch.phase = Phase::Stopped;
     }
 }
 
-/// What a pipeline that does not run is after a user has changed what it does: a completed one is only stopped, since there
-/// may be more to do; a failed one is not started again by itself. (An update of one that would be is followed by its start.)
-fn to_be_started_by_a_user(state: State) -> State {
-    match state {
-        State::Failed(failed) => State::Failed(Box::new(Failed { restart_at: None, ..*failed })),
-        state => decided(state),
+/// Pushed batches that a generation gives up may be pushed again, unless other branches have them.
+fn forget(pipeline: &mut Pipeline, generation: &NewGeneration) -> Option<()> {
+    let only = pipeline.present().count() == 1;
+    match &generation.discarded {
+        Some(discarded) if only => pipeline.inbox.forget(discarded),
+        _ => Some(()),
     }
 }
 
-/// What a pipeline that does not run is after a user has decided where it goes on: what it ended with is over.
-fn decided(state: State) -> State {
-    match state {
-        State::Completed(pipeline) => State::Stopped(pipeline),
-        State::Failed(failed) => State::Stopped(Box::new(failed.pipeline)),
-        State::Empty | State::Configured(_) | State::Running(_) | State::Stopped(_) | State::Deleted(_) => state,
-    }
-}
-
-/// Starts a generation. It settles what a journal did not know of its sink, so that records may be pushed again.
-fn begun(mut state: State, generation: &NewGeneration) -> Option<State> {
-    state.pipeline_mut()?.begin(generation)?;
-    Some(match state {
-        State::Failed(failed) if failed.cause.is_behind() => State::Stopped(Box::new(failed.pipeline)),
-        state => state,
-    })
-}
-
-fn running(state: &mut State) -> Option<&mut Running> {
-    match state {
-        State::Running(running) => Some(running),
-        _ => None,
-    }
+fn deleted(state: &State, at: Timestamp) -> Option<State> {
+    let pipeline = state.pipeline().filter(|pipeline| !pipeline.runs())?;
+    Some(State::Deleted(Deleted {
+        incarnation: pipeline.incarnation.clone(),
+        events: pipeline.events,
+        version: pipeline.version,
+        versions: pipeline.branches.values().map(|branch| branch.versions).max().unwrap_or(0),
+        at,
+        commands: pipeline.commands.clone(),
+    }))
 }

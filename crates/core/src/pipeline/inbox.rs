@@ -78,6 +78,12 @@ impl Inbox {
         positions.get(Self::PARTITION).and_then(Position::as_offset).unwrap_or(0)
     }
 
+    /// The same but for the ids of batches, which are many: only pushes need them.
+    pub(super) fn without_ids(&self) -> Self {
+        let Self { received, pending, bytes, digest, seen: _ } = self;
+        Self { received: *received, pending: pending.clone(), bytes: *bytes, digest: *digest, seen: Batches::default() }
+    }
+
     /// Bytes that wait.
     pub fn pending_bytes(&self) -> u64 {
         self.bytes

@@ -3,6 +3,7 @@
 //! [`decide()`] says what follows from a command in a state; [`evolve()`] takes an event into the state. Both are
 //! pure, so a state is the fold of its history, and a history that was accepted can always be folded again.
 mod batches;
+mod branch;
 pub mod command;
 mod commands;
 mod decide;
@@ -26,4 +27,4 @@ pub use evolve::{CorruptHistory, evolve, fold};
 pub use losses::PendingLosses;
 pub use plan::Plan;
 pub use rejected::Rejected;
-pub use state::{Pipeline, State, Status};
+pub use state::{Branch, BranchView, Phase, Pipeline, State, Status};

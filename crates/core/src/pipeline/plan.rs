@@ -1,5 +1,5 @@
-//! The partition plan: which lane reads which partition, and where each begins. It is made when a generation first runs and
-//! grows as partitions appear, so what one lane knows never depends on what another has seen.
+//! The partition plan: how many lanes there are, which reads which partition, and where each begins. It is made when a generation
+//! first runs and grows as partitions appear, so what one lane knows never depends on what another has seen.
 use super::{
     event::{LaneProgress, Planned},
     progress::Progress,
@@ -52,8 +52,13 @@ impl Progress {
         }
     }
 
-    /// Takes partitions into the plan; none if one is there already and a lane was opened, or its lane is not there.
-    pub(super) fn extend_plan(&mut self, planned: &[Planned]) -> Option<()> {
+    /// Takes partitions into the plan, and how many lanes there are from now on; none if one is there already and a lane was
+    /// opened, or its lane is not there, or the number of lanes is fixed.
+    pub(super) fn extend_plan(&mut self, planned: &[Planned], lanes: Option<u32>) -> Option<()> {
+        if let Some(lanes) = lanes {
+            self.by_lane.is_empty().then_some(())?;
+            self.spread(lanes);
+        }
         for Planned { partition, lane, begin } in planned {
             let before = self.plan.insert(partition.clone(), *lane);
             if *lane >= self.lanes? || before.is_some() && !self.by_lane.is_empty() {

@@ -92,6 +92,9 @@ pub struct Left {
     /// The last handle where the target need not be as it says: a user has decided to go on without what was there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remembered: Option<serde_json::Value>,
+    /// The last handles of all lanes of the generation before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sealed: Vec<serde_json::Value>,
 }
 
 /// A target that an update has turned away from.
@@ -216,7 +219,7 @@ impl Progress {
         self.by_lane.get(&lane.lane).is_none_or(|known| {
             (known.sequence, &known.positions, &known.counters) != (lane.sequence, &lane.positions, &lane.counters)
                 || lane.handle.is_some() && known.handle != lane.handle
-                || lane.warnings.iter().any(|warned| known.warnings.get(&warned.code, &warned.subject) != Some(warned))
+                || lane.warnings.iter().any(|notice| known.warnings.get(notice.key()) != Some(notice))
         })
     }
 
@@ -288,7 +291,11 @@ impl Progress {
         left.rows += earlier.rows_written - self.earlier.rows_written;
         left.of.push(self.generation);
         left.of.extend(&next.met);
-        let handle = self.by_lane.values().find_map(|lane| lane.handle.clone());
+        let handles: Vec<_> = self.by_lane.values().filter_map(|lane| lane.handle.clone()).collect();
+        if !handles.is_empty() {
+            left.sealed.clone_from(&handles);
+        }
+        let handle = handles.into_iter().next();
         if let Some(lost) = next.lost {
             let lost = lost.min(earlier.delivered);
             earlier.delivered -= lost;

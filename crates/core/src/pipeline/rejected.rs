@@ -1,6 +1,13 @@
 //! Why a command was rejected.
 use crate::{
-    pipeline::{command::Change, state::Status},
+    id::SinkName,
+    pipeline::{
+        Branch,
+        command::Change,
+        event::LaneProgress,
+        inbox::Inbox,
+        state::{Pipeline, Status},
+    },
     position::{Partition, Position, Positions},
     problem::Problem,
 };
@@ -77,11 +84,13 @@ pub enum Rejected {
     /// Records would be written again to a target that can't recognise them, and nobody said that they may.
     #[error(
         "the target has no key to recognise records by, so records that it already has would be doubled: {}",
-        told(places)
+        doubled(places, *uncounted)
     )]
     SinkAhead {
         /// Where it would go on, and how far the target is.
         places: Vec<Doubled>,
+        /// Records that the target has beside these and the journal does not count.
+        uncounted: u64,
     },
     /// Records that are nowhere else would be lost.
     #[error("deleting it would lose {}", undelivered(*records, *dead_letters))]
@@ -90,6 +99,14 @@ pub enum Rejected {
         records: u64,
         /// Dead letters.
         dead_letters: u64,
+    },
+    /// The same of one of several sinks.
+    #[error("sink {sink}: {rejected}")]
+    OfSink {
+        /// Which.
+        sink: SinkName,
+        /// Why.
+        rejected: Box<Rejected>,
     },
     /// A report of a run that is no longer the pipeline's.
     #[error("this run has ended")]
@@ -126,6 +143,9 @@ pub struct GivenUp {
     pub from: Position,
     /// Where it would continue, in words.
     pub to: String,
+    /// Whether it is that of a sink that is removed, not of the source as it was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub of_removed: bool,
 }
 
 impl GivenUp {
@@ -133,10 +153,23 @@ impl GivenUp {
     pub(super) fn check(positions: &Positions, change: &Change) -> Result<(), Rejected> {
         let given_up = positions.iter().filter_map(|(partition, from)| {
             let to = change.given_up.get(partition)?.clone();
-            Some(Self { partition: partition.clone(), from: from.clone(), to })
+            Some(Self { partition: partition.clone(), from: from.clone(), to, of_removed: false })
         });
         let positions: Vec<_> = given_up.collect();
         if positions.is_empty() { Ok(()) } else { Err(Rejected::ResetNeeded { positions }) }
+    }
+
+    /// Rejects the end of a branch that pushed records wait for: they are kept only as long as another branch waits for them.
+    pub(super) fn check_end(pipeline: &Pipeline, branch: &Branch, settled: &[LaneProgress]) -> Result<(), Rejected> {
+        let inbox = &pipeline.inbox;
+        let at = Inbox::read_before(&branch.progress.positions_with(settled)).max(inbox.first());
+        let records = inbox.received.saturating_sub(at);
+        if pipeline.pushes.is_none() || records == 0 {
+            return Ok(());
+        }
+        let to = format!("it is removed without the {records} record(s) that were pushed since");
+        let (partition, from) = (Inbox::PARTITION.into(), Position::offset(at));
+        Err(Rejected::ResetNeeded { positions: vec![Self { partition, from, to, of_removed: true }] })
     }
 }
 
@@ -144,6 +177,12 @@ impl fmt::Display for GivenUp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at {} ({})", self.partition, self.from, self.to)
     }
+}
+
+fn doubled(places: &[Doubled], uncounted: u64) -> String {
+    let more =
+        (uncounted > 0).then(|| format!("{uncounted} record(s) that it has after those that the journal counts"));
+    [(!places.is_empty()).then(|| told(places)), more].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// The first of them, and how many there are.
@@ -181,6 +220,19 @@ impl Rejected {
             Self::SinkAhead { .. } => "sink-ahead",
             Self::Undelivered { .. } => "undelivered",
             Self::StaleRun => "stale-run",
+            Self::OfSink { rejected, .. } => rejected.code(),
+        }
+    }
+
+    /// The same, said of a sink that has a name, where it is about a sink.
+    pub fn of_sink(self, sink: Option<&SinkName>) -> Self {
+        let about_one = matches!(
+            self,
+            Self::Unsettled { .. } | Self::ResetNeeded { .. } | Self::RetargetNeeded { .. } | Self::SinkAhead { .. }
+        );
+        match sink.filter(|_| about_one) {
+            Some(sink) => Self::OfSink { sink: sink.clone(), rejected: Box::new(self) },
+            None => self,
         }
     }
 }

@@ -2,61 +2,53 @@
 use super::remembered;
 pub use super::{
     batches::{Batches, Received},
+    branch::{Branch, BranchView, Failed, LastRun, Phase, Running},
     inbox::{Inbox, Pending},
     progress::Progress,
     remembered::Remembered,
     then::Then,
 };
 use crate::{
-    id::{CommandId, Epoch, Incarnation, PipelineId, RunId},
-    pipeline::{
-        command::Change,
-        event::{Cause, LaneOpened, NewGeneration},
-        then::Update,
-    },
+    branch::BranchNumber,
+    id::{CommandId, Incarnation, PipelineId, SinkName},
+    pipeline::{event::Cause, then::Update},
     position::Position,
     spec::PipelineSpec,
     time::Timestamp,
-    types::InferredTypes,
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::VecDeque, fmt};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+};
 
-/// The life of a pipeline. A variant holds only what is true in it.
+/// What there is of an id.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum State {
-    /// There has never been one of this id.
+    /// There has never been a pipeline of this id.
     #[default]
     Empty,
-    /// Made, never started.
-    Configured(Box<Pipeline>),
-    /// Started, and to be kept running.
-    Running(Box<Running>),
-    /// Stopped by a user.
-    Stopped(Box<Pipeline>),
-    /// Could not go on.
-    Failed(Box<Failed>),
-    /// Its bounded source has ended and all of it is committed.
-    Completed(Box<Pipeline>),
-    /// Deleted; its id may be used again.
+    /// There is one.
+    Present(Box<Pipeline>),
+    /// It was deleted; its id may be used again.
     Deleted(Deleted),
 }
 
-/// The status a user sees.
+/// The status a user sees: of several branches, the first of these that one of them has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Not there, or deleted.
     Absent,
-    /// Made, never started.
-    Configured,
+    /// Could not go on.
+    Failed,
     /// To be kept running.
     Running,
     /// Stopped by a user.
     Stopped,
-    /// Could not go on.
-    Failed,
+    /// Made, never started.
+    Configured,
     /// All of a bounded source is committed.
     Completed,
 }
@@ -74,7 +66,7 @@ impl fmt::Display for Status {
     }
 }
 
-/// What is true of every pipeline that exists.
+/// A pipeline: what its branches have in common, and they themselves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Pipeline {
@@ -95,68 +87,13 @@ pub struct Pipeline {
     pub created_at: Timestamp,
     /// When the version last rose.
     pub updated_at: Timestamp,
-    /// How far it is.
-    pub progress: Progress,
-    /// Whether the journal knows all that the sink has.
-    pub settled: bool,
-    /// What its data taught.
-    pub learned: InferredTypes,
-    /// Its last run, if it ever ran.
-    pub last_run: Option<LastRun>,
-    /// No version above this was ever written to a keyed sink under this id: the next run begins after it.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub versions: u64,
     /// Users' commands that have changed something, oldest first. A command that was turned down, or found nothing to
     /// change, is not among them: sent again, it is decided afresh.
     pub commands: VecDeque<Remembered>,
     /// What was pushed to it.
     pub inbox: Inbox,
-    /// Why its journal does not know what its sink has, until a run was opened all the same or a generation starts: what
-    /// would be pushed meanwhile would bear numbers that the sink has had already.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub undecided: Option<Cause>,
-}
-
-fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
-
-/// A pipeline that runs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Running {
-    /// The pipeline.
-    pub pipeline: Pipeline,
-    /// What follows once it has stopped; none: it was not told to stop.
-    pub stopping: Option<Then>,
-    /// Restarts in a row without progress.
-    pub attempt: u32,
-    /// The run that was opened last since it was started; none: none was opened yet. Only its reports count.
-    pub run: Option<RunId>,
-}
-
-/// A pipeline that could not go on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Failed {
-    /// The pipeline.
-    pub pipeline: Pipeline,
-    /// Why.
-    pub cause: Cause,
-    /// When.
-    pub at: Timestamp,
-    /// When the restart policy starts it again; none: it waits for a user.
-    pub restart_at: Option<Timestamp>,
-    /// Restarts in a row without progress before this failure.
-    pub attempt: u32,
-}
-
-impl Failed {
-    /// The longest wait before it starts again by itself, in milliseconds.
-    pub fn longest_wait(&self) -> u64 {
-        let policy = &self.pipeline.spec.restart;
-        policy.wait_ms(self.attempt).unwrap_or(policy.max.0)
-    }
+    /// One for each sink that it has or had.
+    pub branches: BTreeMap<BranchNumber, Branch>,
 }
 
 /// What stays of a deleted pipeline.
@@ -169,7 +106,7 @@ pub struct Deleted {
     pub events: u64,
     /// The version it reached; a new one of its id goes on counting from here, so that no old `If-Match` fits it.
     pub version: u64,
-    /// The [versions](Pipeline::versions) it had reserved; a new one of its id may write to the same target.
+    /// The [versions](Branch::versions) that its branches had reserved; a new one of its id may write to the same target.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub versions: u64,
     /// When.
@@ -178,74 +115,121 @@ pub struct Deleted {
     pub commands: VecDeque<Remembered>,
 }
 
-/// The last run and how it began.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct LastRun {
-    /// Which.
-    pub run: RunId,
-    /// The epoch it held.
-    pub epoch: Epoch,
-    /// When it was opened.
-    pub at: Timestamp,
-    /// Where each lane went on, and why.
-    pub lanes: Vec<LaneOpened>,
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Pipeline {
-    /// Whether a change to `spec` starts a new generation: other records, another target or number of lanes.
-    pub fn starts_generation(&self, spec: &PipelineSpec, change: &Change) -> bool {
-        change.source || change.sink || spec.lanes != self.spec.lanes
+    /// The branches of the sinks that its spec has.
+    pub fn present(&self) -> impl Iterator<Item = (BranchNumber, &Branch)> {
+        self.branches.iter().filter(|(_, branch)| branch.is_present()).map(|(number, branch)| (*number, branch))
     }
 
-    /// Whether the sink must be asked what it has before a new generation starts ([`Settlement::NotNeeded`](super::command::Settlement::NotNeeded) is refused):
-    /// a run was opened in this one. A run reports that it is open before its first commit.
-    pub fn needs_settlement(&self) -> bool {
-        !self.progress.by_lane.is_empty()
+    /// Those that a command is about: one alone, or all.
+    pub(super) fn chosen(&self, only: Option<BranchNumber>) -> impl Iterator<Item = (BranchNumber, &Branch)> {
+        self.present().filter(move |(number, _)| only.is_none_or(|only| only == *number))
     }
 
-    /// Starts a generation; none if it does not come after this one.
-    pub(super) fn begin(&mut self, generation: &NewGeneration) -> Option<()> {
-        self.progress.begin(generation)?;
-        if let Some(discarded) = &generation.discarded {
-            self.inbox.forget(discarded)?;
+    /// The branch of a sink. Without a name: of the only one.
+    pub fn find(&self, sink: Option<&SinkName>) -> Option<(BranchNumber, &Branch)> {
+        self.present().find(|(_, branch)| branch.sink.as_ref() == sink)
+    }
+
+    /// A branch with what it needs to know of its pipeline.
+    pub fn view(&self, branch: BranchNumber) -> Option<BranchView> {
+        let branch = self.branches.get(&branch)?.clone();
+        Some(BranchView { branch, pushes: self.pushes, inbox: self.inbox.without_ids() })
+    }
+
+    /// Which branch each sink of a spec has. A sink keeps its branch, and one that was removed gets it back; so does one
+    /// that only its name tells from one that the spec has no longer. Another one begins a new branch.
+    pub fn assign(&self, spec: &PipelineSpec) -> BTreeMap<BranchNumber, Option<SinkName>> {
+        let names = spec.sink_names();
+        let (mut assigned, mut others) = (BTreeMap::new(), Vec::new());
+        for name in &names {
+            let known = self.present().chain(self.branches.iter().map(|(number, branch)| (*number, branch)));
+            match known.into_iter().find(|(_, branch)| branch.sink == *name) {
+                Some((number, _)) => drop(assigned.insert(number, name.clone())),
+                None => others.push(name),
+            }
         }
-        self.undecided = None;
-        self.settled = true; // nothing is in the sink yet that this one has to know of
-        self.collect_inbox();
-        Some(())
+        let mut next = self.branches.keys().next_back().map_or(0, |last| last + 1);
+        for name in others {
+            let wanted = spec.of_sink(name.as_ref());
+            let alike = |branch: &Branch| {
+                let after = spec.of_sink(branch.sink.as_ref()).is_none().then_some(&branch.spec);
+                let conditions =
+                    |spec: &PipelineSpec, all: &PipelineSpec| spec.transforms.get(all.transforms.len()).cloned();
+                after.zip(wanted.as_ref()).is_some_and(|(before, wanted)| {
+                    before.sink == wanted.sink && conditions(before, &self.spec) == conditions(wanted, spec)
+                })
+            };
+            let renamed = self.present().find(|(number, branch)| !assigned.contains_key(number) && alike(branch));
+            let number = renamed.map_or(next, |(number, _)| number);
+            next = next.max(number + 1);
+            assigned.insert(number, name.clone());
+        }
+        assigned
     }
 
-    /// Pushed records that are not known to be delivered.
+    /// The branches that an update to `spec` may touch, and what their sinks are called then: those that end with it before those
+    /// that it has.
+    pub fn after(&self, spec: &PipelineSpec) -> Vec<(BranchNumber, Option<SinkName>)> {
+        let assigned = self.assign(spec);
+        let ends = self.present().filter(|(number, _)| !assigned.contains_key(number));
+        let ends: Vec<_> = ends.map(|(number, branch)| (number, branch.sink.clone())).collect();
+        ends.into_iter().chain(assigned).collect()
+    }
+
+    /// The status a user sees.
+    pub fn status(&self) -> Status {
+        self.present().map(|(_, branch)| branch.status()).min().unwrap_or(Status::Absent)
+    }
+
+    /// Whether a branch was told to stop and has not stopped yet.
+    pub fn is_stopping(&self) -> bool {
+        self.branches.values().any(|branch| branch.stopping().is_some())
+    }
+
+    /// Whether a branch runs.
+    pub fn runs(&self) -> bool {
+        self.branches.values().any(|branch| branch.running().is_some())
+    }
+
+    /// The update that is made once a branch has stopped.
+    pub fn pending(&self) -> Option<&Update> {
+        self.branches.values().find_map(|branch| branch.stopping()?.update.as_deref())
+    }
+
+    /// Why the journal does not know what a sink has.
+    pub fn undecided(&self) -> Option<&Cause> {
+        self.present().find_map(|(_, branch)| branch.undecided.as_ref())
+    }
+
+    /// Pushed records that are not known to be delivered by all branches.
     pub fn undelivered(&self) -> u64 {
-        let at = self.progress.position(Inbox::PARTITION).and_then(Position::as_offset).unwrap_or(0);
-        self.inbox.pending.back().map_or(0, |last| last.to.saturating_sub(at.max(self.inbox.first())))
+        let at = self.passed().unwrap_or(0).max(self.inbox.first());
+        self.inbox.pending.back().map_or(0, |last| last.to.saturating_sub(at))
     }
 
     /// Dead letters that are kept.
     pub fn dead_letters(&self) -> u64 {
-        self.progress.dead_letters.iter().map(|chunk| chunk.records).sum()
+        self.branches.values().map(Branch::dead_letters).sum()
     }
 
-    /// Lets go of pushed batches that lie behind the checkpoint.
+    /// How far all branches have read what was pushed; none: one has not begun.
+    fn passed(&self) -> Option<u64> {
+        let at = |branch: &Branch| branch.progress.position(Inbox::PARTITION).and_then(Position::as_offset);
+        self.present().map(|(_, branch)| at(branch)).min().flatten()
+    }
+
+    /// Lets go of pushed batches that lie behind the checkpoints of all branches.
     pub(super) fn collect_inbox(&mut self) {
         if self.pushes.is_some()
-            && let Some(at) = self.progress.position(Inbox::PARTITION).and_then(Position::as_offset)
+            && let Some(at) = self.passed()
         {
             self.inbox.pass(at);
         }
-    }
-}
-
-impl Running {
-    /// Whether reports of this run count.
-    pub(super) fn is_current(&self, run: RunId) -> bool {
-        self.run == Some(run)
-    }
-
-    /// Whether this run was never opened, so that it may still be.
-    pub(super) fn is_new(&self, run: RunId) -> bool {
-        self.pipeline.last_run.as_ref().is_none_or(|last| run > last.run)
     }
 }
 
@@ -253,9 +237,7 @@ impl State {
     /// The pipeline, if there is one.
     pub fn pipeline(&self) -> Option<&Pipeline> {
         match self {
-            Self::Configured(pipeline) | Self::Stopped(pipeline) | Self::Completed(pipeline) => Some(pipeline),
-            Self::Running(running) => Some(&running.pipeline),
-            Self::Failed(failed) => Some(&failed.pipeline),
+            Self::Present(pipeline) => Some(pipeline),
             Self::Empty | Self::Deleted(_) => None,
         }
     }
@@ -263,11 +245,14 @@ impl State {
     /// The pipeline, if there is one, to be changed by an event.
     pub(crate) fn pipeline_mut(&mut self) -> Option<&mut Pipeline> {
         match self {
-            Self::Configured(pipeline) | Self::Stopped(pipeline) | Self::Completed(pipeline) => Some(pipeline),
-            Self::Running(running) => Some(&mut running.pipeline),
-            Self::Failed(failed) => Some(&mut failed.pipeline),
+            Self::Present(pipeline) => Some(pipeline),
             Self::Empty | Self::Deleted(_) => None,
         }
+    }
+
+    /// A branch of the pipeline.
+    pub fn branch(&self, number: BranchNumber) -> Option<&Branch> {
+        self.pipeline()?.branches.get(&number)
     }
 
     /// Events of this id so far: the number of the last one.
@@ -275,49 +260,27 @@ impl State {
         match self {
             Self::Empty => 0,
             Self::Deleted(deleted) => deleted.events,
-            Self::Configured(_) | Self::Running(_) | Self::Stopped(_) | Self::Failed(_) | Self::Completed(_) => {
-                self.pipeline().map_or(0, |pipeline| pipeline.events)
-            }
+            Self::Present(pipeline) => pipeline.events,
         }
     }
 
     /// So many events of this id have happened.
     pub(super) fn count(&mut self, events: u64) {
-        if let Self::Deleted(deleted) = self {
-            deleted.events = events;
-        } else if let Some(pipeline) = self.pipeline_mut() {
-            pipeline.events = events;
-        }
-    }
-
-    /// Whether it was told to stop and has not stopped yet.
-    pub fn is_stopping(&self) -> bool {
-        matches!(self, Self::Running(running) if running.stopping.is_some())
-    }
-
-    /// The update that is made once it has stopped.
-    pub fn pending(&self) -> Option<&Update> {
         match self {
-            Self::Running(running) => running.stopping.as_ref()?.update.as_deref(),
-            _ => None,
+            Self::Empty => {}
+            Self::Deleted(deleted) => deleted.events = events,
+            Self::Present(pipeline) => pipeline.events = events,
         }
     }
 
-    /// Whether its journal does not know what its sink has.
-    pub fn is_behind(&self) -> bool {
-        self.pipeline().is_some_and(|pipeline| pipeline.undecided.is_some())
+    /// Whether a branch was told to stop and has not stopped yet.
+    pub fn is_stopping(&self) -> bool {
+        self.pipeline().is_some_and(Pipeline::is_stopping)
     }
 
     /// What a user sees of it.
     pub fn status(&self) -> Status {
-        match self {
-            Self::Empty | Self::Deleted(_) => Status::Absent,
-            Self::Configured(_) => Status::Configured,
-            Self::Running(_) => Status::Running,
-            Self::Stopped(_) => Status::Stopped,
-            Self::Failed(_) => Status::Failed,
-            Self::Completed(_) => Status::Completed,
-        }
+        self.pipeline().map_or(Status::Absent, Pipeline::status)
     }
 
     /// The user's command of this id that was carried out before, on this pipeline or a deleted one of its id.
@@ -325,9 +288,7 @@ impl State {
         match self {
             Self::Empty => None,
             Self::Deleted(deleted) => remembered::find(&deleted.commands, command),
-            Self::Configured(_) | Self::Running(_) | Self::Stopped(_) | Self::Failed(_) | Self::Completed(_) => {
-                self.pipeline().and_then(|pipeline| remembered::find(&pipeline.commands, command))
-            }
+            Self::Present(pipeline) => remembered::find(&pipeline.commands, command),
         }
     }
 }

@@ -1,13 +1,14 @@
-//! What follows once a pipeline has stopped.
+//! What follows once a branch of a pipeline has stopped.
 use super::{Command, Event, RecordedEvent};
 use crate::{
-    id::{Actor, CommandId, Reason, TraceParent},
+    branch::BranchNumber,
+    id::{Actor, CommandId, Reason, SinkName, TraceParent},
     spec::PipelineSpec,
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
-/// What follows once a pipeline has stopped: it is changed, started again, both, or neither.
+/// What follows once a branch has stopped: it is changed, started again, both, or neither.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Then {
@@ -24,6 +25,9 @@ pub struct Then {
 pub struct Update {
     /// What is asked.
     pub wanted: Wanted,
+    /// What the sink of the branch is called then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sink: Option<SinkName>,
     /// By whom.
     pub by: Asked,
 }
@@ -69,8 +73,8 @@ impl Asked {
     }
 
     /// What has happened at last because of it.
-    pub(super) fn event(&self, at: Timestamp, event: Event) -> RecordedEvent {
+    pub(super) fn event(&self, at: Timestamp, branch: BranchNumber, event: Event) -> RecordedEvent {
         let Self { actor, reason, trace, command, hash } = self.clone();
-        RecordedEvent { number: 0, at, actor, reason, trace, command, hash, event } // numbered by `decide`
+        RecordedEvent { number: 0, at, actor, reason, trace, command, hash, branch, event } // numbered by `decide`
     }
 }

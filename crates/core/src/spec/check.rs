@@ -18,6 +18,7 @@ pub fn check(spec: &PipelineSpec) -> Vec<Problem> {
     at_most("description", "characters", spec.description.chars().count(), limits::MAX_DESCRIPTION);
     at_most("labels", "entries", spec.labels.len(), limits::MAX_LABELS);
     at_most("transforms", "entries", spec.transforms.len(), limits::MAX_TRANSFORMS);
+    at_most("sinks", "entries", spec.sinks.len(), limits::MAX_SINKS);
     at_most("lanes", "lanes", spec.lanes.unwrap_or(1) as usize, limits::MAX_LANES as usize);
     let mut positive = |path: &str, value: u64| {
         if value == 0 {
@@ -41,5 +42,26 @@ pub fn check(spec: &PipelineSpec) -> Vec<Problem> {
             problems.push(Problem::new(path, "out-of-range", format!("must be at most {most}")));
         }
     }
+    problems.extend(sinks(spec));
     problems
+}
+
+/// There is one sink, or several with names that differ.
+fn sinks(spec: &PipelineSpec) -> Vec<Problem> {
+    match (spec.sink.is_none(), spec.sinks.is_empty()) {
+        (true, true) => {
+            vec![Problem::new("sink", "missing-field", "is missing").fix("give one sink, or sinks for several")]
+        }
+        (false, false) => vec![
+            Problem::new("sinks", "contradiction", "are given beside sink").fix("move sink into sinks, with a name"),
+        ],
+        _ => {
+            let is_again = |at: &usize| spec.sinks[..*at].iter().any(|sink| sink.name == spec.sinks[*at].name);
+            let again = (0..spec.sinks.len()).filter(is_again).map(|at| {
+                let message = format!("another sink has the name {:?}", spec.sinks[at].name.as_str());
+                Problem::new(format!("sinks[{at}].name"), "duplicate", message).fix("give each sink a name of its own")
+            });
+            again.collect()
+        }
+    }
 }

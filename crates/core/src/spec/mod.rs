@@ -2,9 +2,11 @@
 mod check;
 mod duration;
 mod json;
+mod sinks;
 pub use check::check;
 pub use duration::Millis;
 pub use json::{Unique, from_json};
+pub use sinks::NamedSink;
 
 use crate::{id::PipelineId, types::Type};
 use indexmap::IndexMap;
@@ -42,8 +44,12 @@ pub struct PipelineSpec {
     /// What is done to each record, in order.
     #[serde(default)]
     pub transforms: Vec<Component>,
-    /// Where records go.
+    /// Where records go. Either this or `sinks`.
+    #[serde(default = "Component::none", skip_serializing_if = "Component::is_none")]
     pub sink: Component,
+    /// Where records go, if to several sinks: each of them gets all records, on its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sinks: Vec<NamedSink>,
     /// Types of source fields, where the data or their use does not say enough.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub schema: IndexMap<String, Type>,

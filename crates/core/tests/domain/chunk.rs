@@ -7,11 +7,20 @@ use proptest::prelude::*;
 
 fn content() -> impl Strategy<Value = Content> {
     prop_oneof![
-        any::<(u64, u32, u64, u64)>()
-            .prop_map(|(opening, lane, commit, letters)| { Content::Letters { opening, lane, commit, letters } }),
-        any::<(u64, u64)>().prop_map(|(before, letters)| Content::JoinedLetters { before, letters }),
-        any::<(u64, u64, u32, u64, u64)>().prop_map(|(number, nonce, lane, commit, before)| {
-            Content::MissingLetters { generation: Generation::new(number, nonce), lane, commit, before }
+        any::<(u32, u64, u32, u64, u64)>().prop_map(|(branch, opening, lane, commit, letters)| Content::Letters {
+            branch,
+            opening,
+            lane,
+            commit,
+            letters
+        }),
+        any::<(u32, u64, u64)>().prop_map(|(branch, before, letters)| Content::JoinedLetters {
+            branch,
+            before,
+            letters
+        }),
+        any::<(u32, u64, u64, u32, u64, u64)>().prop_map(|(branch, number, nonce, lane, commit, before)| {
+            Content::MissingLetters { branch, generation: Generation::new(number, nonce), lane, commit, before }
         }),
         "[0-9a-f]{32}".prop_map(Content::Pushed),
     ]
@@ -41,10 +50,10 @@ fn a_name_of_another_kind_says_nothing() {
         "orders",
         "orders/1-a/7",
         "orders/1-a/7/state.3",
-        "orders/1-a/7/letters.1.2.3",
-        "orders/1-a/7/letters.1.2.3.4.5",
-        "orders/1-a/7/letters.1.4294967296.3.4",
-        "orders/1-a/x/joined.1.2",
+        "orders/1-a/7/letters.1.2.3.4",
+        "orders/1-a/7/letters.1.2.3.4.5.6",
+        "orders/1-a/7/letters.0.1.4294967296.3.4",
+        "orders/1-a/x/joined.0.1.2",
         "event/200/17/3",
     ] {
         assert_eq!(ChunkId(text.into()).name(), None, "{text}");

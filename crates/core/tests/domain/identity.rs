@@ -1,4 +1,5 @@
 use dataflow_core::{
+    branch::BranchId,
     id::{CommandId, PipelineId, RunId, TraceParent},
     ledger::Counters,
     position::{Partition, Position},
@@ -37,6 +38,22 @@ fn ids_are_plain_json() {
     let id = PipelineId::try_from("orders").unwrap();
     assert_eq!(serde_json::to_string(&id).unwrap(), "\"orders\"");
     assert_eq!(serde_json::to_string(&RunId(7).next()).unwrap(), "8");
+}
+
+#[test]
+fn branches_are_numbers_of_a_pipeline() {
+    let orders = PipelineId::try_from("orders").unwrap();
+    for (number, key) in [(0, "orders"), (1, "orders/1"), (4_294_967_295, "orders/4294967295")] {
+        let branch = BranchId::new(orders.clone(), number);
+        assert_eq!((branch.as_str(), branch.pipeline(), branch.number()), (key, &orders, number));
+        assert_eq!(BranchId::try_from(key).unwrap(), branch);
+        assert_eq!(serde_json::to_value(&branch).unwrap(), key);
+    }
+    for bad in
+        ["", "/1", "orders/", "orders/0", "orders/01", "orders/+1", "orders/1/1", "orders/x", "orders/4294967296"]
+    {
+        assert!(BranchId::try_from(bad).is_err(), "{bad:?}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Tests of the pure domain: given a past, when a command comes, then this follows.
 #![allow(clippy::unwrap_used)]
+mod branches;
 mod chunk;
 mod commands;
 mod identity;

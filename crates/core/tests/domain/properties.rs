@@ -10,7 +10,7 @@ use dataflow_core::{
         evolve, fold,
         testing::*,
     },
-    position::Positions,
+    position::{Position, Positions},
     spec::PipelineSpec,
     types::Type,
 };
@@ -37,6 +37,9 @@ enum Ask {
     Ingest {
         batch: u8,
         records: u64,
+    },
+    Planned {
+        lanes: u32,
     },
     Opened {
         ahead: u64,
@@ -73,6 +76,7 @@ fn asks() -> impl Strategy<Value = Vec<Ask>> {
         2 => (0..500_u64, settle()).prop_map(|(to, settle)| Ask::Reset { to, settle }),
         1 => Just(Ask::Delete),
         4 => (0..20_u8, 0..300_u64).prop_map(|(batch, records)| Ask::Ingest { batch, records }),
+        3 => (0..4_u32).prop_map(|lanes| Ask::Planned { lanes }),
         6 => (0..3_u64).prop_map(|ahead| Ask::Opened { ahead }),
         8 => (0..2_u32, 0..4_u64).prop_map(|(lane, ahead)| Ask::Progress { lane, ahead }),
         1 => prop::sample::select(vec![Type::Bigint, Type::Double, Type::Text]).prop_map(Ask::Schema),
@@ -99,7 +103,7 @@ struct Life {
 
 impl Life {
     fn known(&self, lane: u32) -> u64 {
-        let lanes = self.state.pipeline().map(|pipeline| &pipeline.progress.by_lane);
+        let lanes = self.state.branch(0).map(|branch| &branch.progress.by_lane);
         lanes.and_then(|lanes| lanes.get(&lane)).map_or(0, |lane| lane.sequence)
     }
 
@@ -108,8 +112,8 @@ impl Life {
     fn lane(&self, number: u32, ahead: u64) -> LaneProgress {
         let sequence = self.known(number) + ahead;
         let pipeline = self.state.pipeline();
-        let (generation, incarnation) =
-            pipeline.map_or((0, String::new()), |p| (p.progress.generation.number, p.incarnation.to_string()));
+        let (generation, incarnation) = pipeline
+            .map_or((0, String::new()), |p| (p.branches[&0].progress.generation.number, p.incarnation.to_string()));
         let name = |sequence| dead_letters(&format!("{incarnation}-{generation}-{number}-{sequence}"), 10);
         let chunks = (sequence.saturating_sub(ahead + 2).max(1)..=sequence).map(name).collect();
         // Lane 0 has the http partition, lane 1 nothing.
@@ -119,7 +123,7 @@ impl Life {
     }
 
     fn position(&self) -> u64 {
-        let position = self.state.pipeline().and_then(|pipeline| pipeline.progress.position("http"));
+        let position = self.state.branch(0).and_then(|branch| branch.progress.position("http"));
         position.and_then(|position| position.as_offset()).unwrap_or(0)
     }
 
@@ -135,7 +139,7 @@ impl Life {
 
     /// What the update comes to that waits for the end of the run.
     fn waiting(&self, settle: Option<u64>) -> Option<Box<Prepared>> {
-        let spec = &self.state.pending()?.wanted.spec;
+        let spec = &self.state.pipeline()?.pending()?.wanted.spec;
         Some(Box::new(prepared(spec, self.settlement(settle))))
     }
 
@@ -160,19 +164,27 @@ impl Life {
                 };
                 update_with(spec, self.settlement(*settle))
             }
-            Ask::Start { .. } => CommandKind::Start { lanes: 2 },
-            Ask::Stop => CommandKind::Stop,
-            Ask::Restart => CommandKind::Restart { lanes: 2 },
-            Ask::Reset { to, settle } => CommandKind::ResetCheckpoint {
-                to: "positions".into(),
-                positions: at(*to),
-                passed: vec![],
-                reached: Positions::new(),
-                settlement: self.settlement(*settle),
-                nonce: NONCE,
-            },
+            Ask::Start { .. } => CommandKind::Start { only: None },
+            Ask::Stop => CommandKind::Stop { only: None },
+            Ask::Restart => CommandKind::Restart { only: None },
+            Ask::Reset { to, settle } => reset_to(
+                "positions",
+                dataflow_core::pipeline::command::Reset {
+                    positions: at(*to),
+                    passed: vec![],
+                    reached: Positions::new(),
+                    settlement: self.settlement(*settle),
+                    nonce: NONCE,
+                },
+            ),
             Ask::Delete => CommandKind::Delete { discard: false },
             Ask::Ingest { batch, records } => ingest(&batch.to_string(), *records),
+            // Of the run that is open, or of one that may be.
+            Ask::Planned { lanes } => CommandKind::ReportPartitions {
+                run: RunId(self.next_run - u64::from(self.asked % 2 == 0)),
+                found: vec![("t/0".into(), Position::offset(0)), ("t/1".into(), Position::offset(0))],
+                lanes: Some(*lanes),
+            },
             Ask::Opened { ahead } => {
                 self.next_run += 1;
                 let lanes: Vec<LaneOpened> =
@@ -186,7 +198,7 @@ impl Life {
             Ask::Lost => CommandKind::ReportLost { run: self.run(), lost: ten_lost() },
             Ask::Stopped { settle } => CommandKind::ReportStopped {
                 run: self.run(),
-                settled: self.asked % 2 == 0,
+                unsettled: (self.asked % 2 == 1).then(|| cause(true)),
                 update: self.waiting(*settle),
             },
             Ask::Failed { retryable, settle } => CommandKind::ReportFailed {
@@ -220,7 +232,8 @@ fn measure(state: &State) -> (u64, Option<(String, Counters)>) {
     match (state, state.pipeline()) {
         (State::Deleted(deleted), _) => (deleted.version, None),
         (_, Some(pipeline)) => {
-            (pipeline.version, Some((pipeline.incarnation.to_string(), pipeline.progress.counters())))
+            let counters = pipeline.branches[&0].progress.counters();
+            (pipeline.version, Some((pipeline.incarnation.to_string(), counters)))
         }
         _ => (0, None),
     }
@@ -228,16 +241,17 @@ fn measure(state: &State) -> (u64, Option<(String, Counters)>) {
 
 fn sound(state: &State) -> Result<(), TestCaseError> {
     let Some(pipeline) = state.pipeline() else { return Ok(()) };
-    let counters = pipeline.progress.counters();
+    let progress = &pipeline.branches[&0].progress;
+    let counters = progress.counters();
     prop_assert!(counters.balances(), "{:?}", counters);
-    let dead: u64 = pipeline.progress.dead_letters.iter().map(|chunk| chunk.records).sum();
+    let dead: u64 = progress.dead_letters.iter().map(|chunk| chunk.records).sum();
     prop_assert_eq!(dead, counters.dead, "dead letters are listed once each");
     let inbox = &pipeline.inbox;
     prop_assert_eq!(inbox.bytes, inbox.pending.iter().map(|batch| batch.bytes).sum::<u64>());
     let mut next = inbox.first();
     for batch in &inbox.pending {
         prop_assert_eq!(batch.from, next);
-        prop_assert!(batch.to > pipeline.progress.position("http").and_then(|at| at.as_offset()).unwrap_or(0));
+        prop_assert!(batch.to > progress.position("http").and_then(|at| at.as_offset()).unwrap_or(0));
         next = batch.to;
     }
     prop_assert_eq!(next, inbox.received);

@@ -14,8 +14,8 @@ use crate::{
     settings::Overrides,
 };
 use clap::Subcommand;
-use dataflow_api_types::{CheckpointView, Status};
-use dataflow_core::id::{PipelineId, Reason};
+use dataflow_api_types::{CheckpointView, PipelineView, Status};
+use dataflow_core::id::{PipelineId, Reason, SinkName};
 use dataflow_engine::region::{Action, ResetPoint};
 use dataflow_sdk::check::nearest;
 use serde_json::{Value, json};
@@ -54,6 +54,9 @@ pub(super) struct Of {
     server: Server,
     /// The pipeline's id.
     id: String,
+    /// The name of the sink, where there are several. `set` without it: all of them.
+    #[arg(long)]
+    sink: Option<String>,
     #[command(flatten)]
     overrides: Overrides,
 }
@@ -89,11 +92,13 @@ async fn of_node(of: &Of, change: Option<Change>) -> Result<CheckpointView, Fail
     if let Some(Change { to, force, take_over, because }) = change {
         let body = json!({"to": as_json(to)});
         let flags = [("force", force), ("takeOver", take_over)];
-        let query: Vec<_> = flags.iter().filter(|(_, set)| *set).map(|(name, _)| (*name, "true".to_owned())).collect();
+        let flags = flags.iter().filter(|(_, set)| *set).map(|(name, _)| (*name, "true".to_owned()));
+        let query: Vec<_> = flags.chain(of.sink.clone().map(|sink| ("sink", sink))).collect();
         let request = Request::put(&path).body(&body).query(&query).because(&because);
         client.send::<Value>(request).await?;
     }
-    client.send(Request::get(&path)).await
+    let query: Vec<_> = of.sink.clone().map(|sink| ("sink", sink)).into_iter().collect();
+    client.send(Request::get(&path).query(&query)).await
 }
 
 /// The same with the pipeline of a run: its node is there for as long as the command is.
@@ -110,21 +115,31 @@ async fn of_run(mut of: Of, change: Option<Change>) -> Result<CheckpointView, Fa
     let data = DataDir::lock(&folder).map_err(stored::in_use)?;
     let parts = node::parts(&settings, &connectors, &data)?;
     let node = Node::build(&settings, &connectors.connections.reach().paths, parts, Some(data)).await?;
-    let done = change_run(&Door::new(&node, id), change).await;
+    let done = change_run(&Door::new(&node, id), of.sink.as_deref(), change).await;
     let settled = node.shutdown(settings.shutdown_timeout.into()).await;
     let checkpoint = done?;
     settled?;
     Ok(checkpoint)
 }
 
-async fn change_run(door: &Door, change: Option<Change>) -> Result<CheckpointView, Failure> {
+async fn change_run(door: &Door, sink: Option<&str>, change: Option<Change>) -> Result<CheckpointView, Failure> {
+    let sink = sink.map(SinkName::try_from).transpose().map_err(|error| Failure::invalid(error, Vec::new()))?;
+    let of = |pipeline: PipelineView| match &sink {
+        None => Ok(pipeline.checkpoint),
+        Some(name) => {
+            let found = pipeline.sinks.into_iter().find(|known| known.name == name.as_str());
+            let unknown = || Failure::failed(format!("the pipeline has no sink {:?}", name.as_str()));
+            found.map(|found| found.checkpoint).ok_or_else(unknown)
+        }
+    };
     let pipeline = door.view().await?;
     // A run that was killed goes on as soon as its node is there.
     let pipeline = if pipeline.status == Status::Running { door.stop(&pipeline).await? } else { pipeline };
-    let Some(Change { to, force, take_over, because }) = change else { return Ok(pipeline.checkpoint) };
+    let Some(Change { to, force, take_over, because }) = change else { return of(pipeline) };
     let reason = because.reason.map(Reason::try_from).transpose();
     let reason = reason.map_err(|error| Failure::invalid(error, Vec::new()))?;
-    Ok(door.command_because(Action::ResetCheckpoint { to, force, take_over }, reason).await?.checkpoint)
+    let reset = Action::ResetCheckpoint { to, sink: sink.clone(), force, take_over };
+    of(door.command_because(reset, reason).await?)
 }
 
 fn show(checkpoint: CheckpointView, output: Output) {

@@ -67,6 +67,7 @@ impl Client {
         }
         base.set_path("/api/");
         let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(dataflow_tls::unused())
             .connect_timeout(Duration::from_secs(5))
             .timeout(PATIENCE)
             .no_proxy()

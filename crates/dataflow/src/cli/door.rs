@@ -4,7 +4,7 @@ use crate::node::Node;
 use dataflow_api::views;
 use dataflow_api_types::{DeadLettersByCause, PipelineView, Status};
 use dataflow_core::{
-    id::{Actor, CommandId, PipelineId, Reason},
+    id::{Actor, CommandId, PipelineId, Reason, SinkName},
     pipeline::{self, Rejected},
     spec::PipelineSpec,
 };
@@ -61,7 +61,7 @@ impl Door {
     }
 
     pub(super) async fn start(&self) -> Result<PipelineView, Failure> {
-        match self.send(Action::Start, None).await {
+        match self.send(Action::Start { sink: None }, None).await {
             // Its restart policy was faster.
             Err(AskError::Rejected(Rejected::NotAllowed { status: pipeline::Status::Running, .. })) => {
                 self.view().await
@@ -71,10 +71,12 @@ impl Door {
     }
 
     pub(super) async fn stop(&self, pipeline: &PipelineView) -> Result<PipelineView, Failure> {
-        if pipeline.status != Status::Running {
+        // One of several sinks may have failed while others run.
+        let mut all = pipeline.sinks.iter().map(|sink| sink.status).chain([pipeline.status]);
+        if !all.any(|status| status == Status::Running) {
             return Ok(pipeline.clone());
         }
-        match self.send(Action::Stop { wait: ENDLESS }, None).await {
+        match self.send(Action::Stop { sink: None, wait: ENDLESS }, None).await {
             // It came to its end meanwhile.
             Err(AskError::Rejected(Rejected::NotAllowed { .. })) => self.view().await,
             stopped => shown(stopped),
@@ -85,22 +87,18 @@ impl Door {
         shown(self.pipeline.snapshot().await)
     }
 
-    /// The dead letters by cause; none if there are none, or they can't be read.
-    pub(super) async fn causes(&self, dead: u64) -> Option<DeadLettersByCause> {
-        if dead == 0 {
-            return None;
+    /// Adds the dead letters by cause, of each of several sinks, as far as there are any, and they can be read.
+    pub(super) async fn add_causes(&self, pipeline: &mut PipelineView) {
+        if pipeline.sinks.is_empty() {
+            pipeline.dead_letters_by_cause = causes(&self.pipeline, pipeline.metrics.records_dead).await;
         }
-        let mut counted = 0;
-        loop {
-            let causes = views::causes(self.pipeline.causes().await.ok()?);
-            // Of very many, each answer counts some.
-            if causes.counted >= dead || causes.counted == counted {
-                return Some(causes);
-            }
-            counted = causes.counted;
+        for sink in &mut pipeline.sinks {
+            let name = SinkName::try_from(sink.name.clone()).ok();
+            sink.dead_letters_by_cause = causes(&self.pipeline.of_sink(name), sink.metrics.records_dead).await;
         }
     }
 
+    /// Sends it a command; as it is after that.
     pub(super) async fn command(&self, action: Action) -> Result<PipelineView, Failure> {
         self.command_because(action, None).await
     }
@@ -119,6 +117,22 @@ impl Door {
         let actor = self.actor.clone();
         let command = UserCommand { id, actor, reason, trace: None, expected_version: None, action };
         self.pipeline.change(command).await
+    }
+}
+
+/// Dead letters by cause; none if there are none, or they can't be read.
+async fn causes(pipeline: &PipelineClient, dead: u64) -> Option<DeadLettersByCause> {
+    if dead == 0 {
+        return None;
+    }
+    let mut counted = 0;
+    loop {
+        let causes = views::causes(pipeline.causes().await.ok()?);
+        // Of very many, each answer counts some.
+        if causes.counted >= dead || causes.counted == counted {
+            return Some(causes);
+        }
+        counted = causes.counted;
     }
 }
 
@@ -143,6 +157,10 @@ fn failure(error: AskError) -> Failure {
         }
         AskError::Rejected(Rejected::NotAllowed { fix: Some(fix), request, status }) => {
             Failure::failed(format!("can't {request} a pipeline that is {status}")).fix(fix)
+        }
+        AskError::Rejected(Rejected::OfSink { sink, rejected }) => {
+            let failure = failure(AskError::Rejected(*rejected));
+            Failure { message: format!("sink {sink}: {}", failure.message), ..failure }
         }
         other => Failure::failed(other),
     }

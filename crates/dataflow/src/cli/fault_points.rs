@@ -4,7 +4,7 @@ use dataflow_testkit::fault_points::Passing;
 
 pub(super) fn main() -> Result<Outcome, Failure> {
     for passing in Passing::all() {
-        println!("{passing}");
+        super::output::print(&format!("{passing}\n"));
     }
     Ok(Outcome::Done)
 }

@@ -11,12 +11,23 @@ pub(super) enum Output {
     Json,
 }
 
-/// Prints lines to stdout; a reader that has gone away (`| head`) is no failure.
+/// The exit code of a program that SIGPIPE has ended, as shells show it: what reads stdout has gone away (`| head`).
+const READER_GONE: i32 = 141;
+
+/// Prints lines to stdout.
 pub(super) fn print(text: &str) {
+    write(text.as_bytes());
+}
+
+/// Writes whole lines to stdout. What can't be written ends the program, as half an output is none.
+pub(super) fn write(lines: &[u8]) {
     let mut out = io::stdout().lock();
-    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
-        std::process::exit(0);
+    let Err(error) = out.write_all(lines).and_then(|()| out.flush()) else { return };
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        std::process::exit(READER_GONE);
     }
+    say!("error: can't write to standard output: {error}");
+    std::process::exit(1);
 }
 
 /// Prints a value as indented JSON.

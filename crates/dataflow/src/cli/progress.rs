@@ -1,7 +1,6 @@
 //! Live progress of a pipeline, on stderr: a line that is redrawn on a terminal, a line a second elsewhere.
 use super::{exit::Failure, output::thousands, pipeline};
-use dataflow_api_types::PipelineView;
-use dataflow_api_types::Status;
+use dataflow_api_types::{ErrorView, PipelineView, Status};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
     collections::BTreeSet,
@@ -20,8 +19,8 @@ pub(super) struct Progress {
     /// The last state was not written, because it came too soon after the one before.
     owed: bool,
     error: Option<String>,
-    /// Messages of warnings that were said.
-    warned: BTreeSet<String>,
+    /// Messages of warnings that were said, with their sinks.
+    warned: BTreeSet<(Option<String>, String)>,
 }
 
 impl Progress {
@@ -40,7 +39,7 @@ impl Progress {
         let error = pipeline.error.as_ref().filter(|_| !at_rest(pipeline)).map(|error| {
             let retry = error.retry_at.as_ref().map_or(String::new(), |at| format!("; next attempt at {at}"));
             let fix = error.fix.as_ref().map_or(String::new(), |fix| format!("\n  fix: {fix}"));
-            format!("{}: {}{retry}{fix}", error.stage, error.message)
+            format!("{}: {}{retry}{fix}", place(error), error.message)
         });
         if error != self.error {
             // While it tries again, the error is still there, without a time for the next attempt.
@@ -48,14 +47,14 @@ impl Progress {
             let again = pipeline
                 .error
                 .as_ref()
-                .is_some_and(|error| error.retry_at.is_none() && said(&format!("{}: {}", error.stage, error.message)));
+                .is_some_and(|error| error.retry_at.is_none() && said(&format!("{}: {}", place(error), error.message)));
             if let Some(text) = error.as_ref().filter(|_| !again) {
                 self.say(text);
             }
             self.error = error;
         }
         for warning in &pipeline.warnings {
-            if self.warned.insert(warning.message.clone()) {
+            if self.warned.insert((warning.sink.clone(), warning.message.clone())) {
                 self.say(&format!("warning: {}", pipeline::worded(warning)));
             }
         }
@@ -139,12 +138,24 @@ fn line(pipeline: &PipelineView) -> String {
     line
 }
 
+/// Where an error is: its stage, and of which sink.
+fn place(error: &ErrorView) -> String {
+    match &error.sink {
+        Some(sink) => format!("{} (sink {sink})", error.stage),
+        None => error.stage.clone(),
+    }
+}
+
 /// Whether nothing more happens to the pipeline by itself.
 pub(super) fn at_rest(pipeline: &PipelineView) -> bool {
-    match pipeline.status {
+    let rests = |status: Status, error: Option<&ErrorView>| match status {
         Status::Running => false,
-        Status::Failed => pipeline.error.as_ref().is_none_or(|error| error.retry_at.is_none()),
+        Status::Failed => error.is_none_or(|error| error.retry_at.is_none()),
         Status::Absent | Status::Configured | Status::Stopped | Status::Completed => true,
+    };
+    match pipeline.sinks.is_empty() {
+        true => rests(pipeline.status, pipeline.error.as_ref()),
+        false => pipeline.sinks.iter().all(|sink| rests(sink.status, sink.error.as_ref())),
     }
 }
 
@@ -152,8 +163,11 @@ pub(super) fn at_rest(pipeline: &PipelineView) -> bool {
 pub(super) fn failure(pipeline: &PipelineView) -> Failure {
     match &pipeline.error {
         Some(error) => {
-            let failure =
-                Failure::failed(format!("{} failed at {}: {}", pipeline.pipeline_id, error.stage, error.message));
+            let failed = pipeline.sinks.iter().filter(|sink| sink.status == Status::Failed);
+            let others = failed.filter_map(|sink| sink.error.as_ref()).filter(|other| other.sink != error.sink);
+            let others = others.map(|other| format!("; {}: {}", place(other), other.message)).collect::<String>();
+            let (id, place, message) = (&pipeline.pipeline_id, place(error), &error.message);
+            let failure = Failure::failed(format!("{id} failed at {place}: {message}{others}"));
             match &error.fix {
                 Some(fix) => failure.fix(fix),
                 None => failure,

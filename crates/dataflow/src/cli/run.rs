@@ -112,7 +112,7 @@ async fn run(args: Args, output: Output) -> Result<Outcome, Failure> {
     let mut result = to_the_end((&node, &door), spec, &args, &mut signals).await;
     if let Ok(Ended { pipeline, .. }) = &mut result {
         pipeline.warnings.splice(0..0, warnings);
-        pipeline.dead_letters_by_cause = door.causes(pipeline.metrics.records_dead).await;
+        door.add_causes(pipeline).await;
     }
     let settled = node.shutdown(settings.shutdown_timeout.into()).await;
     let Ended { pipeline, signal } = result?;
@@ -151,6 +151,7 @@ fn worth_knowing(spec: &PipelineSpec, connectors: &plugins::Connectors) -> Vec<W
     let found = check::warnings(spec, &connectors.catalog);
     let said = found.into_iter().map(|problem| WarningView {
         code: problem.code.clone(),
+        sink: None,
         message: problem.to_string(),
         records: 0,
     });
@@ -175,7 +176,8 @@ async fn to_the_end(
         door.prepare(spec, (args.reset, args.retarget || matches!(args.from, Some(From::Beginning)))).await?;
     if let Some(from) = args.from {
         door.stop(&before).await?;
-        let reset = Action::ResetCheckpoint { to: from.place(), force: args.force, take_over: args.take_over };
+        let (force, take_over) = (args.force, args.take_over);
+        let reset = Action::ResetCheckpoint { to: from.place(), sink: None, force, take_over };
         before = door.command(reset).await?;
     }
     // Its source may have got more since it was completed.
@@ -188,7 +190,9 @@ async fn to_the_end(
     let done_before = before.metrics.batches;
     loop {
         let mut pipeline = door.view().await?;
-        let hopeless = pipeline.status == Status::Failed && pipeline.metrics.batches == done_before;
+        let hopeless = pipeline.status == Status::Failed
+            && pipeline.sinks.iter().all(|sink| sink.status == Status::Failed)
+            && pipeline.metrics.batches == done_before;
         if let Some(error) = pipeline.error.as_mut().filter(|_| hopeless) {
             error.retry_at = None; // nobody waits for it
         }
@@ -204,7 +208,7 @@ async fn to_the_end(
                 }
                 if completed || before.metrics.records_read > 0 {
                     let file = args.file.path.display();
-                    let follows = what_follows(&pipeline.sink);
+                    let follows = what_follows(pipeline.sink.as_ref());
                     say!("to run it again from the beginning: dataflow run {file} --from beginning; {follows}");
                 }
             }
@@ -228,7 +232,10 @@ async fn to_the_end(
 }
 
 /// What becomes of the target where all is written again.
-fn what_follows(sink: &Component) -> &'static str {
+fn what_follows(sink: Option<&Component>) -> &'static str {
+    let Some(sink) = sink else {
+        return "that writes everything again to each sink: where its target has no key, empty that first";
+    };
     let setting = |name: &str| sink.config.get(name).and_then(serde_json::Value::as_str);
     match (sink.kind.as_str(), setting("mode")) {
         ("postgres" | "sqlite", Some("append")) => {

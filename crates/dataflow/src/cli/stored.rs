@@ -4,8 +4,8 @@ use crate::{
     data_dir::{self, DataDir},
     node,
 };
-use dataflow_core::id::PipelineId;
-use dataflow_engine::claims::Stored;
+use dataflow_core::id::{PipelineId, SinkName};
+use dataflow_engine::claims::{Stored, StoredBranch};
 use dataflow_journal::Journal;
 use dataflow_journal_sqlite::Sqlite;
 use std::{
@@ -37,7 +37,7 @@ impl StoredPipeline {
         let folders = [run_folder(data_dir, &id), data_dir.join("node")];
         for folder in folders.iter().filter(|folder| folder.join("journal.db").exists()) {
             let found = Self::open(folder, id.clone())?;
-            if found.load().await?.exists() {
+            if !found.load().await?.branches().is_empty() {
                 return Ok(found);
             }
         }
@@ -51,6 +51,21 @@ impl StoredPipeline {
         let loaded = Stored::load(&self.journal, &self.id).await;
         loaded.map_err(|error| Failure::failed(format!("can't read the journal: {error}")))
     }
+}
+
+/// The branch of a sink of a stored pipeline, which has to be named where there are several.
+pub(super) fn branch<'a>(stored: &'a Stored<'_>, sink: Option<&str>) -> Result<StoredBranch<'a>, Failure> {
+    let branches = stored.branches();
+    let is_it = |branch: &&StoredBranch<'_>| branch.sink().map(SinkName::as_str) == sink;
+    let only = || branches.first().filter(|_| sink.is_none() && branches.len() == 1);
+    branches.iter().find(is_it).or_else(only).copied().ok_or_else(|| {
+        let names: Vec<_> = branches.iter().filter_map(|branch| branch.sink()).map(ToString::to_string).collect();
+        let failure = Failure::failed(match sink {
+            Some(sink) => format!("the pipeline has no sink {sink:?}"),
+            None => "the pipeline has several sinks".to_owned(),
+        });
+        failure.fix(format!("name one of its sinks with --sink: {}", names.join(", ")))
+    })
 }
 
 /// Where `dataflow run` keeps the state of a pipeline.

@@ -24,6 +24,7 @@ impl Settings {
             paths: Arc::new(Paths {
                 allowed: Some(allowed.iter().map(|folder| absolute(folder)).collect()),
                 own: own.iter().map(|path| absolute(path)).collect(),
+                ..Paths::default()
             }),
         }
     }

@@ -554,9 +554,9 @@ async fn a_node_is_fenced_by_its_own_backup() {
     new.signal("TERM");
     assert!(new.ended().success());
     let again = path("again.db");
-    backup(&path("old"), &again);
     old.signal("TERM");
     assert!(old.ended().success());
+    backup(&path("old"), &again);
     let (code, _, stderr) = restore(&again, &path("old"), &["--replace"]);
     assert_eq!(code, 0, "{stderr}");
     append(&input, 3_000..4_000);

@@ -152,13 +152,13 @@ async fn settle(node: &Node, id: &str) -> u64 {
     let read = count(&view, "recordsRead");
     let dead = read.div_ceil(100);
     assert_eq!((count(&view, "recordsDead"), count(&view, "recordsDelivered")), (dead, read - dead), "{view:#}");
-    let (mut positions, mut after) = (Vec::new(), 0);
+    let (mut positions, mut after) = (Vec::new(), "0".to_owned());
     loop {
         let page = node.get(&format!("/api/pipelines/{id}/dead-letters?limit=1000&after={after}")).await;
         let letters = page["items"].as_array().unwrap();
         positions.extend(letters.iter().map(|letter| letter["position"].as_str().unwrap().parse::<u64>().unwrap()));
-        match page["next"].as_u64() {
-            Some(next) => after = next,
+        match page["next"].as_str() {
+            Some(next) => after = next.to_owned(),
             None => break,
         }
     }

@@ -52,6 +52,10 @@ async fn a_file_flows_through_a_filter_into_sqlite() {
     let metrics = metrics.as_str().unwrap();
     assert!(metrics.contains("dataflow_records_read_total") && metrics.contains("pipeline=\"adults\""), "{metrics}");
     assert!(metrics.contains("# HELP dataflow_records_read_total "), "{metrics}");
+    for (status, is) in [("completed", 1), ("running", 0), ("failed", 0)] {
+        let series = format!("\ndataflow_pipeline_status{{pipeline=\"adults\",status=\"{status}\"}} {is}\n");
+        assert!(metrics.contains(&series), "{metrics}");
+    }
     assert_eq!(node.get("/health/ready").await["status"], "ready");
 
     // The ledger survives the node.
@@ -62,7 +66,7 @@ async fn a_file_flows_through_a_filter_into_sqlite() {
     assert_eq!(again["status"], "completed");
 
     // Of what is deleted, nothing is counted any more.
-    let of_adults = async || node.get("/metrics").await.as_str().unwrap().contains("pipeline=\"adults\"");
+    let of_adults = async || node.get("/metrics").await.as_str().unwrap().contains("_total{pipeline=\"adults\"");
     let twice = json!({
         "pipelineId": "twice", "source": {"type": "generate", "count": 10}, "sink": {"type": "blackhole"}
     });

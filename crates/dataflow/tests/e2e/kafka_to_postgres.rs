@@ -1,9 +1,8 @@
 //! The reference's example, word for word, against a real Kafka and a real PostgreSQL; through stops, SIGTERM and kill -9.
 use crate::program::{Node, assert_balanced, count, program};
-use dataflow_testkit::servers;
+use dataflow_testkit::{servers, topic};
 use rdkafka::{
     ClientConfig,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
 };
 use serde_json::{Value, json};
@@ -46,20 +45,6 @@ fn kafka() -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", KAFKA);
     config
-}
-
-async fn fresh_topic() {
-    let admin: AdminClient<_> = kafka().create().unwrap();
-    let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(30)));
-    admin.delete_topics(&[TOPIC], &options).await.unwrap();
-    for _ in 0..100 {
-        let topic = NewTopic::new(TOPIC, 3, TopicReplication::Fixed(1));
-        if admin.create_topics([&topic], &options).await.unwrap().iter().all(Result::is_ok) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await; // the old one is still going
-    }
-    panic!("the topic {TOPIC} can't be made");
 }
 
 type Sender = ThreadedProducer<DefaultProducerContext>;
@@ -155,7 +140,7 @@ async fn the_reference_example_runs_word_for_word() {
         return;
     }
     let client = fresh_database().await;
-    fresh_topic().await;
+    topic::make_anew(TOPIC, 3).await;
     let folder = tempfile::tempdir().unwrap();
     let mut node_up = node(folder.path());
 
@@ -171,7 +156,7 @@ async fn the_reference_example_runs_word_for_word() {
     assert_eq!((status, &stopped["status"]), (200, &json!("stopped")), "{stopped:#}");
     produce(3_000, 6_000);
     assert_arrived(&client, 3_000).await;
-    assert_eq!(node_up.post("/api/pipelines/user-events-pipeline/start").await.0, 200);
+    node_up.start("user-events-pipeline").await;
     until_read(&node_up, 6_000).await;
     assert_arrived(&client, 6_000).await;
 
@@ -207,7 +192,7 @@ async fn the_reference_example_runs_word_for_word() {
         .await;
     assert_eq!(status, 200, "{reset}");
     client.batch_execute("TRUNCATE users").await.unwrap();
-    assert_eq!(node_up.post("/api/pipelines/user-events-pipeline/start").await.0, 200);
+    node_up.start("user-events-pipeline").await;
     let fits = |view: &Value| count(view, "recordsRead") == 2 * sent && count(view, "recordsInFlight") == 0;
     let view = node_up.until("user-events-pipeline", "through again", fits).await;
     assert_balanced(&view);

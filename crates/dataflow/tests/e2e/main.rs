@@ -2,8 +2,11 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 mod appended;
 mod backup;
+mod branches;
 mod cli;
 mod crash;
+#[cfg(feature = "fault-points")]
+mod deletes;
 mod described;
 mod door;
 mod environment;
@@ -12,23 +15,30 @@ mod fault_points;
 mod files;
 mod flow;
 mod hostile;
+mod kafka_to_kafka;
 mod kafka_to_postgres;
 mod keys;
 mod lost;
 mod nodes;
+mod nulls;
+mod objects;
 #[cfg(feature = "fault-points")]
 mod partitions;
 mod positions;
 mod process;
 mod program;
 mod run;
+mod search;
 mod secrets;
+mod secured;
 mod server;
+mod several;
 mod spellings;
 mod topic;
 mod tweaks;
 mod verify;
 mod verify_servers;
+mod verify_topic;
 mod verify_values;
 #[cfg(feature = "fault-points")]
 mod zombies;

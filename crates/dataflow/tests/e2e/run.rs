@@ -116,6 +116,15 @@ fn a_file_that_the_source_reads_is_not_written() {
 }
 
 #[test]
+fn lines_are_documents_only_with_an_id() {
+    let case = Case::new(GOOD);
+    let mut spec = case.spec();
+    spec["sink"] = json!({"type": "elasticsearch", "url": "http://127.0.0.1:1", "index": "users"});
+    let (code, _, stderr) = case.run(&spec);
+    assert!(code == 2 && stderr.contains("[missing-field]") && stderr.contains("meta.id"), "{stderr}");
+}
+
+#[test]
 fn a_run_goes_on_where_its_checkpoint_was_set() {
     let case = Case::new(GOOD);
     assert_eq!(case.run(&case.spec()).0, 0);
@@ -262,7 +271,7 @@ fn dead_letters_of_a_run_are_at_hand_without_a_node() {
     assert!(code == 0 && stdout.contains("original   not json"), "{stdout}{stderr}");
     let (code, stdout, _) = ask(&["list", "one", "--after", "1", "--limit", "1", "--output", "json"]);
     let page: Value = serde_json::from_str(&stdout).unwrap();
-    assert_eq!((code, &page["items"][0]["number"], &page["next"]), (0, &json!(2), &json!(2)), "{page:#}");
+    assert_eq!((code, &page["items"][0]["number"], &page["next"]), (0, &json!(2), &json!("2")), "{page:#}");
     let (code, stdout, _) = ask(&["causes", "one"]);
     assert!(code == 0 && stdout.contains("the first: number 2"), "{stdout}");
     let (code, stdout, stderr) = ask(&["export", "one"]);

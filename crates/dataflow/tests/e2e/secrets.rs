@@ -78,7 +78,11 @@ fn refuse(mut stream: TcpStream) -> std::io::Result<()> {
         stream.read_exact(&mut body)?;
         Ok(body)
     };
-    message(&mut stream)?;
+    // Who would rather have TLS asks for it first.
+    if message(&mut stream)? == 80_877_103_u32.to_be_bytes() {
+        stream.write_all(b"N")?;
+        message(&mut stream)?;
+    }
     stream.write_all(b"R\0\0\0\x08\0\0\0\x03")?; // in clear text, please
     stream.read_exact(&mut [0])?;
     let mut password = message(&mut stream)?;

@@ -1,13 +1,16 @@
 //! A topic of a test's own in the Kafka that is up for all tests.
-use dataflow_testkit::witness;
+use dataflow_testkit::{topic, witness};
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
-    admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
-    client::DefaultClientContext,
+    admin::{AdminClient, AdminOptions, NewPartitions},
+    client::{ClientContext, DefaultClientContext},
+    error::KafkaError,
     message::{OwnedHeaders, OwnedMessage},
-    producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
+    producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer},
 };
-use std::time::Duration;
+use std::{sync::Mutex, time::Duration};
+
+pub(crate) use dataflow_testkit::topic::remove;
 
 pub(crate) const BROKERS: &str = "127.0.0.1:9092";
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -17,7 +20,7 @@ pub(crate) struct Topic {
     pub(crate) name: String,
     partitions: u64,
     admin: AdminClient<DefaultClientContext>,
-    producer: ThreadedProducer<DefaultProducerContext>,
+    producer: ThreadedProducer<Delivered>,
 }
 
 fn config() -> ClientConfig {
@@ -26,24 +29,32 @@ fn config() -> ClientConfig {
     config
 }
 
+fn producer() -> ThreadedProducer<Delivered> {
+    config().create_with_context(Delivered::default()).unwrap()
+}
+
+/// Whether all that was sent is there.
+#[derive(Default)]
+struct Delivered {
+    failed: Mutex<Option<KafkaError>>,
+}
+
+impl ClientContext for Delivered {}
+
+impl ProducerContext for Delivered {
+    type DeliveryOpaque = ();
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            *self.failed.lock().unwrap() = Some(error.clone());
+        }
+    }
+}
+
 impl Topic {
     pub(crate) async fn new(name: &str, partitions: u64) -> Self {
         let name = format!("{name}-{}", std::process::id());
-        let topic = Self { name, partitions, admin: config().create().unwrap(), producer: config().create().unwrap() };
-        topic.make().await;
-        topic
-    }
-
-    async fn make(&self) {
-        let partitions = i32::try_from(self.partitions).unwrap();
-        for _ in 0..300 {
-            let topic = NewTopic::new(&self.name, partitions, TopicReplication::Fixed(1));
-            if self.admin.create_topics([&topic], &options()).await.unwrap().iter().all(Result::is_ok) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await; // the one before is still going
-        }
-        panic!("the topic {} can't be made", self.name);
+        topic::make_anew(&name, usize::try_from(partitions).unwrap()).await;
+        Self { name, partitions, admin: config().create().unwrap(), producer: producer() }
     }
 
     /// One record for each id, in the partition that its rest of a division tells; all are there when it returns.
@@ -56,7 +67,12 @@ impl Topic {
                 record = refused;
             }
         }
+        self.flush();
+    }
+
+    fn flush(&self) {
         self.producer.flush(PATIENCE).unwrap();
+        assert_eq!(*self.producer.context().failed.lock().unwrap(), None, "what was sent to {} is there", self.name);
     }
 
     /// It has so many partitions from here on.
@@ -65,23 +81,16 @@ impl Topic {
         let more = NewPartitions::new(&self.name, usize::try_from(partitions).unwrap());
         let grown = self.admin.create_partitions([&more], &options()).await.unwrap();
         assert!(grown.iter().all(Result::is_ok), "{grown:?}");
+        topic::until_it_has(&self.name, usize::try_from(partitions).unwrap()).await;
         // The one before may not know them for a while.
-        self.producer = config().create().unwrap();
-        // Nor may the broker, and then what is sent to them is refused.
-        let known = || {
-            let topic = self.producer.client().fetch_metadata(Some(&self.name), PATIENCE).unwrap();
-            topic.topics()[0].partitions().len() as u64
-        };
-        while known() < partitions {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        self.producer = producer();
     }
 
     /// One record with this key and these headers.
     pub(crate) fn send_keyed(&self, key: &[u8], headers: OwnedHeaders, payload: &str) {
         let record = BaseRecord::<[u8], str>::to(&self.name).partition(0).key(key).payload(payload).headers(headers);
         self.producer.send(record).map_err(|(error, _)| error).unwrap();
-        self.producer.flush(PATIENCE).unwrap();
+        self.flush();
     }
 
     /// All records before this offset of each partition are gone, as by retention.
@@ -95,18 +104,13 @@ impl Topic {
 
     /// The same name, and nothing in it.
     pub(crate) async fn make_anew(&mut self) {
-        self.delete().await;
-        self.make().await;
+        topic::make_anew(&self.name, usize::try_from(self.partitions).unwrap()).await;
         // The one before may still send to the former topic.
-        self.producer = config().create().unwrap();
-    }
-
-    async fn delete(&self) {
-        self.admin.delete_topics(&[&self.name], &options()).await.unwrap();
+        self.producer = producer();
     }
 
     pub(crate) async fn remove(self) {
-        self.delete().await;
+        topic::remove(&[&self.name]).await;
     }
 }
 
@@ -118,10 +122,4 @@ fn options() -> AdminOptions {
 pub(crate) fn committed(topic: &str) -> Vec<String> {
     let value = |record: OwnedMessage| String::from_utf8(record.payload().unwrap().to_vec()).unwrap();
     witness::read(topic, "read_committed").into_iter().map(value).collect()
-}
-
-/// Removes topics.
-pub(crate) async fn remove(topics: &[&str]) {
-    let admin: AdminClient<DefaultClientContext> = config().create().unwrap();
-    admin.delete_topics(topics, &options()).await.unwrap();
 }

@@ -35,8 +35,7 @@ impl<'a> Flow<'a> {
     }
 
     async fn start(&self) {
-        let (status, view) = self.node.post("/api/pipelines/p/start").await;
-        assert_eq!(status, 200, "{view:#}");
+        self.node.start("p").await;
     }
 
     async fn change(&mut self, part: &str, tweak: &Value, query: &str) -> (u16, Value) {
@@ -147,8 +146,7 @@ async fn another_target_is_turned_to_on_purpose_only() {
             None => fs::read_to_string(sink["path"].as_str().unwrap()).unwrap().lines().count() as u64,
         };
         let run = async |records: u64| {
-            let (status, view) = node.post(&format!("{at}/start")).await;
-            assert_eq!(status, 200, "{view:#}");
+            node.start(name).await;
             let done = |view: &Value| view["status"] == "completed" && count(view, "recordsDelivered") == records;
             node.until(name, "completed", done).await;
         };

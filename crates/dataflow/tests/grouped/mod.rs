@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// Documents by group; none: those whose group is NULL.
@@ -60,9 +60,6 @@ struct Grouped;
 
 #[async_trait]
 impl Sink for Grouped {
-    fn delivery(&self) -> DeliveryMode {
-        GroupedSink::DELIVERY
-    }
     async fn open(&self, _: &Context, _: OpenLane) -> Result<Opened, Error> {
         Ok(Opened {
             writer: Box::new(Self),
@@ -78,9 +75,9 @@ impl Sink for Grouped {
 
 #[async_trait]
 impl Writer for Grouped {
-    async fn commit(&mut self, outputs: &[Output], _: &Token) -> Result<Committed, CommitError> {
+    async fn commit(&mut self, outputs: &Arc<[Output]>, _: &Token) -> Result<Committed, CommitError> {
         let mut groups = groups();
-        for output in outputs {
+        for output in outputs.iter() {
             let group = output.side[0].as_string::<i32>();
             let Payload::Documents { data, spans } = &output.payload else { unreachable!("documents are demanded") };
             for (row, span) in spans.iter().enumerate() {

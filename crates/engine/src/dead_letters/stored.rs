@@ -97,6 +97,7 @@ impl TryFrom<LetterV1> for DeadLetter {
     fn try_from(letter: LetterV1) -> Result<Self, Self::Error> {
         let LetterV1 { metadata, timestamp, .. } = letter;
         Ok(Self {
+            sink: None,
             number: 0,
             partition: letter.partition,
             position: letter.position,
@@ -150,6 +151,7 @@ mod tests {
     /// One with all that can be there, one whose bytes are no text, one of which nothing was kept.
     fn letters() -> Vec<DeadLetter> {
         let text = DeadLetter {
+            sink: None,
             number: 0,
             partition: "orders/0".into(),
             position: "41".into(),

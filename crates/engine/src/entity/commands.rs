@@ -1,15 +1,22 @@
-//! Commands of users: gives them time, incarnation, lanes and settlement, and carries them out.
-use super::{Entity, answer, queries};
+//! Commands of users: gives them time, incarnation and settlement, and carries them out.
+use super::{Entity, answer, queries, settle::Asked};
 use crate::{
     chunks,
     region::{Action, AskError, Reply, ResetPoint, UserCommand},
     run::Choice,
 };
 use dataflow_core::{
-    id::Incarnation,
+    branch::BranchNumber,
+    chunk::ChunkName,
+    id::{Incarnation, SinkName},
     pipeline::{
-        Command, CommandKind, Event, Pipeline, Rejected, State, command::Settlement, decide, event::Lost, inbox::Inbox,
-        rejected::Doubled, then::Wanted,
+        Branch, BranchView, Command, CommandKind, Event, Rejected, State,
+        command::{Reset, Settlement},
+        decide,
+        event::Lost,
+        inbox::Inbox,
+        rejected::Doubled,
+        then::Wanted,
     },
     position::{Partition, Position, Positions},
     problem::Problem,
@@ -17,9 +24,9 @@ use dataflow_core::{
 };
 use dataflow_sdk::{
     sink::{DeliveryMode, TakeOver},
-    source::{Place, Source},
+    source::{Edge, Source},
 };
-use std::cmp::Ordering;
+use std::{cmp::Ordering, collections::BTreeMap};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -63,6 +70,7 @@ impl Entity {
             trace: trace.clone(),
             at,
             expected_version,
+            branch: 0,
             kind,
         };
         match action {
@@ -92,19 +100,20 @@ impl Entity {
                 let kind = self.update(&to, Wanted { spec, reset, retarget, force }).await?;
                 self.carry_out(to(kind)).await?;
             }
-            Action::Start => {
-                let lanes = self.choose_lanes().await;
-                self.carry_out(to(CommandKind::Start { lanes })).await?;
+            Action::Start { sink } => {
+                let only = queries::only(&self.cell, sink.as_ref())?;
+                self.carry_out(to(CommandKind::Start { only })).await?;
             }
-            Action::Stop { .. } => {
-                self.carry_out(to(CommandKind::Stop)).await?;
+            Action::Stop { sink, .. } => {
+                let only = queries::only(&self.cell, sink.as_ref())?;
+                self.carry_out(to(CommandKind::Stop { only })).await?;
             }
-            Action::Restart { .. } => {
-                let lanes = self.choose_lanes().await;
-                self.carry_out(to(CommandKind::Restart { lanes })).await?;
+            Action::Restart { sink, .. } => {
+                let only = queries::only(&self.cell, sink.as_ref())?;
+                self.carry_out(to(CommandKind::Restart { only })).await?;
             }
-            Action::ResetCheckpoint { to: place, force, take_over } => {
-                let kind = self.reset(&to, place, force, take_over).await?;
+            Action::ResetCheckpoint { to: place, sink, force, take_over } => {
+                let kind = self.reset_checkpoint(&to, &place, sink.as_ref(), (force, take_over)).await?;
                 self.carry_out(to(kind)).await?;
             }
             Action::Delete { discard } => {
@@ -125,77 +134,85 @@ impl Entity {
         if problems.is_empty() { Ok(()) } else { Err(Rejected::Invalid { problems }) }
     }
 
-    /// The lanes of a generation that has not fixed them: as the spec says; otherwise one per partition that the source
-    /// has now, at most the node's default. One where the source can't be asked.
-    pub(super) async fn choose_lanes(&self) -> u32 {
-        let Some(pipeline) = self.cell.state().pipeline().cloned() else { return 1 };
-        if let Some(lanes) = pipeline.progress.fixed_lanes() {
-            return lanes;
-        }
-        self.ask_for_lanes(&pipeline).await
-    }
-
     /// How the chunks of what came since this node had the shard are called.
-    fn since(&self, pipeline: &Pipeline) -> String {
-        format!("{}/{}/{}/", pipeline.id, pipeline.incarnation, self.log.epoch())
+    fn since(&self, branch: &Branch) -> String {
+        format!("{}{}/", ChunkName::prefix(branch.id.pipeline(), &branch.incarnation), self.log.epoch())
     }
 
-    async fn reset(
+    /// The request of a reset, of the branch of one sink or of all.
+    async fn reset_checkpoint(
         &self,
         to: &impl Fn(CommandKind) -> Command,
-        place: ResetPoint,
-        force: bool,
-        take_over: bool,
+        place: &ResetPoint,
+        sink: Option<&SinkName>,
+        (force, take_over): (bool, bool),
     ) -> Result<CommandKind, AskError> {
-        let name = match &place {
+        let pipeline = self.cell.state().pipeline().cloned().ok_or(Rejected::NotFound)?;
+        let branches: Vec<BranchNumber> = match sink {
+            Some(_) => vec![queries::branch_of(&pipeline, sink)?.0],
+            None => pipeline.present().map(|(number, _)| number).collect(),
+        };
+        let name = match place {
             ResetPoint::Beginning => Event::BEGINNING,
             ResetPoint::End => "end",
             ResetPoint::Positions(_) => "positions",
             ResetPoint::SinkToken => "sink-token",
             ResetPoint::Journal => "journal",
         };
-        let nonce = self.context.parts.rng.next();
-        let kind = |positions, passed, reached, settlement| CommandKind::ResetCheckpoint {
-            to: name.into(),
-            positions,
-            passed,
-            reached,
-            settlement,
-            nonce,
-        };
+        let kind = |resets| CommandKind::ResetCheckpoint { to: name.into(), resets };
+        let (positions, passed, reached) = (Positions::new(), Vec::new(), Positions::new());
         let forced = Settlement::Unsettled { reason: String::new(), forced: true };
-        decide(&self.cell.state(), &to(kind(Positions::new(), Vec::new(), Positions::new(), forced)))?;
-        let pipeline = self.cell.state().pipeline().cloned().ok_or(Rejected::NotFound)?;
-        let named = match &place {
+        let tentative = Reset { positions, passed, reached, settlement: forced, nonce: 0 };
+        decide(&self.cell.state(), &to(kind(branches.iter().map(|number| (*number, tentative.clone())).collect())))?;
+        let mut resets = BTreeMap::new();
+        for number in branches {
+            let view = pipeline.view(number).ok_or(Rejected::NotFound)?;
+            let reset = self.reset(&view, place, force, take_over).await;
+            resets.insert(number, reset.map_err(|error| error.of_sink(view.branch.sink.as_ref()))?);
+        }
+        Ok(kind(resets))
+    }
+
+    async fn reset(
+        &self,
+        view: &BranchView,
+        place: &ResetPoint,
+        force: bool,
+        take_over: bool,
+    ) -> Result<Reset, AskError> {
+        let nonce = self.context.parts.rng.next();
+        let reset = |positions, passed, reached, settlement| Reset { positions, passed, reached, settlement, nonce };
+        let is_behind = view.branch.undecided.is_some();
+        let named = match place {
             ResetPoint::Positions(named) if named.is_empty() => {
                 let problem = Problem::new("to.positions", "too-few", "names no position").fix("name at least one");
                 return Err(Rejected::Invalid { problems: vec![problem] }.into());
             }
-            ResetPoint::Positions(named) => self.place_named(&pipeline, named, force).await?,
+            ResetPoint::Positions(named) => self.place_named(view, named, force).await?,
             _ => Positions::new(),
         };
-        let pushed = pipeline.pushes.is_some();
+        let pushed = view.pushes.is_some();
         let earliest = match place {
-            ResetPoint::Beginning => self.resolve(&pipeline, &Place::Beginning).await?,
+            ResetPoint::Beginning => self.resolve(view, &Edge::Beginning).await?,
             ResetPoint::SinkToken | ResetPoint::Journal if !pushed => Positions::new(),
             // What can't be asked for is not known to be lost.
-            _ => self.resolve(&pipeline, &Place::Beginning).await.unwrap_or_default(),
+            _ => self.resolve(view, &Edge::Beginning).await.unwrap_or_default(),
         };
-        let source = self.source(&pipeline).ok();
+        let source = self.source(&view.branch).ok();
         let source = source.as_ref().map(|(source, ..)| &**source);
-        let choice = Choice { to: &place, earliest: &earliest, source };
+        let choice = Choice { to: place, earliest: &earliest, source };
         // Also where no run of this generation was opened, since the target had lost what earlier ones had left in it.
-        let left = pipeline.progress.left.records > 0 || pipeline.progress.left.handle.is_some();
+        let left = view.branch.progress.left.records > 0 || view.branch.progress.left.handle.is_some();
         // The token may be of a start that an older journal does not know.
-        let sink = self.context.parts.plugins.sink(&pipeline.spec.sink);
-        let has_token = sink.is_ok_and(|built| built.sink.delivery() == DeliveryMode::Transactional);
+        let sink = self.context.parts.plugins.sink(&view.branch.spec.sink);
+        let has_token = sink.is_ok_and(|built| built.delivery == DeliveryMode::Transactional);
         let asked = left || has_token && matches!(place, ResetPoint::SinkToken);
-        let (settlement, decided, begun) =
-            if pipeline.needs_settlement() || asked || self.cell.state().is_behind() || take_over {
+        let Asked { settlement, decided, begun, uncounted } =
+            if view.branch.needs_settlement() || asked || is_behind || take_over {
                 let take_over = if take_over { TakeOver::AnotherNode } else { TakeOver::Later };
-                self.settle(&pipeline, Some(choice), force, take_over).await
+                self.settle(view, Some(choice), force, take_over).await
             } else {
-                (Settlement::NotNeeded, None, Positions::new())
+                Asked::of(Settlement::NotNeeded)
             };
         if let Settlement::Unsettled { reason, forced: false } = settlement {
             return Err(Rejected::Unsettled { reason }.into());
@@ -206,62 +223,69 @@ impl Entity {
             }
             unsettled => unsettled,
         };
-        let current = pipeline.progress.positions_with(settlement.lanes());
+        let current = view.branch.progress.positions_with(settlement.lanes());
         if let Some(at) = current.get(Inbox::PARTITION)
             && pushed
             && matches!(place, ResetPoint::SinkToken)
-            && !pipeline.inbox.has_received(at)
+            && !view.inbox.has_received(at)
         {
-            return Err(nowhere_here(&pipeline.inbox, at, &self.since(&pipeline)).into());
+            return Err(nowhere_here(&view.inbox, at, &self.since(&view.branch)).into());
         }
-        let reached = self.reached(&pipeline, &settlement);
+        let reached = self.reached(view, &settlement);
         let chosen = match place {
-            ResetPoint::SinkToken => return Ok(kind(current, Vec::new(), reached, settlement)),
-            ResetPoint::Journal if begun.is_empty() => pipeline.progress.positions(),
+            ResetPoint::SinkToken => return Ok(reset(current, Vec::new(), reached, settlement)),
+            ResetPoint::Journal if begun.is_empty() => view.branch.progress.positions(),
             ResetPoint::Journal => begun,
             ResetPoint::Beginning => earliest,
-            ResetPoint::End => self.resolve(&pipeline, &Place::End).await?,
+            ResetPoint::End => self.resolve(view, &Edge::End).await?,
             ResetPoint::Positions(_) => current.clone().into_iter().chain(named).collect(),
         };
         let positions = match place {
             ResetPoint::Journal => chosen,
-            _ => self.given_up(&pipeline, &current, chosen).await,
+            _ => self.given_up(view, &current, chosen).await,
         };
         // Where the journal doesn't know what the sink has, something must be chosen, and none of it is known to be pending.
-        if pushed && !force && !self.cell.state().is_behind() && !matches!(place, ResetPoint::Journal) {
-            still_pending(&pipeline, &settlement, &positions)?;
+        if pushed && !force && !is_behind && !matches!(place, ResetPoint::Journal) {
+            still_pending(view, &settlement, &positions)?;
         }
         // Where a sink's position of pushed records says nothing here, what it has can't be told from what is pending.
-        if !force && (!pushed || decided.is_none()) {
-            let has = decided.as_ref().unwrap_or(&reached);
-            self.written_twice(&pipeline, &settlement, has, &positions, source).await?;
+        let goes_back = !matches!(place, ResetPoint::End);
+        if !force {
+            let nowhere = Positions::new();
+            let is_another = pushed && decided.is_some();
+            let has = if is_another { &nowhere } else { decided.as_ref().unwrap_or(&reached) };
+            let again = if goes_back && !(pushed && is_behind) { uncounted } else { 0 };
+            self.written_twice(view, &settlement, (has, again), &positions, source).await?;
         }
-        let passed = if pushed { Vec::new() } else { self.passed(&pipeline, &reached, &positions, source).await };
-        Ok(kind(positions, passed, reached, settlement))
+        let mut passed = if pushed { Vec::new() } else { self.passed(view, &reached, &positions, source).await };
+        if !goes_back {
+            arrived(&mut passed, uncounted);
+        }
+        Ok(reset(positions, passed, reached, settlement))
     }
 
     /// How far the source was read, or passed over for good.
-    pub(super) fn reached(&self, pipeline: &Pipeline, settlement: &Settlement) -> Positions {
-        let source = self.context.parts.plugins.source(&pipeline.spec.source).ok();
+    pub(super) fn reached(&self, view: &BranchView, settlement: &Settlement) -> Positions {
+        let source = self.context.parts.plugins.source(&view.branch.spec.source).ok();
         let is_after = |one: &Position, other: &Position| is_after(source.as_deref(), one, other);
-        pipeline.progress.reached_with(settlement.lanes(), is_after)
+        view.branch.progress.reached_with(settlement.lanes(), is_after)
     }
 
     /// Refuses to write records again to a target that has them but can't recognise them.
     async fn written_twice(
         &self,
-        pipeline: &Pipeline,
+        view: &BranchView,
         settlement: &Settlement,
-        has: &Positions,
+        (has, uncounted): (&Positions, u64),
         to: &Positions,
         source: Option<&dyn Source>,
     ) -> Result<(), Rejected> {
         let lanes = settlement.lanes();
-        let progress = &pipeline.progress;
-        let sink = self.context.parts.plugins.sink(&pipeline.spec.sink);
+        let progress = &view.branch.progress;
+        let sink = self.context.parts.plugins.sink(&view.branch.spec.sink);
         let known = lanes.iter().chain(progress.by_lane.values()).find_map(|lane| lane.handle.as_ref());
         let known = known.or(progress.left.handle.as_ref()).or(progress.left.remembered.as_ref());
-        if progress.held_by_target(lanes) == 0 || sink.is_ok_and(|built| built.sink.recognizes(known)) {
+        if progress.held_by_target(lanes) == 0 || sink.is_ok_and(|built| built.recognizes(known)) {
             return Ok(());
         }
         let is_there = |(partition, has): &(&Partition, &Position)| match to.get(*partition) {
@@ -270,21 +294,21 @@ impl Entity {
             None => to.is_empty(),
         };
         let behind: Positions = has.iter().filter(is_there).map(|(name, at)| (name.clone(), at.clone())).collect();
-        let counts = self.count(pipeline, to, &behind).await;
+        let counts = self.count(view, to, &behind).await;
         let places = behind.into_iter().filter_map(|(partition, has)| {
             let records = counts.get(&partition).copied();
             let from = to.get(&partition).cloned().or(source.map(Source::beginning))?;
             (records != Some(0)).then_some(Doubled { partition, from, to: has, records })
         });
         let places: Vec<Doubled> = places.collect();
-        if places.is_empty() { Ok(()) } else { Err(Rejected::SinkAhead { places }) }
+        if places.is_empty() && uncounted == 0 { Ok(()) } else { Err(Rejected::SinkAhead { places, uncounted }) }
     }
 
     /// The records between the current position and the one to continue from. Where that is no later, there are some only in another
     /// file, or one that was overwritten: the source knows.
     async fn passed(
         &self,
-        pipeline: &Pipeline,
+        view: &BranchView,
         reached: &Positions,
         to: &Positions,
         source: Option<&dyn Source>,
@@ -298,7 +322,7 @@ impl Entity {
             .filter(|(_, to)| source.order(to, &beginning) != Some(Ordering::Equal))
             .map(|(partition, to)| (partition.clone(), to.clone()))
             .collect();
-        let counts = self.count(pipeline, reached, &chosen).await;
+        let counts = self.count(view, reached, &chosen).await;
         let lost = chosen.into_iter().filter_map(|(partition, to)| {
             let before = reached.get(&partition).filter(|from| source.is_same(from, &to));
             let from = before.filter(|from| is_after(Some(source), &to, from)).cloned();
@@ -312,6 +336,16 @@ impl Entity {
     }
 }
 
+/// Leaves out what the target has of the records that are passed over, although the journal did not count it.
+fn arrived(passed: &mut Vec<Lost>, mut uncounted: u64) {
+    passed.retain_mut(|lost| {
+        let there = lost.records.min(uncounted);
+        lost.records -= there;
+        uncounted -= there;
+        there == 0 || lost.records > 0
+    });
+}
+
 /// Whether the first position of a partition is after the second one, as far as the source can tell.
 fn is_after(source: Option<&dyn Source>, one: &Position, other: &Position) -> bool {
     source.is_some_and(|source| source.is_same(one, other) && source.order(one, other) == Some(Ordering::Greater))
@@ -321,7 +355,7 @@ fn is_after(source: Option<&dyn Source>, one: &Position, other: &Position) -> bo
 fn nowhere_here(inbox: &Inbox, at: &Position, since: &str) -> Rejected {
     let (first, received, new) = (inbox.first(), inbox.received, inbox.first_in(since));
     let message = format!(
-        "the sink's position {at} does not belong to this inbox (pending: {first} to {received}): those numbers were given to other records"
+        "the sink's position {at} does not belong to this inbox (pending: {first} to {received}): the journal never had the records that the sink counts there"
     );
     let problem = Problem::new("to", "journal-behind", message).fix(format!(
         "choose \"journal\" to deliver all pending records, \"end\" for none of them, or a position: records pushed since this node started begin at {new}"
@@ -330,8 +364,8 @@ fn nowhere_here(inbox: &Inbox, at: &Position, since: &str) -> Rejected {
 }
 
 /// Refuses to skip acknowledged pushed records that are not delivered yet.
-fn still_pending(pipeline: &Pipeline, settlement: &Settlement, positions: &Positions) -> Result<(), Rejected> {
-    let Some(discarded) = pipeline.inbox.discarded(&pipeline.progress, settlement.lanes(), positions) else {
+fn still_pending(view: &BranchView, settlement: &Settlement, positions: &Positions) -> Result<(), Rejected> {
+    let Some(discarded) = view.inbox.discarded(&view.branch.progress, settlement.lanes(), positions) else {
         return Ok(());
     };
     let message = format!(

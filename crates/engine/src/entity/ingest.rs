@@ -78,7 +78,8 @@ impl Entity {
         let kind = CommandKind::Ingest { batch_id: batch_id.clone(), hash, records, bytes, chunk: chunk.clone() };
         // A batch is told apart by its own id and hash.
         let pipeline = self.cell.pipeline.clone();
-        let command = Command { pipeline, id, hash: None, actor, reason, trace, at: now, expected_version, kind };
+        let command =
+            Command { pipeline, id, hash: None, actor, reason, trace, at: now, expected_version, branch: 0, kind };
         let decision = decide_after(&state, earlier, &command)?;
         let Some(state::Received { from, to, .. }) = decision.received else {
             return Err(AskError::Internal("a batch was taken without a place".into()));

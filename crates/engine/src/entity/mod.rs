@@ -20,13 +20,14 @@ use crate::{
     telemetry,
 };
 use dataflow_core::{
+    branch::BranchNumber,
     chunk::{ChunkId, ChunkName, Content},
-    id::{Actor, CommandId},
-    pipeline::{Command, CommandKind, Decision, Effect, Event, Pipeline, RecordedEvent, Rejected, State, decide},
+    id::{Actor, CommandId, SinkName},
+    pipeline::{Branch, Command, CommandKind, Decision, Effect, Event, Pipeline, RecordedEvent, Rejected, decide},
     time::Timestamp,
 };
 use dataflow_sdk::Paths;
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use supervise::ActiveRun;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -65,7 +66,8 @@ pub(crate) struct Entity {
     pub(crate) context: EntityContext,
     /// The shard is released: the run ends after what is under way, and nothing is taken any more.
     closing: CancellationToken,
-    run: Option<ActiveRun>,
+    /// The runs of its branches.
+    runs: BTreeMap<BranchNumber, ActiveRun>,
     /// Why the run failed that the one to be started follows: shown until that one has opened.
     failure: Option<Trouble>,
     /// Who waits for a stop to be over, and with which command.
@@ -74,10 +76,10 @@ pub(crate) struct Entity {
     refused: Option<(CommandId, Rejected)>,
     /// Another node has the shard, or the history is damaged: nothing may be done any more.
     lost: Option<AppendError>,
-    /// Chunks of dead letters before this place are not joined: they are large.
-    unjoined: usize,
-    /// When a pipeline that failed is to start again, by the wall clock and by the one that nobody sets.
-    restart: Option<(Timestamp, Instant)>,
+    /// Chunks of a branch's dead letters before this place are not joined: they are large.
+    unjoined: BTreeMap<BranchNumber, usize>,
+    /// When a branch that failed is to start again, by the wall clock and by the one that nobody sets.
+    restarts: BTreeMap<BranchNumber, (Timestamp, Instant)>,
 }
 
 /// What the loop does next.
@@ -100,13 +102,13 @@ impl Entity {
             log,
             context,
             closing,
-            run: None,
+            runs: BTreeMap::new(),
             failure: None,
             waiting: Vec::new(),
             refused: None,
             lost: None,
-            unjoined: 0,
-            restart: None,
+            unjoined: BTreeMap::new(),
+            restarts: BTreeMap::new(),
         }
     }
 
@@ -130,11 +132,11 @@ impl Entity {
         let taken_over = self.log.lost().clone();
         while self.lost.is_none() {
             let restart = self.restart();
-            let busy = self.run.is_some() || restart.is_some();
+            let busy = !self.runs.is_empty() || restart.is_some();
             let next = tokio::select! {
                 biased;
-                happened = supervise::next(&mut self.run) => {
-                    self.happened(happened).await;
+                (branch, happened) = supervise::next(&mut self.runs) => {
+                    self.happened(branch, happened).await;
                     Next::Handled
                 }
                 () = taken_over.cancelled() => {
@@ -142,8 +144,8 @@ impl Entity {
                     Next::Handled
                 }
                 () = self.closing.cancelled() => Next::Closing,
-                () = sleep_until(restart), if restart.is_some() => {
-                    self.restart_by_policy().await;
+                branch = due(restart), if restart.is_some() => {
+                    self.restart_by_policy(branch).await;
                     Next::Handled
                 }
                 mail = mailbox.recv() => mail.map_or(Next::Closing, Next::Mail),
@@ -169,7 +171,7 @@ impl Entity {
             tracing::error!(pipeline = %self.cell.pipeline, %error, "the pipeline is moving to another node");
         }
         mailbox.close();
-        self.end_run().await;
+        self.end_runs().await;
         while let Some(mail) = mailbox.recv().await {
             answer(mail.reply, Err(self.unavailable()));
         }
@@ -186,22 +188,31 @@ impl Entity {
         let decision = decide(&self.cell.state(), &command)?;
         if !decision.events.is_empty() {
             self.append(decision.events.clone()).await?;
-            decision.events.iter().for_each(|event| telemetry::log(&self.cell.pipeline, event));
-            self.context.directory.note(&self.cell.pipeline, &self.cell.state());
+            self.tell(&decision.events);
         }
         if let Some(rejected) = &decision.refused {
             let of = decision.events.iter().find(|event| matches!(event.event, Event::UpdateRefused { .. }));
             self.refused = of.map(|event| (event.command.clone(), rejected.clone()));
         }
-        for effect in &decision.effects {
+        for (branch, effect) in &decision.effects {
             match effect {
-                Effect::StartRun => self.start_run(),
-                Effect::StopRun => self.stop_run().await,
+                Effect::StartRun => self.start_run(*branch),
+                Effect::StopRun => self.stop_run(*branch).await,
                 // The run sees the state itself; a restart is found in it.
                 Effect::WakeRun | Effect::RestartAt(_) => {}
             }
         }
         Ok(decision)
+    }
+
+    /// Tells operators what has happened.
+    fn tell(&self, events: &[RecordedEvent]) {
+        let state = self.cell.state();
+        for event in events {
+            let sink = state.branch(event.branch).and_then(|branch| branch.sink.as_ref());
+            telemetry::log(&self.cell.pipeline, sink.map(SinkName::as_str), event);
+        }
+        self.context.directory.note(&self.cell.pipeline, &state);
     }
 
     /// Makes events durable and takes them into the state. If another node has the shard, the entity is lost.
@@ -211,8 +222,8 @@ impl Entity {
         Err(self.unavailable())
     }
 
-    /// A command of the platform itself.
-    fn system(&self, kind: CommandKind) -> Command {
+    /// A command of the platform itself, about a branch.
+    fn system(&self, branch: BranchNumber, kind: CommandKind) -> Command {
         Command {
             pipeline: self.cell.pipeline.clone(),
             id: self.context.command_id(),
@@ -222,24 +233,26 @@ impl Entity {
             trace: None,
             at: self.context.parts.clock.now(),
             expected_version: None,
+            branch,
             kind,
         }
     }
 
-    /// When the pipeline starts again by itself: fixed once it is known, so that a clock that is set changes nothing.
-    fn restart(&mut self) -> Option<Instant> {
-        let state = self.cell.state();
-        let (at, most) = match &*state {
-            State::Failed(failed) => (failed.restart_at?, failed.longest_wait()),
-            _ => return None,
+    /// Which branch starts again by itself next, and when: fixed once it is known, so that a clock that is set changes nothing.
+    fn restart(&mut self) -> Option<(BranchNumber, Instant)> {
+        let (state, known) = (self.cell.state(), std::mem::take(&mut self.restarts));
+        let now = self.context.parts.clock.now();
+        let due = |(number, branch): (BranchNumber, &Branch)| {
+            let at = branch.restart_at()?;
+            let new = || {
+                let wait = u64::try_from(at.millis().saturating_sub(now.millis())).unwrap_or(0);
+                Instant::now() + Duration::from_millis(wait.min(branch.longest_wait()))
+            };
+            let due = known.get(&number).filter(|(known, _)| *known == at).map_or_else(new, |(_, due)| *due);
+            Some((number, (at, due)))
         };
-        drop(state);
-        if self.restart.is_none_or(|(known, _)| known != at) {
-            let wait = at.millis().saturating_sub(self.context.parts.clock.now().millis());
-            let wait = u64::try_from(wait).unwrap_or(0).min(most);
-            self.restart = Some((at, Instant::now() + Duration::from_millis(wait)));
-        }
-        self.restart.map(|(_, due)| due)
+        self.restarts = state.pipeline().into_iter().flat_map(Pipeline::present).filter_map(due).collect();
+        self.restarts.iter().map(|(number, (_, due))| (*number, *due)).min_by_key(|(_, due)| *due)
     }
 
     fn unavailable(&self) -> AskError {
@@ -260,8 +273,11 @@ impl EntityContext {
     }
 }
 
-async fn sleep_until(at: Option<Instant>) {
-    tokio::time::sleep_until(at.unwrap_or_else(Instant::now)).await;
+/// Waits until this branch starts again.
+async fn due(restart: Option<(BranchNumber, Instant)>) -> BranchNumber {
+    let (branch, at) = restart.unwrap_or_else(|| (0, Instant::now()));
+    tokio::time::sleep_until(at).await;
+    branch
 }
 
 /// Answers, if somebody still waits.

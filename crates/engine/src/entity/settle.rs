@@ -1,4 +1,4 @@
-//! Asking source and sink on behalf of a pipeline that does not run: how many lanes, what the sink has, where the end is.
+//! Asking source and sink on behalf of a pipeline that does not run: what the sink has, where the end is.
 use super::Entity;
 use crate::{
     region::{AskError, ResetPoint},
@@ -8,7 +8,7 @@ use dataflow_core::{
     id::Generation,
     ledger::Counters,
     pipeline::{
-        Pipeline, Rejected,
+        Branch, BranchView, Rejected,
         command::Settlement,
         event::{Cause, LaneProgress},
         state::Progress,
@@ -19,16 +19,15 @@ use dataflow_core::{
 };
 use dataflow_sdk::{
     Context, Error,
-    sink::{DeliveryMode, OpenLane, Sink, TakeOver, Traces},
-    source::{Place, Source},
+    catalog::BuiltSink,
+    sink::{DeliveryMode, OpenLane, Reserved, Sink, TakeOver, Traces, Waits},
+    source::{Edge, Source},
 };
 use std::{collections::BTreeMap, time::Duration};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Longest wait for a server that is asked on behalf of a pipeline that does not run.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Longest wait for a source's partitions before a first start.
-const PATIENCE_FOR_LANES: Duration = Duration::from_secs(5);
 
 /// What opening a sink has shown, beside what it has of a lane.
 #[derive(Default)]
@@ -43,8 +42,27 @@ struct Found {
     decided: Option<Positions>,
     /// Rows of earlier generations that the target holds no longer and that no token counts.
     missing: u64,
+    /// Records that the target has after those that the journal counts.
+    uncounted: u64,
     /// Whether tokens of this node's own earlier generations are among the others: it takes back what was taken over.
     own: bool,
+}
+
+/// What asking a sink has shown.
+pub(super) struct Asked {
+    pub(super) settlement: Settlement,
+    /// How far the target has what was read, where a user decides about it.
+    pub(super) decided: Option<Positions>,
+    /// Where it says that the generation began, if the journal has never opened that.
+    pub(super) begun: Positions,
+    /// Records that it has after those that the journal counts, wherever they are from.
+    pub(super) uncounted: u64,
+}
+
+impl Asked {
+    pub(super) fn of(settlement: Settlement) -> Self {
+        Self { settlement, decided: None, begun: Positions::new(), uncounted: 0 }
+    }
 }
 
 impl Found {
@@ -57,38 +75,16 @@ impl Found {
 }
 
 impl Entity {
-    pub(super) async fn ask_for_lanes(&self, pipeline: &Pipeline) -> u32 {
-        let plugins = &self.context.parts.plugins;
-        let (Ok(source), Ok(built)) = (plugins.source(&pipeline.spec.source), plugins.sink(&pipeline.spec.sink)) else {
-            return 1; // the run will say what is wrong
-        };
-        if built.sink.single_lane() || source.single_lane() {
-            return 1;
-        }
-        if let Some(lanes) = pipeline.spec.lanes {
-            return lanes;
-        }
-        let giving_up = CancellationToken::new();
-        let _end = giving_up.clone().drop_guard();
-        let cx = self.connector_context(pipeline, giving_up);
-        match tokio::time::timeout(PATIENCE_FOR_LANES, source.partitions(&cx)).await {
-            Ok(Ok(partitions)) => u32::try_from(partitions.len()).unwrap_or(1).clamp(1, self.context.default_lanes),
-            Ok(Err(_)) | Err(_) => 1,
-        }
-    }
-
-    /// Opens the sink of a pipeline that does not run, which fences whatever may still write to it, and takes what it has; and
-    /// how far that is, where a user decides about it; and where it says that the generation began, if the journal has never opened
-    /// that.
+    /// Opens the sink of a pipeline that does not run, which fences whatever may still write to it, and takes what it has.
     pub(super) async fn settle(
         &self,
-        pipeline: &Pipeline,
+        view: &BranchView,
         choice: Option<Choice<'_>>,
         forced: bool,
         take_over: TakeOver,
-    ) -> (Settlement, Option<Positions>, Positions) {
-        let unsettled = |reason| (Settlement::Unsettled { reason, forced }, None, Positions::new());
-        let built = match self.context.parts.plugins.sink(&pipeline.spec.sink) {
+    ) -> Asked {
+        let unsettled = |reason| Asked::of(Settlement::Unsettled { reason, forced });
+        let built = match self.context.parts.plugins.sink(&view.branch.spec.sink) {
             Ok(built) => built,
             Err(problems) => {
                 return unsettled(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
@@ -96,25 +92,26 @@ impl Entity {
         };
         let giving_up = CancellationToken::new();
         let _end = giving_up.clone().drop_guard();
-        let cx = self.connector_context(pipeline, giving_up);
+        let cx = self.connector_context(&view.branch, giving_up);
         let mut lanes = Vec::new();
         let mut found = Found::default();
         // A sink that knows more than the journal is asked by one lane at least.
-        let first = pipeline.progress.by_lane.is_empty().then_some(0);
-        for lane in pipeline.progress.by_lane.keys().copied().chain(first) {
-            let settling = self.settle_lane(pipeline, &*built.sink, &cx, (lane, take_over), choice, &mut found);
+        let first = view.branch.progress.by_lane.is_empty().then_some(0);
+        for lane in view.branch.progress.by_lane.keys().copied().chain(first) {
+            let settling = self.settle_lane(view, &built, &cx, (lane, take_over), choice, &mut found);
             match tokio::time::timeout(PATIENCE, settling).await {
                 Ok(Ok(progress)) => lanes.push(progress),
                 // It was asked: forced, the next generation must not be taken for one that it knows.
                 Ok(Err(_)) if forced && !found.met.is_empty() => {
-                    lanes.extend(pipeline.progress.by_lane.get(&lane).cloned());
+                    lanes.extend(view.branch.progress.by_lane.get(&lane).cloned());
                 }
                 Ok(Err(reason)) => return unsettled(reason),
                 Err(_) => return unsettled(format!("no answer within {} s", PATIENCE.as_secs())),
             }
         }
-        let begun = found.begins.remove(&pipeline.progress.generation).filter(|_| pipeline.progress.by_lane.is_empty());
-        let ahead = unknown(&found.others, &pipeline.progress);
+        let begun =
+            found.begins.remove(&view.branch.progress.generation).filter(|_| view.branch.progress.by_lane.is_empty());
+        let ahead = unknown(&found.others, &view.branch.progress);
         let there = after(&LaneProgress::default(), &ahead, &found.begins).positions;
         if let Some(decided) = &mut found.decided {
             decided.extend(there.clone());
@@ -132,75 +129,85 @@ impl Entity {
                 LaneProgress { positions: std::mem::take(&mut first.positions), ..after(first, &ahead, &found.begins) };
         }
         if let Some(first) = lanes.first_mut().filter(|_| found.own) {
-            first.counters = first.counters.beyond(&pipeline.progress.earlier);
+            first.counters = first.counters.beyond(&view.branch.progress.earlier);
         }
         let lost = choice.filter(|_| found.decided.is_some()).map(|choice| {
-            let progress = &pipeline.progress;
+            let progress = &view.branch.progress;
             let known: u64 = progress.by_lane.values().map(|lane| lane.counters.lost).sum();
             let counted = lanes.iter().map(|lane| lane.counters.lost).sum::<u64>().saturating_sub(known);
             let passed = choice.passed(&Positions::new(), &progress.positions()).saturating_sub(counted);
             let left = progress.left.records;
-            let gone = match built.sink.delivery() {
+            let gone = match built.delivery {
                 DeliveryMode::Transactional => left.saturating_sub(still_held(&found.others, progress)),
                 DeliveryMode::Staged | DeliveryMode::Keyed | DeliveryMode::Unfenced => found.missing.min(left),
             };
             gone.min(passed)
         });
-        (Settlement::Settled { lanes, met: found.met, lost }, found.decided, begun.unwrap_or_default())
+        Asked {
+            settlement: Settlement::Settled { lanes, met: found.met, lost },
+            decided: found.decided,
+            begun: begun.unwrap_or_default(),
+            uncounted: found.uncounted,
+        }
     }
 
     async fn settle_lane(
         &self,
-        pipeline: &Pipeline,
-        sink: &dyn Sink,
+        view: &BranchView,
+        built: &BuiltSink,
         cx: &Context,
         (lane, take_over): (u32, TakeOver),
         choice: Option<Choice<'_>>,
         found: &mut Found,
     ) -> Result<LaneProgress, String> {
-        let journalled = pipeline.progress.by_lane.get(&lane);
-        let own = fence(pipeline, self.log.epoch(), lane, &self.context.parts.openings);
+        let journalled = view.branch.progress.by_lane.get(&lane);
+        let own = fence(&view.branch, self.log.epoch(), lane, &self.context.parts.openings);
         let open = OpenLane {
             fence: own.clone(),
-            lanes: pipeline.progress.fixed_lanes().unwrap_or(1),
+            lanes: view.branch.progress.fixed_lanes().unwrap_or(1),
             journal: self.context.parts.journal.id().into(),
             take_over,
             first: false,
             journalled: journalled.cloned(),
-            counted: pipeline.progress.earlier,
-            begin: pipeline.progress.begin.clone(),
-            known: pipeline.progress.before(),
-            earlier: pipeline.progress.left.handle.clone(),
-            remembered: pipeline.progress.left.remembered.clone(),
-            left: pipeline.progress.left.of.clone(),
+            settled: view.branch.settled,
+            counted: view.branch.progress.earlier,
+            begin: view.branch.progress.begin.clone(),
+            known: view.branch.progress.before(),
+            earlier: view.branch.progress.left.handle.clone(),
+            remembered: view.branch.progress.left.remembered.clone(),
+            sealed: view.branch.progress.left.sealed.clone(),
+            left: view.branch.progress.left.of.clone(),
+            reserved: Reserved::default(),
+            waits: Waits::default(),
         };
         let fresh = LaneProgress { lane, ..LaneProgress::default() };
-        let (known, begin) = (journalled.unwrap_or(&fresh), &pipeline.progress.begin);
-        let opened = match sink.open(cx, open).await {
+        let (known, begin) = (journalled.unwrap_or(&fresh), &view.branch.progress.begin);
+        let opened = match built.sink.open(cx, open).await {
             Ok(opened) => opened,
             Err(Error::Fatal { code: Cause::TARGET_OF_ANOTHER_NODE, message, fix, .. }) => {
                 return Err(format!("{message}; {}", fix.unwrap_or_default()));
             }
             // The user says where to go on.
             Err(Error::Contradicts { message, begins, ledger, .. }) => {
-                found.meet(begins.keys().copied(), &pipeline.progress);
+                found.meet(begins.keys().copied(), &view.branch.progress);
                 for (generation, begin) in begins {
                     found.begins.entry(generation).or_insert(begin);
                 }
-                let later = ledger.map(|ledger| ledger.beyond(&pipeline.progress.earlier));
+                let later = ledger.map(|ledger| ledger.beyond(&view.branch.progress.earlier));
                 if let Some(later) = later.filter(|later| later.read > known.counters.read) {
                     found.decided.get_or_insert_default().extend(known.positions.clone());
+                    found.uncounted += later.read - known.counters.read;
                     return choice.and_then(|choice| choice.counted(&own, known, later)).ok_or(message);
                 }
-                let left = &pipeline.progress.left;
+                let left = &view.branch.progress.left;
                 let missing = match known.handle.as_ref().or(left.handle.as_ref()) {
-                    Some(handle) => sink.missing(cx, handle, left.rows + known.counters.rows_written).await,
+                    Some(handle) => built.sink.missing(cx, handle, left.rows + known.counters.rows_written).await,
                     None => Ok(None),
                 };
                 let missing = missing.map_err(|error| error.to_string())?.unwrap_or(0);
                 // What was written last is missing first.
                 found.missing += missing.saturating_sub(known.counters.rows_written);
-                let held = held(sink.delivery(), &known.counters, missing);
+                let held = held(built.delivery, &known.counters, missing);
                 let has = if held.delivered > 0 { known.positions.clone() } else { Positions::new() };
                 found.decided.get_or_insert_default().extend(has);
                 return choice.and_then(|choice| decide(choice, begin, known, None, &held)).ok_or(message);
@@ -211,9 +218,9 @@ impl Entity {
         let token = opened.token;
         found.others.clone_from(&opened.others);
         found.begins.extend(opened.begins);
-        found.meet(opened.others.iter().map(|token| token.fence.generation), &pipeline.progress);
-        let ahead = unknown(&opened.others, &pipeline.progress);
-        match recover(lane, sink.delivery(), &pipeline.progress, token.clone(), &opened.others, &pipeline.inbox) {
+        found.meet(opened.others.iter().map(|token| token.fence.generation), &view.branch.progress);
+        let ahead = unknown(&opened.others, &view.branch.progress);
+        match recover(lane, built.delivery, &view.branch.progress, token.clone(), &opened.others, &view.inbox) {
             // What the sink has to find next time: a table that a run made after it was opened, or a file with what others whose
             // place is taken have appended.
             Ok(recovered) => {
@@ -230,62 +237,57 @@ impl Entity {
                 let has = token.as_ref().map(|token| Positions::clone(&token.positions));
                 found.decided.get_or_insert_default().extend(has.unwrap_or_default());
                 let has_none = token.is_none() && !ahead.is_empty() && journalled.is_none_or(|lane| lane.sequence == 0);
-                let held = held(sink.delivery(), &known.counters, 0);
+                let held = held(built.delivery, &known.counters, 0);
                 let decided = choice.and_then(|choice| decide(choice, begin, known, token.as_ref(), &held));
                 // What a later generation has done is all that the token's would say.
                 decided.or_else(|| (choice.is_some() && has_none).then(|| known.clone())).ok_or(message)
             }
             Err(Failure::Transient(passing)) => Err(passing.message),
-            Err(Failure::Over) => Err("another node has taken over the pipeline".into()),
+            Err(Failure::Over(refused)) => Err(refused.to_string()),
         }
     }
 
     /// Has the sink of a running pipeline say what it has of a lane, without fencing its run; or why it can't be asked.
-    pub(super) async fn ask_for_token(&self, pipeline: &Pipeline, fence: &Fence) -> Result<(), String> {
-        let sink = self.context.parts.plugins.sink(&pipeline.spec.sink);
+    pub(super) async fn ask_for_token(&self, view: &BranchView, fence: &Fence) -> Result<(), String> {
+        let sink = self.context.parts.plugins.sink(&view.branch.spec.sink);
         let sink =
             sink.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?.sink;
         let giving_up = CancellationToken::new();
         let _end = giving_up.clone().drop_guard();
-        patiently(sink.token(&self.connector_context(pipeline, giving_up), fence)).await.map(drop)
+        patiently(sink.token(&self.connector_context(&view.branch, giving_up), fence)).await.map(drop)
     }
 
     /// Whether the target of a sink is the one that has these traces; or why it gives no answer.
     pub(super) async fn is_target_of(
         &self,
-        pipeline: &Pipeline,
+        view: &BranchView,
         sink: &dyn Sink,
         traces: &Traces,
     ) -> Result<bool, String> {
         let giving_up = CancellationToken::new();
         let _end = giving_up.clone().drop_guard();
-        patiently(sink.is_target_of(&self.connector_context(pipeline, giving_up), traces)).await
+        patiently(sink.is_target_of(&self.connector_context(&view.branch, giving_up), traces)).await
     }
 
     /// Where the source begins or ends now.
-    pub(super) async fn resolve(&self, pipeline: &Pipeline, place: &Place) -> Result<Positions, AskError> {
-        let (source, cx, _end) = self.source(pipeline)?;
+    pub(super) async fn resolve(&self, view: &BranchView, place: &Edge) -> Result<Positions, AskError> {
+        let (source, cx, _end) = self.source(&view.branch)?;
         let answer = patiently(source.resolve(&cx, place)).await;
         answer.map_err(|why| unreachable("where it begins or ends", &why).into())
     }
 
     /// How many records lie from one position to a later one, where the source can tell in time.
-    pub(super) async fn count(
-        &self,
-        pipeline: &Pipeline,
-        from: &Positions,
-        to: &Positions,
-    ) -> BTreeMap<Partition, u64> {
+    pub(super) async fn count(&self, view: &BranchView, from: &Positions, to: &Positions) -> BTreeMap<Partition, u64> {
         if to.is_empty() {
             return BTreeMap::new();
         }
-        let Ok((source, cx, _end)) = self.source(pipeline) else { return BTreeMap::new() };
+        let Ok((source, cx, _end)) = self.source(&view.branch) else { return BTreeMap::new() };
         patiently(source.count(&cx, from, to)).await.unwrap_or_default()
     }
 
     /// The positions `to` go on at instead of `from`, so that the next run says what of it the source has no longer.
-    pub(super) async fn given_up(&self, pipeline: &Pipeline, from: &Positions, to: Positions) -> Positions {
-        let Ok((source, cx, _end)) = self.source(pipeline) else { return to };
+    pub(super) async fn given_up(&self, view: &BranchView, from: &Positions, to: Positions) -> Positions {
+        let Ok((source, cx, _end)) = self.source(&view.branch) else { return to };
         // Without it, where nothing can be asked, it goes on all the same.
         patiently(source.given_up(&cx, from, to.clone())).await.unwrap_or(to)
     }
@@ -294,12 +296,12 @@ impl Entity {
     /// word.
     pub(super) async fn place_named(
         &self,
-        pipeline: &Pipeline,
+        view: &BranchView,
         named: &BTreeMap<String, String>,
         forced: bool,
     ) -> Result<Positions, AskError> {
-        let (source, cx, _end) = self.source(pipeline)?;
-        match patiently(source.place(&cx, &pipeline.progress.positions(), named)).await {
+        let (source, cx, _end) = self.source(&view.branch)?;
+        match patiently(source.place(&cx, &view.branch.progress.positions(), named)).await {
             Ok(placed) => placed.map_err(|problems| Rejected::Invalid { problems }.into()),
             Err(_) if forced => {
                 let position = |at: &String| Position { at: at.as_str().into(), identity: None };
@@ -310,17 +312,17 @@ impl Entity {
     }
 
     /// The source of a pipeline that does not run, and what it is asked with; it gives up when the guard goes.
-    pub(super) fn source(&self, pipeline: &Pipeline) -> Result<(Box<dyn Source>, Context, DropGuard), AskError> {
-        let source = self.context.parts.plugins.source(&pipeline.spec.source);
+    pub(super) fn source(&self, branch: &Branch) -> Result<(Box<dyn Source>, Context, DropGuard), AskError> {
+        let source = self.context.parts.plugins.source(&branch.spec.source);
         let source = source.map_err(|problems| Rejected::Invalid { problems })?;
         let giving_up = CancellationToken::new();
-        let cx = self.connector_context(pipeline, giving_up.clone());
+        let cx = self.connector_context(branch, giving_up.clone());
         Ok((source, cx, giving_up.drop_guard()))
     }
 
-    fn connector_context(&self, pipeline: &Pipeline, stop: CancellationToken) -> Context {
+    fn connector_context(&self, branch: &Branch, stop: CancellationToken) -> Context {
         let inbox = super::inbox::EntityInbox { cell: self.cell.clone(), journal: self.context.parts.journal.clone() };
-        connector_context(pipeline, self.context.paths.clone(), Some(std::sync::Arc::new(inbox)), stop)
+        connector_context(branch, self.context.paths.clone(), Some(std::sync::Arc::new(inbox)), stop)
     }
 }
 

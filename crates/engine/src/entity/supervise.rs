@@ -2,17 +2,20 @@
 use super::{Entity, answer, inbox::EntityInbox, queries, snapshot};
 use crate::{
     chunks,
+    region::AskError,
     run::{
         End, Run,
         report::{Known, Refused, Report, Reports},
     },
-    status::{RunStatus, Trouble},
+    status::{RunStatus, Trouble, unsettled},
 };
 use dataflow_core::{
+    branch::{BranchId, BranchNumber},
     id::RunId,
-    pipeline::{CommandKind, State, Status, event::Cause},
+    pipeline::{Branch, CommandKind, Pipeline, event::Cause},
 };
-use std::{sync::Arc, time::Duration};
+use futures::future::select_all;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
@@ -43,9 +46,16 @@ pub(super) enum Happened {
     Overdue,
 }
 
-/// Waits for what the run has to say; for ever if there is none.
-pub(super) async fn next(run: &mut Option<ActiveRun>) -> Happened {
-    let Some(run) = run else { return std::future::pending().await };
+/// Waits for what the run of a branch has to say; for ever if there is none.
+pub(super) async fn next(runs: &mut BTreeMap<BranchNumber, ActiveRun>) -> (BranchNumber, Happened) {
+    if runs.is_empty() {
+        return std::future::pending().await;
+    }
+    let each = runs.iter_mut().map(|(number, run)| Box::pin(async { (*number, told(run).await) }));
+    select_all(each).await.0
+}
+
+async fn told(run: &mut ActiveRun) -> Happened {
     let overdue = async {
         match run.deadline {
             Some(deadline) => tokio::time::sleep_until(deadline).await,
@@ -63,77 +73,85 @@ pub(super) async fn next(run: &mut Option<ActiveRun>) -> Happened {
 impl Entity {
     /// Takes up what was under way when the pipeline was last in memory.
     pub(super) async fn resume(&mut self) {
-        let (running, stopping) = {
-            let state = self.cell.state();
-            (state.status() == Status::Running, state.is_stopping())
+        let running = |(number, branch): (BranchNumber, &Branch)| {
+            branch.running().map(|running| (number, running.stopping.is_some()))
         };
-        if stopping {
-            self.stop_run().await;
-        } else if running {
-            self.start_run();
+        let running: Vec<_> = {
+            let state = self.cell.state();
+            state.pipeline().into_iter().flat_map(Pipeline::present).filter_map(running).collect()
+        };
+        for (branch, stopping) in running {
+            if stopping {
+                self.stop_run(branch).await;
+            } else {
+                self.start_run(branch);
+            }
         }
     }
 
-    /// Opens a run of the pipeline as it is now.
-    pub(super) fn start_run(&mut self) {
-        let Some(pipeline) = self.cell.state().pipeline().cloned() else { return };
+    /// Opens a run of a branch as it is now.
+    pub(super) fn start_run(&mut self, branch: BranchNumber) {
+        let Some(view) = self.cell.state().pipeline().and_then(|pipeline| pipeline.view(branch)) else { return };
         let (reports, inbox) = Reports::channel();
         let (give, end) = oneshot::channel();
         let stop = CancellationToken::new();
-        let live = Arc::new(RunStatus::new(self.cell.pipeline.clone(), self.context.directory.clone()));
+        let live = Arc::new(RunStatus::new(&view.branch, self.context.directory.clone()));
         if let Some(failure) = self.failure.take() {
             live.trouble(failure);
         }
         let run = Run {
-            pipeline,
+            view,
             epoch: self.log.epoch(),
             parts: self.context.parts.clone(),
             paths: self.context.paths.clone(),
+            default_lanes: self.context.default_lanes,
             inbox: Arc::new(EntityInbox { cell: self.cell.clone(), journal: self.context.parts.journal.clone() }),
             reports,
             live: live.clone(),
             stop: stop.clone(),
         };
-        self.cell.set_live(Some(live));
+        self.cell.set_live(branch, Some(live));
         let task = async move {
             if give.send(run.run().await).is_err() {
                 tracing::debug!("the entity was gone before its run ended");
             }
         };
         let task = self.context.parts.spawner.spawn("run", Box::pin(task));
-        self.run = Some(ActiveRun { stop, deadline: None, reports: inbox, end, task });
+        self.runs.insert(branch, ActiveRun { stop, deadline: None, reports: inbox, end, task });
         metrics::gauge!("dataflow_runs").increment(1.0);
     }
 
     /// Tells the run to end. Without a run (it went down with the node) the stop is over at once, unsettled.
-    pub(super) async fn stop_run(&mut self) {
-        let timeout = self.cell.state().pipeline().map(|pipeline| pipeline.spec.stop_timeout);
-        if let Some(run) = &mut self.run {
+    pub(super) async fn stop_run(&mut self, branch: BranchNumber) {
+        let timeout = self.cell.state().branch(branch).map(|branch| branch.spec.stop_timeout);
+        if let Some(run) = self.runs.get_mut(&branch) {
             run.stop.cancel();
             run.deadline = timeout.map(|timeout| Instant::now() + timeout.into());
         } else {
-            let (run, update) = (self.next_run(), self.waiting_update(false).await);
-            Box::pin(self.report(CommandKind::ReportStopped { run, settled: false, update })).await;
+            let (run, update) = (self.next_run(branch), self.waiting_update(branch, false).await);
+            let unsettled = Some(unsettled("node-down", "the node went down before the pipeline had stopped"));
+            let stopped = Box::pin(self.report(branch, CommandKind::ReportStopped { run, unsettled, update })).await;
+            self.expect_taken(branch, stopped);
         }
     }
 
     /// A number for a run that never came to be.
-    fn next_run(&self) -> RunId {
-        let last = self.cell.state().pipeline().and_then(|pipeline| pipeline.last_run.as_ref().map(|run| run.run));
+    fn next_run(&self, branch: BranchNumber) -> RunId {
+        let last = self.cell.state().branch(branch).and_then(|branch| branch.last_run.as_ref().map(|run| run.run));
         RunId::after(last, self.context.parts.clock.now())
     }
 
-    pub(super) async fn restart_by_policy(&mut self) {
-        let lanes = self.choose_lanes().await;
-        self.failure = self.shown_failure();
-        self.report(CommandKind::Start { lanes }).await;
+    pub(super) async fn restart_by_policy(&mut self, branch: BranchNumber) {
+        self.failure = self.shown_failure(branch);
+        let started = self.report(branch, CommandKind::Start { only: None }).await;
         self.failure = None;
+        self.expect_taken(branch, started);
     }
 
-    /// What a failed pipeline shows, for the run that tries again.
-    fn shown_failure(&self) -> Option<Trouble> {
+    /// What a failed branch shows, for the run that tries again.
+    fn shown_failure(&self, branch: BranchNumber) -> Option<Trouble> {
         let state = self.cell.state();
-        let State::Failed(failed) = &*state else { return None };
+        let failed = state.branch(branch)?.failed()?;
         let Cause { code, stage, message, fix, .. } = failed.cause.clone();
         Some(Trouble {
             code,
@@ -147,15 +165,13 @@ impl Entity {
         })
     }
 
-    pub(super) async fn happened(&mut self, happened: Happened) {
+    pub(super) async fn happened(&mut self, branch: BranchNumber, happened: Happened) {
         match happened {
             Happened::Report(Report::Asked(reply)) => {
-                let known = match &*self.cell.state() {
-                    State::Running(running) => {
-                        Some(Known { pipeline: running.pipeline.clone(), epoch: self.log.epoch() })
-                    }
-                    _ => None,
-                };
+                let view = self.cell.state().pipeline().and_then(|pipeline| pipeline.view(branch));
+                let known = view
+                    .filter(|view| view.branch.running().is_some())
+                    .map(|view| Known { view, epoch: self.log.epoch() });
                 // Without an answer the run knows that it is over.
                 if let Some(known) = known
                     && reply.send(known).is_err()
@@ -164,24 +180,24 @@ impl Entity {
                 }
             }
             Happened::Report(Report::Happened { kind, done }) => {
-                let opened = matches!(kind, CommandKind::ReportOpened { .. });
+                let opened = matches!(kind, CommandKind::ReportOpened { .. }).then_some(branch);
                 let pending = chunks::pending(&self.cell.state());
-                let taken = self.report(kind).await;
-                if done.send(if taken { Ok(()) } else { Err(Refused) }).is_err() {
+                let taken = self.report(branch, kind).await.map_err(Refused::because);
+                if done.send(taken.clone()).is_err() {
                     tracing::trace!("the run ended before its report was answered");
                 }
-                if taken {
+                if taken.is_ok() {
                     let (journal, epoch) = (&self.context.parts.journal, self.log.epoch());
                     chunks::collect(journal, &self.cell, epoch, pending, opened).await;
-                    self.join_dead_letters().await;
+                    self.join_dead_letters(branch).await;
                 }
             }
             Happened::End(end) => {
-                self.drop_run().await;
-                self.ended(end).await;
+                self.drop_run(branch).await;
+                self.ended(branch, end).await;
             }
             Happened::Panicked => {
-                self.drop_run().await;
+                self.drop_run(branch).await;
                 let cause = Cause {
                     code: "panic".into(),
                     stage: "run".into(),
@@ -189,99 +205,111 @@ impl Entity {
                     fix: None,
                     retryable: true,
                 };
-                self.ended(End::Failed(self.next_run_or_current(), cause)).await;
+                self.ended(branch, End::Failed(self.next_run_or_current(branch), cause)).await;
             }
             Happened::Overdue => {
-                self.drop_run().await;
-                let run = self.next_run_or_current();
-                self.ended(End::Stopped { run, settled: false }).await;
+                let (code, message) = ("overdue", "it did not stop within stopTimeout");
+                let unsettled = match self.cell.live().get(&branch) {
+                    Some(live) => live.unsettled(code, message),
+                    None => unsettled(code, message),
+                };
+                self.drop_run(branch).await;
+                let run = self.next_run_or_current(branch);
+                self.ended(branch, End::Stopped { run, unsettled: Some(unsettled) }).await;
             }
         }
     }
 
-    fn next_run_or_current(&self) -> RunId {
-        let current = match &*self.cell.state() {
-            State::Running(running) => running.run,
-            _ => None,
-        };
-        current.unwrap_or_else(|| self.next_run())
+    fn next_run_or_current(&self, branch: BranchNumber) -> RunId {
+        let current = self.cell.state().branch(branch).and_then(|branch| branch.running()?.run);
+        current.unwrap_or_else(|| self.next_run(branch))
     }
 
     /// Lets go of the run. Whoever opens the sink next must find none of its writers left, so its end is waited for.
-    async fn drop_run(&mut self) {
-        if let Some(run) = self.run.take() {
+    async fn drop_run(&mut self, branch: BranchNumber) {
+        if let Some(run) = self.runs.remove(&branch) {
             run.task.abort();
             if tokio::time::timeout(UNWIND, run.task).await.is_err() {
                 tracing::error!(pipeline = %self.cell.pipeline, "a run that was dropped keeps its thread busy");
             }
             metrics::gauge!("dataflow_runs").decrement(1.0);
         }
-        if let Some(live) = self.cell.live() {
-            self.context.directory.keep_warnings(&self.cell.pipeline, snapshot::noted(&live));
+        if let Some(live) = self.cell.live().get(&branch) {
+            self.context.directory.keep_warnings(live.branch(), snapshot::noted(live));
         }
-        self.cell.set_live(None);
+        self.cell.set_live(branch, None);
     }
 
-    async fn ended(&mut self, end: End) {
-        let stopping = self.cell.state().is_stopping();
-        match end {
+    async fn ended(&mut self, branch: BranchNumber, end: End) {
+        let stopping = self.cell.state().branch(branch).is_some_and(|branch| branch.stopping().is_some());
+        let ended = match end {
             End::Completed(run) => {
-                let update = self.waiting_update(true).await;
-                self.report(CommandKind::ReportCompleted { run, update }).await
+                let update = self.waiting_update(branch, true).await;
+                self.report(branch, CommandKind::ReportCompleted { run, update }).await
             }
             // The node goes down: the pipeline goes on where it is, here or elsewhere.
-            End::Stopped { .. } if !stopping => false,
-            End::Stopped { run, settled } => {
-                let update = self.waiting_update(settled).await;
-                self.report(CommandKind::ReportStopped { run, settled, update }).await
+            End::Stopped { .. } if !stopping => Ok(()),
+            End::Stopped { run, unsettled } => {
+                let update = self.waiting_update(branch, unsettled.is_none()).await;
+                self.report(branch, CommandKind::ReportStopped { run, unsettled, update }).await
             }
-            End::Failed(run, cause) => {
-                let Cause { code, stage, fix, message, .. } = &cause;
-                tracing::error!(pipeline = %self.cell.pipeline, stage, code, fix, "{message}");
-                self.context.directory.count(&self.cell.pipeline, |flow| flow.failures += 1);
-                let restart_in = self.restart_in();
-                // What it finds out of the sink keeps the update from being made.
-                let update = if cause.is_behind() { None } else { self.waiting_update(false).await };
-                self.report(CommandKind::ReportFailed { run, cause, restart_in, update }).await
-            }
+            End::Failed(run, cause) => self.failed(branch, run, cause).await,
             // Another node has the shard.
-            End::Over if self.lost.is_some() => false,
+            End::Over(_) if self.lost.is_some() => Ok(()),
             // What the run said does not fit what is known. A run that opens anew begins with what is known.
-            End::Over => {
+            End::Over(refused) => {
                 let cause = Cause {
                     code: "superseded".into(),
                     stage: "run".into(),
-                    message: "a report of the run was rejected, so the run ended; the node's log has the details"
-                        .into(),
+                    message: format!("the journal refused a report of the run: {refused}"),
                     fix: None,
                     retryable: true,
                 };
-                let (run, restart_in) = (self.next_run_or_current(), self.restart_in());
-                let update = self.waiting_update(false).await;
-                self.report(CommandKind::ReportFailed { run, cause, restart_in, update }).await
+                self.failed(branch, self.next_run_or_current(branch), cause).await
             }
         };
+        self.expect_taken(branch, ended);
         self.answer_waiting();
     }
 
-    fn restart_in(&self) -> Option<u64> {
-        let wait = match &*self.cell.state() {
-            State::Running(running) => running.pipeline.spec.restart.wait_ms(running.attempt),
-            _ => None,
-        };
+    /// Reports that a run can't go on.
+    async fn failed(&mut self, branch: BranchNumber, run: RunId, cause: Cause) -> Result<(), AskError> {
+        let Cause { code, stage, fix, message, .. } = &cause;
+        tracing::error!(pipeline = %self.cell.pipeline, sink = self.sink(branch), stage, code, fix, "{message}");
+        let id = BranchId::new(self.cell.pipeline.clone(), branch);
+        self.context.directory.count(&id, |flow| flow.failures += 1);
+        let restart_in = self.restart_in(branch);
+        // What it finds out of the sink keeps the update from being made.
+        let update = if cause.is_behind() { None } else { self.waiting_update(branch, false).await };
+        self.report(branch, CommandKind::ReportFailed { run, cause, restart_in, update }).await
+    }
+
+    /// Logs what the journal did not take and should have. Another owner of the shard knows better.
+    fn expect_taken(&self, branch: BranchNumber, taken: Result<(), AskError>) {
+        if let Err(error) = taken
+            && self.lost.is_none()
+        {
+            tracing::error!(pipeline = %self.cell.pipeline, sink = self.sink(branch), %error, "the journal refused what has happened to the pipeline");
+        }
+    }
+
+    /// What a branch's sink is called, if there are several.
+    fn sink(&self, branch: BranchNumber) -> Option<String> {
+        self.cell.state().branch(branch)?.sink.as_ref().map(ToString::to_string)
+    }
+
+    fn restart_in(&self, branch: BranchNumber) -> Option<u64> {
+        let wait = self.cell.state().branch(branch).and_then(|branch| {
+            let running = branch.running()?;
+            branch.spec.restart.wait_ms(running.attempt)
+        });
         wait.map(|wait| self.context.parts.rng.jitter(wait))
     }
 
-    /// Carries out a command of the run; false if it was turned down.
-    pub(super) async fn report(&mut self, kind: CommandKind) -> bool {
-        let command = self.system(kind);
-        match self.carry_out(command).await {
-            Ok(_) => true,
-            Err(error) => {
-                tracing::debug!(pipeline = %self.cell.pipeline, %error, "a report of the run was rejected");
-                false
-            }
-        }
+    /// Carries out a command of a branch's run.
+    pub(super) async fn report(&mut self, branch: BranchNumber, kind: CommandKind) -> Result<(), AskError> {
+        let command = self.system(branch, kind);
+        self.carry_out(command).await.map(drop)
     }
 
     /// Answers who waits for a stop, once it is over.
@@ -302,18 +330,16 @@ impl Entity {
         }
     }
 
-    /// Ends the run for good, without an event: the pipeline goes on when its shard is next owned. Reports are taken
+    /// Ends the runs for good, without an event: the branches go on when the shard is next owned. Reports are taken
     /// until then, so that everything read is journalled.
-    pub(super) async fn end_run(&mut self) {
-        if self.lost.is_some() {
-            self.drop_run().await;
+    pub(super) async fn end_runs(&mut self) {
+        self.runs.values().for_each(|run| run.stop.cancel());
+        while !self.runs.is_empty() && self.lost.is_none() {
+            let (branch, happened) = next(&mut self.runs).await;
+            self.happened(branch, happened).await;
         }
-        if let Some(run) = &self.run {
-            run.stop.cancel();
-        }
-        while self.run.is_some() && self.lost.is_none() {
-            let happened = next(&mut self.run).await;
-            self.happened(happened).await;
+        while let Some(branch) = self.runs.keys().next().copied() {
+            self.drop_run(branch).await;
         }
     }
 }

@@ -1,24 +1,49 @@
-//! What an update changes, as source and sink see it.
+//! What an update changes, as source and sinks see it.
 use super::Entity;
 use crate::{region::AskError, status::LaneStatus};
 use dataflow_core::{
-    id::Epoch,
+    branch::BranchNumber,
+    id::{Epoch, SinkName},
     pipeline::{
-        Command, CommandKind, Pipeline, Rejected, State,
+        Branch, BranchView, Command, CommandKind, Pipeline, Rejected,
         command::{Change, Prepared, Settlement},
         decide,
         event::LaneProgress,
-        state::{Progress, Then},
+        state::Progress,
         then::Wanted,
     },
     position::Positions,
+    problem::Problem,
     spec::PipelineSpec,
     token::Fence,
 };
 use dataflow_sdk::sink::{TakeOver, Traces};
+use std::collections::BTreeMap;
+
+/// What an update is to a branch.
+struct Case {
+    number: BranchNumber,
+    /// The branch; none: it begins with the update.
+    before: Option<BranchView>,
+    /// What it does then; none: its sink is removed.
+    after: Option<PipelineSpec>,
+    /// The name by which its target [is known](Entity::known_target).
+    known: Result<Option<String>, String>,
+}
+
+impl Case {
+    /// A branch that was there and stays.
+    fn kept(&self) -> Option<(&BranchView, &PipelineSpec)> {
+        self.before.as_ref().zip(self.after.as_ref())
+    }
+
+    fn known(&self) -> Option<&str> {
+        self.known.as_ref().ok()?.as_deref()
+    }
+}
 
 impl Entity {
-    /// The request of an update; only asks the sink if the update is otherwise accepted and something follows from the answer.
+    /// The request of an update; only asks the sinks if the update is otherwise accepted and something follows from the answer.
     pub(super) async fn update(
         &self,
         to: &impl Fn(CommandKind) -> Command,
@@ -26,71 +51,114 @@ impl Entity {
     ) -> Result<CommandKind, AskError> {
         let state = self.cell.state().clone();
         let pipeline = state.pipeline().ok_or(Rejected::NotFound)?;
-        let known = self.known_target(pipeline, &wanted).await;
-        let (known, unanswered) = match &known {
-            Ok(known) => (known.as_deref(), None),
-            Err(why) => (None, Some(why)),
-        };
-        let kind = |settlement| CommandKind::Update {
-            wanted: wanted.clone(),
-            prepared: Box::new(self.prepared(pipeline, &wanted, settlement, known)),
-        };
-        let tentative = match state {
-            State::Running(_) => self.so_far(),
+        let mut cases = Vec::new();
+        for (number, sink) in pipeline.after(&wanted.spec) {
+            cases.push(self.case(pipeline, number, sink.as_ref(), &wanted).await);
+        }
+        self.apart(pipeline, &cases, &wanted)?;
+        let kind = |prepared| CommandKind::Update { wanted: wanted.clone(), prepared };
+        let tentative = |case: &Case| match &case.before {
+            Some(view) if view.branch.running().is_some() => self.so_far(case.number),
+            Some(_) if case.after.is_none() => Settlement::NotNeeded,
             _ => Settlement::Unsettled { reason: String::new(), forced: true },
         };
-        let decision = decide(&state, &to(kind(tentative.clone()))).map_err(|rejected| match unanswered {
-            Some(why) if matches!(rejected, Rejected::RetargetNeeded { .. }) && !wanted.force => {
-                Rejected::Unsettled { reason: format!("whether the target is the one so far can't be asked: {why}") }
+        let prepared = cases.iter().map(|case| (case.number, self.prepared(case, &wanted, tentative(case))));
+        let decision = decide(&state, &to(kind(prepared.collect()))).map_err(|rejected| {
+            let unanswered = cases.iter().find_map(|case| case.known.as_ref().err());
+            let unsettled = |why: &String| {
+                let reason = format!("whether the target is the one so far can't be asked: {why}");
+                Rejected::Unsettled { reason }
+            };
+            match (unanswered, rejected) {
+                (Some(why), Rejected::RetargetNeeded { .. }) if !wanted.force => unsettled(why),
+                (Some(why), Rejected::OfSink { sink, rejected })
+                    if !wanted.force && matches!(*rejected, Rejected::RetargetNeeded { .. }) =>
+                {
+                    unsettled(why).of_sink(Some(&sink))
+                }
+                (_, rejected) => rejected,
             }
-            _ => rejected,
         })?;
-        let settlement = match state {
-            State::Running(_) if decision.events.is_empty() => tentative,
-            State::Running(_) => self.reachable(pipeline, &wanted, tentative, known).await,
-            _ => self.settlement(pipeline, pipeline.settled, &wanted, known).await,
-        };
-        let mut kind = kind(settlement);
-        if let (CommandKind::Update { prepared, .. }, State::Failed(failed)) = (&mut kind, &state)
-            && failed.restart_at.is_some()
-        {
-            // It is started with the new spec.
-            let wanted = PipelineSpec::clone(&wanted.spec);
-            prepared.lanes = self.ask_for_lanes(&Pipeline { spec: wanted, ..pipeline.clone() }).await;
+        let mut prepared = BTreeMap::new();
+        for case in &cases {
+            let settlement = match case.kept() {
+                Some((view, _)) if view.branch.running().is_some() && decision.events.is_empty() => tentative(case),
+                Some((view, after)) if view.branch.running().is_some() => {
+                    self.reachable(view, after, &wanted, (tentative(case), case.known())).await
+                }
+                Some((view, after)) => {
+                    self.settlement(view, view.branch.settled, after, (wanted.force, case.known())).await
+                }
+                None if case.before.is_some() => tentative(case),
+                None => Settlement::NotNeeded,
+            };
+            prepared.insert(case.number, self.prepared(case, &wanted, settlement));
         }
-        Ok(kind)
+        Ok(kind(prepared))
     }
 
-    /// What the update comes to that waits for the end of the run, which has ended now; none: there is none.
-    pub(super) async fn waiting_update(&self, settled: bool) -> Option<Box<Prepared>> {
-        let (pipeline, wanted, start) = match &*self.cell.state() {
-            State::Running(running) => match &running.stopping {
-                Some(Then { update: Some(update), start }) => (running.pipeline.clone(), update.wanted.clone(), *start),
-                _ => return None,
-            },
-            _ => return None,
+    /// What an update is to the branch that has this number, or gets it.
+    async fn case(&self, pipeline: &Pipeline, number: BranchNumber, sink: Option<&SinkName>, wanted: &Wanted) -> Case {
+        let (before, after) = (pipeline.view(number), wanted.spec.of_sink(sink));
+        let known = match before.as_ref().zip(after.as_ref()) {
+            Some((view, after)) => self.known_target(view, after).await,
+            None => Ok(None),
         };
-        let known = self.known_target(&pipeline, &wanted).await.ok().flatten();
-        let settlement = self.settlement(&pipeline, settled, &wanted, known.as_deref()).await;
-        let mut prepared = self.prepared(&pipeline, &wanted, settlement, known.as_deref());
-        if start && pipeline.starts_generation(&wanted.spec, &prepared.change) {
-            prepared.lanes = self.ask_for_lanes(&Pipeline { spec: *wanted.spec, ..pipeline }).await;
-        }
-        Some(Box::new(prepared))
+        Case { number, before, after, known }
     }
 
-    fn prepared(&self, pipeline: &Pipeline, wanted: &Wanted, settlement: Settlement, known: Option<&str>) -> Prepared {
-        let change = self.change(pipeline, wanted, &settlement, known);
-        let reached = self.reached(pipeline, &settlement);
+    /// Refuses a sink that would write to the target of another branch all that this has written already.
+    fn apart(&self, pipeline: &Pipeline, cases: &[Case], wanted: &Wanted) -> Result<(), Rejected> {
+        let begins = cases.iter().filter(|case| case.before.is_none());
+        for after in begins.filter_map(|case| case.after.as_ref()).filter(|_| !wanted.retarget) {
+            let delivered = |branch: &Branch| branch.progress.counters().delivered;
+            let of = pipeline.branches.values().filter(|branch| delivered(branch) > 0).find(|branch| {
+                let change = self.context.parts.plugins.change(&branch.spec, after, &Positions::new());
+                change.target.is_none()
+            });
+            if let Some(branch) = of {
+                let (at, named) = place(&wanted.spec, after);
+                let before = branch.sink.as_ref().map_or("the only sink so far".into(), |name| format!("sink {name}"));
+                let message = format!(
+                    "{named} would write to the target of {before} again what that has delivered ({} record(s))",
+                    delivered(branch)
+                );
+                let fix = "keep the sink's name, or rename it in an update of its own: either way it continues from its position";
+                return Err(Rejected::Invalid { problems: vec![Problem::new(at, "conflict", message).fix(fix)] });
+            }
+        }
+        Ok(())
+    }
+
+    /// What the update comes to that waits for the end of a run, which has ended now; none: there is none.
+    pub(super) async fn waiting_update(&self, number: BranchNumber, settled: bool) -> Option<Box<Prepared>> {
+        let (case, wanted) = {
+            let pipeline = self.cell.state().pipeline()?.clone();
+            let update = pipeline.branches.get(&number)?.stopping()?.update.clone()?;
+            (self.case(&pipeline, number, update.sink.as_ref(), &update.wanted).await, update.wanted)
+        };
+        let settlement = match case.kept() {
+            Some((view, after)) => self.settlement(view, settled, after, (wanted.force, case.known())).await,
+            None => Settlement::NotNeeded,
+        };
+        Some(Box::new(self.prepared(&case, &wanted, settlement)))
+    }
+
+    fn prepared(&self, case: &Case, wanted: &Wanted, settlement: Settlement) -> Prepared {
+        let (mut change, mut reached) = (Change::default(), Positions::new());
+        if let Some((view, after)) = case.kept() {
+            change = self.change(view, after, &settlement, case.known());
+            reached = self.reached(view, &settlement);
+        }
         let pushes = self.context.parts.plugins.declared(&wanted.spec).source.pushes;
-        Prepared { change, pushes, settlement, reached, nonce: self.context.parts.rng.next(), lanes: 1 }
+        Prepared { change, pushes, settlement, reached, nonce: self.context.parts.rng.next() }
     }
 
     /// What an update changes; its target is `known` by another name.
-    fn change(&self, pipeline: &Pipeline, wanted: &Wanted, settlement: &Settlement, known: Option<&str>) -> Change {
-        let positions = pipeline.progress.positions_with(settlement.lanes());
-        let named = PipelineSpec::clone(&wanted.spec).named(&pipeline.id);
-        let mut change = self.context.parts.plugins.change(&pipeline.spec, &named, &positions);
+    fn change(&self, view: &BranchView, after: &PipelineSpec, settlement: &Settlement, known: Option<&str>) -> Change {
+        let positions = view.branch.progress.positions_with(settlement.lanes());
+        let named = after.clone().named(view.branch.id.pipeline());
+        let mut change = self.context.parts.plugins.change(&view.branch.spec, &named, &positions);
         if let (Some((_, to)), Some(known)) = (&mut change.target, known) {
             *to = known.into();
         }
@@ -100,13 +168,13 @@ impl Entity {
 
     /// The name by which the target of an update is known, where it is spelled or called otherwise now: that of the target so
     /// far, or of one before; or why it can't be asked.
-    async fn known_target(&self, pipeline: &Pipeline, wanted: &Wanted) -> Result<Option<String>, String> {
-        let change = self.change(pipeline, wanted, &Settlement::NotNeeded, None);
-        let (Some((from, _)), Ok(built)) = (change.target, self.context.parts.plugins.sink(&wanted.spec.sink)) else {
+    async fn known_target(&self, view: &BranchView, after: &PipelineSpec) -> Result<Option<String>, String> {
+        let change = self.change(view, after, &Settlement::NotNeeded, None);
+        let (Some((from, _)), Ok(built)) = (change.target, self.context.parts.plugins.sink(&after.sink)) else {
             return Ok(None);
         };
         let sink = built.sink;
-        let Progress { generation, by_lane, left, away, .. } = &pipeline.progress;
+        let Progress { generation, by_lane, left, away, .. } = &view.branch.progress;
         let own = (!by_lane.is_empty()).then_some(*generation);
         let handle = by_lane.values().find_map(|lane| lane.handle.clone()).or(left.handle.clone());
         let so_far = (from, left.of.iter().copied().chain(own).collect::<Vec<_>>(), handle);
@@ -114,73 +182,87 @@ impl Entity {
             away.iter().rev().map(|away| (away.target.clone(), away.left.of.clone(), away.left.handle.clone()));
         for (name, generations, handle) in [so_far].into_iter().chain(before) {
             let traces = Traces {
-                pipeline: pipeline.id.clone(),
-                incarnation: pipeline.incarnation.clone(),
+                branch: view.branch.id.clone(),
+                incarnation: view.branch.incarnation.clone(),
                 generations,
                 handle,
             };
-            if !traces.generations.is_empty() && self.is_target_of(pipeline, &*sink, &traces).await? {
+            if !traces.generations.is_empty() && self.is_target_of(view, &*sink, &traces).await? {
                 return Ok(Some(name));
             }
         }
         Ok(None)
     }
 
-    /// Has the sink of a pipeline that does not run say what it has, where something follows from that: which positions a new
+    /// Has the sink of a branch that does not run say what it has, where something follows from that: which positions a new
     /// generation goes on at, or where another spec of the same one takes effect. It may be ahead of the journal, in
     /// partitions that only it knows.
-    async fn settlement(&self, pipeline: &Pipeline, settled: bool, wanted: &Wanted, known: Option<&str>) -> Settlement {
-        let change = self.change(pipeline, wanted, &Settlement::NotNeeded, known);
-        let asked = if pipeline.starts_generation(&wanted.spec, &change) {
-            pipeline.needs_settlement() || self.cell.state().is_behind()
+    async fn settlement(
+        &self,
+        view: &BranchView,
+        settled: bool,
+        after: &PipelineSpec,
+        (force, known): (bool, Option<&str>),
+    ) -> Settlement {
+        let change = self.change(view, after, &Settlement::NotNeeded, known);
+        let asked = if view.branch.starts_generation(after, &change) {
+            view.branch.needs_settlement() || view.branch.undecided.is_some()
         } else {
-            pipeline.needs_settlement() && !settled && !pipeline.spec.gives_like(&wanted.spec)
+            view.branch.needs_settlement() && !settled && !view.branch.spec.gives_like(after)
         };
         if !asked {
             return Settlement::NotNeeded;
         }
         // The same target may be found by its new name alone.
-        let mut pipeline = pipeline.clone();
+        let mut view = view.clone();
         if known.is_some() && change.target.is_none() {
-            pipeline.spec.sink = wanted.spec.sink.clone();
+            view.branch.spec.sink = after.sink.clone();
         }
-        self.settle(&pipeline, None, wanted.force, TakeOver::Nobody).await.0
+        self.settle(&view, None, force, TakeOver::Nobody).await.settlement
     }
 
-    /// Where the lanes of a running pipeline are known to be: it is settled once it has stopped.
-    fn so_far(&self) -> Settlement {
+    /// Where the lanes of a running branch are known to be: it is settled once it has stopped.
+    fn so_far(&self, number: BranchNumber) -> Settlement {
         let lane = |(lane, live): (&u32, &LaneStatus)| LaneProgress {
             lane: *lane,
             positions: Positions::clone(&live.positions),
             counters: live.committed,
             ..LaneProgress::default()
         };
-        let live = self.cell.live();
+        let live = self.cell.live().remove(&number);
         let lanes = live.map(|live| live.lock().lanes.iter().map(lane).collect()).unwrap_or_default();
         Settlement::Settled { lanes, met: Vec::new(), lost: None }
     }
 
-    /// That, if the sink of a running pipeline can be asked at all.
+    /// That, if the sink of a running branch can be asked at all.
     async fn reachable(
         &self,
-        pipeline: &Pipeline,
+        view: &BranchView,
+        after: &PipelineSpec,
         wanted: &Wanted,
-        so_far: Settlement,
-        known: Option<&str>,
+        (so_far, known): (Settlement, Option<&str>),
     ) -> Settlement {
-        let change = self.change(pipeline, wanted, &Settlement::NotNeeded, known);
-        let asked = pipeline.starts_generation(&wanted.spec, &change) && pipeline.needs_settlement() && !wanted.force;
+        let change = self.change(view, after, &Settlement::NotNeeded, known);
+        let asked = view.branch.starts_generation(after, &change) && view.branch.needs_settlement() && !wanted.force;
         let fence = Fence {
-            pipeline: pipeline.id.clone(),
-            incarnation: pipeline.incarnation.clone(),
-            generation: pipeline.progress.generation,
+            branch: view.branch.id.clone(),
+            incarnation: view.branch.incarnation.clone(),
+            generation: view.branch.progress.generation,
             lane: 0,
             epoch: Epoch(0),
             opening: 0,
         };
-        match if asked { self.ask_for_token(pipeline, &fence).await } else { Ok(()) } {
+        match if asked { self.ask_for_token(view, &fence).await } else { Ok(()) } {
             Ok(()) => so_far,
             Err(reason) => Settlement::Unsettled { reason, forced: false },
         }
+    }
+}
+
+/// Where a spec has the sink of a branch, and how it is called.
+fn place(spec: &PipelineSpec, branch: &PipelineSpec) -> (String, String) {
+    match spec.sinks.iter().position(|sink| sink.sink == branch.sink) {
+        Some(at) => (format!("sinks[{at}]"), format!("sink {}", spec.sinks[at].name)),
+        None => ("sink".into(), "the sink".into()),
     }
 }

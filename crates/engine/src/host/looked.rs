@@ -6,29 +6,34 @@ use crate::{
     region::{AskError, Query, Reply, UserQuery},
     shard::{PipelineCell, load_pipeline},
 };
-use dataflow_core::id::PipelineId;
+use dataflow_core::id::{PipelineId, SinkName};
 use std::sync::Arc;
 
 impl LocalRegion {
     /// Answers a question, as long as it is waited for.
     pub(super) async fn asked(&self, pipeline: &PipelineId, asked: UserQuery) -> Result<Reply, AskError> {
-        let UserQuery { actor, within, query } = asked;
+        let UserQuery { actor, within, sink, query } = asked;
         tracing::trace!(%pipeline, %actor, ?query, "asked");
         let late = |_| AskError::Unavailable(format!("there was no answer within {} ms", within.as_millis()));
-        tokio::time::timeout(within, self.query(pipeline, query)).await.map_err(late)?
+        tokio::time::timeout(within, self.query(pipeline, sink.as_ref(), query)).await.map_err(late)?
     }
 
     /// Answers a question.
-    pub(super) async fn query(&self, pipeline: &PipelineId, query: Query) -> Result<Reply, AskError> {
+    pub(super) async fn query(
+        &self,
+        pipeline: &PipelineId,
+        sink: Option<&SinkName>,
+        query: Query,
+    ) -> Result<Reply, AskError> {
         let cell = self.look(pipeline).await?;
-        answer_query(&self.context, &cell, query).await
+        answer_query(&self.context, &cell, sink, query).await
     }
 
     /// A pipeline as it is now; none if there is none.
     pub(super) async fn snapshot(&self, pipeline: &PipelineId) -> Result<Option<PipelineSnapshot>, AskError> {
         let cell = self.look(pipeline).await?;
         let state = cell.state();
-        Ok(snapshot::of(&self.context, pipeline, &state, cell.live().as_deref()))
+        Ok(snapshot::of(&self.context, &state, &cell.live()))
     }
 
     /// A pipeline as it is now: in memory, or as the journal has it.

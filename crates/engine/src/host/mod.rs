@@ -6,15 +6,16 @@ mod shards;
 pub use shards::ShardHost;
 
 use crate::{
-    answers::{Flow, Listing, Overview},
+    answers::{Listing, Measured, Overview},
     entity::{Entity, EntityContext, Mail},
     region::{Action, AskError, ListQuery, Message, Query, Reply, ShardRegion, ShardingEnvelope, UserCommand},
     shard::{PipelineCell, ShardLog, load_pipeline},
 };
 use async_trait::async_trait;
 use dataflow_core::{
+    branch::BranchNumber,
     id::{Epoch, PipelineId},
-    pipeline::State,
+    pipeline::{State, Status},
     shard::ShardId,
 };
 use dataflow_journal::Holder;
@@ -309,7 +310,7 @@ impl ShardRegion for Region {
                     biased;
                     answer = answer => answer?,
                     // Not over yet: what it is meanwhile.
-                    () = waited => self.0.query(&pipeline, Query::State).await?,
+                    () = waited => self.0.query(&pipeline, None, Query::State).await?,
                 }
             }
         };
@@ -350,7 +351,7 @@ impl ShardRegion for Region {
         let open = self.0.open();
         let entities = open.iter().map(|shard| shard.entities().len()).sum();
         let running =
-            |shard: &Arc<Shard>| shard.entities().values().filter(|handle| handle.cell.live().is_some()).count();
+            |shard: &Arc<Shard>| shard.entities().values().map(|handle| handle.cell.live().len()).sum::<usize>();
         Overview {
             shards_owned: self.owned().len(),
             by_status: self.0.context.directory.by_status(),
@@ -361,8 +362,13 @@ impl ShardRegion for Region {
         }
     }
 
-    async fn flows(&self) -> Vec<(PipelineId, Flow)> {
-        self.0.context.directory.flows()
+    async fn measured(&self) -> Vec<Measured> {
+        let lag = |(number, measured): (BranchNumber, Measured)| {
+            let cell = self.0.awake(&measured.pipeline).filter(|_| measured.status == Status::Running);
+            let live = cell.and_then(|cell| cell.live().get(&number).cloned());
+            Measured { lag: live.and_then(|live| live.measured_lag()), ..measured }
+        };
+        self.0.context.directory.measured().into_iter().map(lag).collect()
     }
 
     async fn changed(&self, pipeline: &PipelineId, seen: u64) -> u64 {

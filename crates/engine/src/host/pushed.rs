@@ -1,16 +1,18 @@
 //! What becomes of pushed records: whether they may be taken in now, when they are committed, and which of them are dead.
 use super::{LocalRegion, WATCH};
-use crate::{dead_letters, region::AskError, shard::PipelineCell};
+use crate::{dead_letters, region::AskError, shard::PipelineCell, status::RunStatus};
 use dataflow_core::{
+    branch::BranchNumber,
     chunk::ChunkRef,
     id::PipelineId,
     pipeline::{
-        State,
+        Branch, Pipeline,
         state::{Inbox, Progress},
     },
     position::Positions,
     token::Token,
 };
+use futures::future::select_all;
 use std::{sync::Arc, time::Duration};
 
 /// How long a push waits at most for a run that was started to find out whether its journal knows what its sink has.
@@ -23,7 +25,10 @@ impl LocalRegion {
         let Some(cell) = self.awake(pipeline) else { return };
         let deciding = || {
             let state = cell.state();
-            matches!(&*state, State::Running(_)) && state.is_behind() && !state.is_stopping()
+            let deciding = |branch: &Branch| {
+                branch.undecided.is_some() && branch.running().is_some_and(|running| running.stopping.is_none())
+            };
+            state.pipeline().is_some_and(|pipeline| pipeline.present().any(|(_, branch)| deciding(branch)))
         };
         if !deciding() {
             return;
@@ -42,28 +47,38 @@ impl LocalRegion {
         }
     }
 
-    /// Waits until the pushed records before `position` are committed; false if that takes longer.
+    /// Waits until the pushed records before `position` are committed by all branches; false if that takes longer.
     pub(super) async fn delivered(&self, cell: &PipelineCell, position: u64, within: Duration) -> bool {
         let committed = || {
             let of = |positions: &Positions| Inbox::read_before(positions);
-            let live = cell
-                .live()
-                .map_or(0, |live| live.lock().lanes.values().map(|lane| of(&lane.positions)).max().unwrap_or(0));
-            let journalled = cell.state().pipeline().map_or(0, |pipeline| of(&pipeline.progress.positions()));
-            live.max(journalled) >= position
+            let runs = cell.live();
+            let live = |number| {
+                let live: &Arc<RunStatus> = runs.get(&number)?;
+                live.lock().lanes.values().map(|lane| of(&lane.positions)).max()
+            };
+            let reached = |(number, branch): (BranchNumber, &Branch)| {
+                live(number).unwrap_or(0).max(of(&branch.progress.positions()))
+            };
+            let state = cell.state();
+            state.pipeline().is_some_and(|pipeline| pipeline.present().all(|branch| reached(branch) >= position))
         };
         let waiting = async {
             let mut changes = cell.changes();
             loop {
                 changes.mark_unchanged();
-                let commits = cell.live().map(|live| live.watch());
+                let commits: Vec<_> = cell.live().values().map(|live| live.watch()).collect();
                 if committed() {
                     return;
                 }
                 let commit = async {
-                    match commits {
-                        Some(mut commits) => commits.changed().await.is_ok(),
-                        None => std::future::pending().await,
+                    match commits.is_empty() {
+                        true => std::future::pending().await,
+                        false => {
+                            let each = commits
+                                .into_iter()
+                                .map(|mut commits| Box::pin(async move { commits.changed().await.is_ok() }));
+                            select_all(each).await.0
+                        }
                     }
                 };
                 tokio::select! {
@@ -79,11 +94,15 @@ impl LocalRegion {
     /// Waits until the journal has what is committed now, and asks for a checkpoint where it has not; false if that takes
     /// longer. Dead letters are numbered and can be read from then on.
     pub(super) async fn journalled(&self, cell: &PipelineCell, within: Duration) -> bool {
-        let Some(live) = cell.live() else { return true };
-        let committed: Vec<Arc<Token>> = live.lock().lanes.values().filter_map(|lane| lane.token.clone()).collect();
+        let live = cell.live();
+        let tokens = |live: &Arc<RunStatus>| {
+            live.lock().lanes.values().filter_map(|lane| lane.token.clone()).collect::<Vec<_>>()
+        };
+        let committed: Vec<Arc<Token>> = live.values().flat_map(tokens).collect();
         let known = |token: &Arc<Token>| {
             let state = cell.state();
-            let Some(Progress { generation, by_lane, .. }) = state.pipeline().map(|pipeline| &pipeline.progress) else {
+            let branch = state.branch(token.fence.branch.number());
+            let Some(Progress { generation, by_lane, .. }) = branch.map(|branch| &branch.progress) else {
                 return true;
             };
             let known = by_lane.get(&token.fence.lane).map_or(0, |lane| lane.sequence);
@@ -96,7 +115,7 @@ impl LocalRegion {
                 if committed.iter().all(known) {
                     return;
                 }
-                live.want_checkpoint();
+                live.values().for_each(|live| live.want_checkpoint());
                 tokio::select! {
                     _ = changes.changed() => {}
                     () = tokio::time::sleep(WATCH) => {}
@@ -106,11 +125,14 @@ impl LocalRegion {
         tokio::time::timeout(within, waiting).await.is_ok()
     }
 
-    /// How many of the pushed records between two positions are dead letters, also those that only the sink's token names yet.
+    /// How many dead letters the pushed records between two positions have become, also those that only a sink's token names yet.
     pub(super) async fn dead_between(&self, cell: &PipelineCell, pushed: (u64, u64)) -> Result<u64, AskError> {
-        let journalled = cell.state().pipeline().map(|pipeline| pipeline.progress.dead_letters.clone());
-        let mut chunks = journalled.unwrap_or_default();
-        if let Some(live) = cell.live() {
+        let of = |pipeline: &Pipeline| {
+            let present = pipeline.present().flat_map(|(_, branch)| branch.progress.dead_letters.clone());
+            present.collect::<Vec<ChunkRef>>()
+        };
+        let mut chunks = cell.state().pipeline().map(of).unwrap_or_default();
+        for live in cell.live().values() {
             let live = live.lock();
             let named = live.lanes.values().filter_map(|lane| lane.token.as_ref()).flat_map(|token| &token.chunks);
             let new: Vec<ChunkRef> = named.filter(|chunk| !chunks.contains(chunk)).cloned().collect();

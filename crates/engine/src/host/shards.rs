@@ -2,7 +2,7 @@
 use super::{Region, Shard};
 use crate::shard::{PipelineCell, ShardLog, Tail, claim_shard};
 use async_trait::async_trait;
-use dataflow_core::{pipeline::State, shard::ShardId};
+use dataflow_core::{pipeline::Branch, shard::ShardId};
 use dataflow_journal::Error;
 use std::{
     collections::BTreeMap,
@@ -45,8 +45,8 @@ impl ShardHost for Region {
         let (mut changed, mut awake) = (BTreeMap::new(), Vec::new());
         for (pipeline, state) in loaded.states {
             region.context.directory.note(&pipeline, &state);
-            let runs = matches!(&state, State::Running(_))
-                || matches!(&state, State::Failed(failed) if failed.restart_at.is_some());
+            let runs = |branch: &Branch| branch.running().is_some() || branch.restart_at().is_some();
+            let runs = state.pipeline().is_some_and(|pipeline| pipeline.branches.values().any(runs));
             let is_changed = loaded.changed.contains(&pipeline);
             if runs || is_changed {
                 let cell = PipelineCell::new(pipeline.clone(), state);

@@ -44,14 +44,14 @@ impl Backoff {
     fn say(&mut self, run: &Run, passing: &Passing, wait: u64) {
         let (Passing { code, stage, lane, message, fix }, attempts) = (passing, self.attempts);
         let fix = fix.as_ref().map(|fix| format!("; {fix}")).unwrap_or_default();
-        let pipeline = &run.pipeline.id;
+        let (pipeline, sink) = (run.live.pipeline(), run.live.sink());
         let cause = format!("{stage} {code} {message}");
         match self.said.replace(cause.clone()) == Some(cause) {
             true => {
-                tracing::debug!(%pipeline, %code, %stage, lane, attempts, "{message}; retrying in {wait} ms{fix}")
+                tracing::debug!(%pipeline, sink, %code, %stage, lane, attempts, "{message}; retrying in {wait} ms{fix}")
             }
             false => {
-                tracing::warn!(%pipeline, %code, %stage, lane, attempts, "{message}; retrying in {wait} ms{fix}")
+                tracing::warn!(%pipeline, sink, %code, %stage, lane, attempts, "{message}; retrying in {wait} ms{fix}")
             }
         }
     }

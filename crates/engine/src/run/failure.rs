@@ -1,4 +1,5 @@
 //! What ends a run, or an attempt of it, and what is done about it.
+use super::report::Refused;
 use dataflow_core::{pipeline::event::Cause, problem::Problem};
 use dataflow_sdk::Error;
 
@@ -12,6 +13,13 @@ pub(crate) struct Passing {
     pub(crate) fix: Option<String>,
 }
 
+impl From<Passing> for Cause {
+    fn from(Passing { code, stage, lane, message, fix }: Passing) -> Self {
+        let message = lane.map_or_else(|| message.clone(), |lane| format!("lane {lane}: {message}"));
+        Self { code, stage, message, fix, retryable: true }
+    }
+}
+
 /// What ends an attempt, or a lane.
 #[derive(Clone, Debug)]
 pub(crate) enum Failure {
@@ -19,8 +27,14 @@ pub(crate) enum Failure {
     Transient(Passing),
     /// The pipeline fails.
     Fatal(Cause),
-    /// The pipeline is no longer this run's: end without a word.
-    Over,
+    /// The pipeline is no longer this run's.
+    Over(Refused),
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        Self::Over(refused)
+    }
 }
 
 impl Failure {
@@ -87,7 +101,7 @@ impl Failure {
             format!(
                 "{message}, a higher epoch than this node's, but its journal knows of no other owner: another copy of the node is running or was, or the data folder is an older copy"
             ),
-            "stop the other node for good; then back this one up, stop it, and restore that backup onto its own folder with \
+            "stop the other node for good; then stop this one, back it up, and restore that backup onto its own folder with \
              `dataflow restore --replace`, which raises its epochs (an older journal.db can be given like a backup)",
         )
     }

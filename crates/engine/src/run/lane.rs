@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{parts::Compute, status::RunStatus};
 use dataflow_core::position::Positions;
-use dataflow_sdk::source::Reader;
+use dataflow_sdk::source::{Reader, Source};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -19,8 +19,9 @@ use tokio_util::sync::CancellationToken;
 const DEPTH: usize = 4;
 
 /// What a lane is made of.
-pub(crate) struct Lane {
+pub(crate) struct Lane<'a> {
     pub(crate) number: u32,
+    pub(crate) source: &'a dyn Source,
     pub(crate) reader: Box<dyn Reader>,
     pub(crate) program: Binding,
     pub(crate) committer: Committer,
@@ -33,18 +34,19 @@ pub(crate) struct Lane {
     pub(crate) stop: CancellationToken,
 }
 
-impl Lane {
+impl Lane<'_> {
     /// Runs until the source ends or fails, it is told to stop, or a stage fails. Unless one of the others fails, everything
     /// read is committed and journalled.
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
-        let Self { number, reader, program, committer, positions, partitions, budget, live, compute, stop } = self;
+        let Self { number, source, reader, program, committer, positions, partitions, budget, live, compute, stop } =
+            self;
         let (to_transform, raw) = mpsc::channel(DEPTH);
         let (to_commit, processed) = mpsc::channel(DEPTH);
         let (checkpoints, checkpointed) = watch::channel(Arc::default());
         let out = to_transform;
-        let stage = ReadStage { lane: number, reader, positions, partitions, budget, live, stop, checkpointed, out };
+        let stage = ReadStage { lane: number, source, positions, partitions, budget, live, stop, checkpointed, out };
         // What was read before the source failed is committed: it may not be there any more when it is opened again.
-        let read = async { Ok(read(stage).await) };
+        let read = async { Ok(read(stage, reader).await) };
         let transform = transform(program, compute, raw, to_commit);
         let commit = committer.run(processed, checkpoints);
         // The commit stage ends when the transform stage drops its end, and that when reading ends. Whichever of these

@@ -17,10 +17,10 @@ use super::{
     plan::Partitions,
     source::Ended,
 };
-use dataflow_core::pipeline::{CommandKind, Pipeline};
+use dataflow_core::pipeline::{BranchView, CommandKind};
 
-/// The place of a lane in its run, however often it is opened.
-pub(super) struct Place {
+/// The slot of a lane in its run, however often it is opened.
+pub(super) struct LaneSlot {
     pub(super) number: u32,
     /// Whether there is no other.
     pub(super) only: bool,
@@ -32,62 +32,66 @@ impl Attempt<'_> {
     /// Runs a lane until it ends, or fails for good.
     pub(super) async fn keep(
         &self,
-        place: Place,
+        slot: LaneSlot,
         sink: OpenSink,
-        pipeline: &Pipeline,
+        view: &BranchView,
         checkpoints: Checkpoints,
     ) -> Result<Ended, Failure> {
-        let (number, mut backoff) = (place.number, Backoff::default());
-        let mut ended = self.run_lane(&place, sink, pipeline, checkpoints).await;
+        let (number, mut backoff) = (slot.number, Backoff::default());
+        let mut ended = self.run_lane(&slot, sink, view, checkpoints).await;
         loop {
             let passing = match ended.map_err(|failure| failure.in_lane(number)) {
-                Err(Failure::Transient(passing)) if !place.only => passing,
+                Err(Failure::Transient(passing)) if !slot.only => passing,
                 ended => return ended,
             };
             let commits = self.of.live.lock().lanes.get(&number).map_or(0, |lane| lane.committed.batches);
-            let waiting = backoff.wait(self.of, Some(number), commits, passing);
-            let (left, again) = tokio::join!(place.desk.leave(number), waiting);
+            let waiting = backoff.wait(self.of, Some(number), commits, passing.clone());
+            let (left, again) = tokio::select! {
+                both = async { tokio::join!(slot.desk.leave(number), waiting) } => both,
+                never = self.of.watch_source(view) => match never {},
+            };
             left?;
             self.of.live.lane(number, |live| live.in_flight = 0);
             if !again {
-                return Ok(Ended::Unopened);
+                return Ok(Ended::Unsettled(passing.into()));
             }
-            ended = self.open_again(&place).await;
+            ended = self.open_again(&slot).await;
         }
     }
 
     /// Opens a lane that has left, and runs it.
-    async fn open_again(&self, place: &Place) -> Result<Ended, Failure> {
+    async fn open_again(&self, slot: &LaneSlot) -> Result<Ended, Failure> {
         let Run { parts, reports, live, stop, .. } = self.of;
-        let pipeline = reports.known().await.map_err(|_| Failure::Over)?.pipeline;
+        let view = reports.known().await?.view;
         let sink = tokio::select! {
-            sink = self.open_sink(&pipeline, place.number) => sink?,
-            () = stop.cancelled() => return Ok(Ended::Unopened),
+            sink = self.open_sink(&view, slot.number) => sink?,
+            never = self.of.watch_source(&view) => match never {},
+            () = stop.cancelled() => return Ok(Ended::unopened(live)),
         };
         let progress = sink.recovered.progress.clone();
-        tracing::info!(pipeline = %pipeline.id, lane = place.number, commit = progress.sequence, "the lane is open again");
+        tracing::info!(pipeline = %live.pipeline(), sink = live.sink(), lane = slot.number, commit = progress.sequence, "the lane is open again");
         let report = CommandKind::ReportProgress { run: self.run, lanes: vec![progress], versions: None };
         let sent = wait_for("journal", "an event", live, &*parts.clock, reports.send(report)).await;
-        sent.map_err(|_| Failure::Over)?;
-        self.show(&pipeline, &sink);
-        let checkpoints = place.desk.enter(sink.journalled()).await?;
-        self.run_lane(place, sink, &pipeline, checkpoints).await
+        sent?;
+        self.show(&view, &sink);
+        let checkpoints = slot.desk.enter(sink.journalled()).await?;
+        self.run_lane(slot, sink, &view, checkpoints).await
     }
 
     /// Opens the source of a lane, and runs it.
     async fn run_lane(
         &self,
-        place: &Place,
+        slot: &LaneSlot,
         sink: OpenSink,
-        pipeline: &Pipeline,
+        view: &BranchView,
         checkpoints: Checkpoints,
     ) -> Result<Ended, Failure> {
         let Run { live, stop, .. } = self.of;
         let (lane, _end) = tokio::select! {
-            opened = self.open_source(pipeline, sink, checkpoints, place.partitions.clone()) => opened?,
+            opened = self.open_source(view, sink, checkpoints, slot.partitions.clone()) => opened?,
             () = stop.cancelled() => return Ok(Ended::Stopped),
         };
-        live.well(place.number);
+        live.well(slot.number);
         lane.run().await
     }
 }

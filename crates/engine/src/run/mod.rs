@@ -17,6 +17,7 @@ pub(crate) mod report;
 mod source;
 mod transform;
 mod versions;
+mod waiting;
 
 pub(crate) use attempt::{connector_context, fence};
 pub(crate) use failure::Failure;
@@ -26,7 +27,7 @@ use crate::{parts::Parts, status::RunStatus};
 use backoff::Backoff;
 use dataflow_core::{
     id::{Epoch, RunId},
-    pipeline::{CommandKind, Pipeline, event::Cause},
+    pipeline::{BranchView, CommandKind, event::Cause},
 };
 use dataflow_sdk::{Paths, inbox::Inbox};
 use report::{Known, Refused, Reports};
@@ -34,13 +35,15 @@ use source::Ended;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-/// What a run needs to know of its pipeline.
+/// What a run needs to know of its branch.
 pub(crate) struct Run {
-    /// The pipeline as of the start of the attempt under way.
-    pub(crate) pipeline: Pipeline,
+    /// The branch as of the start of the attempt under way.
+    pub(crate) view: BranchView,
     pub(crate) epoch: Epoch,
     pub(crate) parts: Parts,
     pub(crate) paths: Arc<Paths>,
+    /// Most lanes where the spec names no number.
+    pub(crate) default_lanes: u32,
     pub(crate) inbox: Arc<dyn Inbox>,
     pub(crate) reports: Reports,
     pub(crate) live: Arc<RunStatus>,
@@ -53,48 +56,57 @@ pub(crate) struct Run {
 pub(crate) enum End {
     /// A bounded source has ended.
     Completed(RunId),
-    /// It was told to. Settled: everything read is committed and journalled.
-    Stopped { run: RunId, settled: bool },
+    /// It was told to. Unless it says why not, everything read is committed and journalled.
+    Stopped { run: RunId, unsettled: Option<Cause> },
     /// It can't go on.
     Failed(RunId, Cause),
     /// The pipeline is no longer this run's.
-    Over,
+    Over(Refused),
 }
 
 impl Run {
     /// Runs to the end.
     pub(crate) async fn run(mut self) -> End {
         let mut backoff = Backoff::default();
-        let mut last = self.pipeline.last_run.as_ref().map(|run| run.run);
+        let mut last = self.view.branch.last_run.as_ref().map(|run| run.run);
         loop {
             let run = RunId::after(last, self.parts.clock.now());
             last = Some(run);
             let failure = match attempt::attempt(&self, run).await {
                 Ok(Ended::Source) => return End::Completed(run),
-                Ok(Ended::Stopped) => return End::Stopped { run, settled: true },
-                Ok(Ended::Unopened) => return End::Stopped { run, settled: false },
+                Ok(Ended::Stopped) => return End::Stopped { run, unsettled: None },
+                Ok(Ended::Unsettled(cause)) => return End::Stopped { run, unsettled: Some(cause) },
                 Err(failure) => failure,
             };
             // Told to stop while it can't go on: what is under way is settled by the next open, if that can settle it.
-            let behind = matches!(&failure, Failure::Fatal(cause) if cause.is_behind());
+            let stopping = self.stop.is_cancelled();
             match failure {
-                Failure::Over => return End::Over,
-                _ if self.stop.is_cancelled() && !behind => return End::Stopped { run, settled: false },
+                Failure::Over(refused) => return End::Over(refused),
+                Failure::Fatal(cause) if stopping && !cause.is_behind() => {
+                    return End::Stopped { run, unsettled: Some(cause) };
+                }
+                Failure::Transient(passing) if stopping => {
+                    return End::Stopped { run, unsettled: Some(passing.into()) };
+                }
                 Failure::Fatal(cause) => {
                     self.settle().await;
                     return End::Failed(run, cause);
                 }
                 Failure::Transient(passing) => {
-                    if !backoff.wait(&self, None, self.commits(), passing).await {
-                        return End::Stopped { run, settled: false };
+                    let goes_on = tokio::select! {
+                        goes_on = backoff.wait(&self, None, self.commits(), passing.clone()) => goes_on,
+                        never = self.watch_source(&self.view) => match never {},
+                    };
+                    if !goes_on {
+                        return End::Stopped { run, unsettled: Some(passing.into()) };
                     }
                 }
             }
             // The journal has moved on since this attempt began, and a report of it may still be under way: what is cut
             // back or replayed from here on must not lie before the last checkpoint.
             match self.reports.known().await {
-                Ok(Known { pipeline, epoch }) => (self.pipeline, self.epoch) = (pipeline, epoch),
-                Err(Refused) => return End::Over,
+                Ok(Known { view, epoch }) => (self.view, self.epoch) = (view, epoch),
+                Err(refused) => return End::Over(refused),
             }
         }
     }
@@ -105,16 +117,17 @@ impl Run {
 
     /// Journals what was committed since the last checkpoint, so that a failed pipeline shows it.
     async fn settle(&self) {
-        let Ok(Known { pipeline, .. }) = self.reports.known().await else { return };
-        let Some(run) = pipeline.last_run.as_ref().map(|last| last.run) else { return };
+        let Ok(Known { view, .. }) = self.reports.known().await else { return };
+        let Some(run) = view.branch.last_run.as_ref().map(|last| last.run) else { return };
         let tokens: Vec<_> = self.live.lock().lanes.values().filter_map(|lane| lane.token.clone()).collect();
-        let known = tokens.iter().filter_map(|token| Some((token, pipeline.progress.by_lane.get(&token.fence.lane)?)));
+        let known =
+            tokens.iter().filter_map(|token| Some((token, view.branch.progress.by_lane.get(&token.fence.lane)?)));
         let news = known.filter(|(token, known)| token.sequence > known.sequence);
         let lanes: Vec<_> = news.map(|(token, known)| recover::since(token, known)).collect();
         if !lanes.is_empty()
             && self.reports.send(CommandKind::ReportProgress { run, lanes, versions: None }).await.is_err()
         {
-            tracing::debug!(pipeline = %self.pipeline.id, "the last commits of a run that failed are left to the next one");
+            tracing::debug!(pipeline = %self.live.pipeline(), sink = self.live.sink(), "the last commits of a run that failed are left to the next one");
         }
     }
 }

@@ -7,14 +7,14 @@ use super::{
     failure::Failure,
     lane::Lane,
     letters::Letters,
-    patience::wait_for,
+    patience::wait_for_what,
     plan::Partitions,
     recover::recover,
     transform::{Binding, compile_with},
 };
 use crate::status::LaneStatus;
 use dataflow_core::{
-    pipeline::{Pipeline, event::LaneOpened},
+    pipeline::{BranchView, event::LaneOpened},
     position::{Partition, Position, Positions},
     shard::ShardId,
     token::{Fence, Token},
@@ -23,7 +23,7 @@ use dataflow_core::{
 use dataflow_sdk::{
     Context, Error,
     declared::Declared,
-    sink::{OpenLane, Opened, TakeOver},
+    sink::{OpenLane, Opened, TakeOver, Waits},
     source::Assignment,
     transform::Plan,
 };
@@ -60,34 +60,40 @@ impl OpenSink {
 
 impl Attempt<'_> {
     /// Fences older writers of a lane, reads its token, and decides where it goes on.
-    pub(super) async fn open_sink(&self, pipeline: &Pipeline, lane: u32) -> Result<OpenSink, Failure> {
+    pub(super) async fn open_sink(&self, view: &BranchView, lane: u32) -> Result<OpenSink, Failure> {
         let Run { epoch, parts, live, .. } = self.of;
         let stop = self.cx.stop.child_token();
         let (end, cx) = (stop.clone().drop_guard(), Context { stop, ..self.cx.clone() });
-        let fence = fence(pipeline, *epoch, lane, &parts.openings);
-        let progress = &pipeline.progress;
+        let fence = fence(&view.branch, *epoch, lane, &parts.openings);
+        let progress = &view.branch.progress;
         let open = OpenLane {
             fence: fence.clone(),
             lanes: progress.lanes.unwrap_or(1),
             journal: parts.journal.id().into(),
             take_over: TakeOver::Nobody,
-            first: pipeline.last_run.is_none(),
+            first: view.branch.last_run.is_none(),
             journalled: progress.by_lane.get(&lane).cloned(),
+            settled: view.branch.settled,
             counted: progress.earlier,
             begin: progress.begin.clone(),
             known: progress.before(),
             earlier: progress.left.handle.clone(),
             remembered: progress.left.remembered.clone(),
+            sealed: progress.left.sealed.clone(),
             left: progress.left.of.clone(),
+            reserved: self.versions.as_ref().map(|versions| versions.bound()).unwrap_or_default(),
+            waits: Waits::default(),
         };
         let sink = &self.built.sink;
-        let mut opened = match wait_for("sink", "opening it", live, &*parts.clock, sink.open(&cx, open)).await {
+        let waits = open.waits.clone();
+        let doing = || waits.what().map_or("opening it".into(), |what| format!("opening it: {what}"));
+        let mut opened = match wait_for_what("sink", doing, live, &*parts.clock, sink.open(&cx, open)).await {
             Ok(opened) => opened,
             Err(Error::Fenced(message)) if self.owns_shard().await => return Err(Failure::outdated(&message)),
             Err(error) => return Err(Failure::of("sink", error)),
         };
         let token = opened.token.take();
-        let mut recovered = match recover(lane, sink.delivery(), progress, token, &opened.others, &pipeline.inbox) {
+        let mut recovered = match recover(lane, self.built.delivery, progress, token, &opened.others, &view.inbox) {
             Ok(recovered) => recovered,
             Err(failure) => {
                 opened.writer.close().await;
@@ -102,8 +108,8 @@ impl Attempt<'_> {
 
     /// Where the sink says that this generation began, if the journal has it otherwise and has never opened it: one that was
     /// restored from before that has planned again since.
-    pub(super) fn begun_before(pipeline: &Pipeline, opened: &[OpenSink]) -> Positions {
-        let progress = &pipeline.progress;
+    pub(super) fn begun_before(view: &BranchView, opened: &[OpenSink]) -> Positions {
+        let progress = &view.branch.progress;
         let is_new = |(partition, at): (&Partition, &Position)| progress.begin.get(partition) != Some(at);
         let own = opened.iter().filter_map(|lane| lane.opened.begins.get(&progress.generation));
         let own = own.filter(|begun| progress.by_lane.is_empty() && begun.iter().any(is_new));
@@ -113,17 +119,17 @@ impl Attempt<'_> {
     /// Whether the journal says that nobody has taken the shard over: a sink that has seen a higher epoch all the same has seen
     /// another journal's. Unknown is no.
     async fn owns_shard(&self) -> bool {
-        let Run { pipeline, parts, epoch, .. } = self.of;
-        let shard = ShardId::of(&pipeline.id);
+        let Run { view, parts, epoch, .. } = self.of;
+        let shard = ShardId::of(view.branch.id.pipeline());
         parts.journal.head(shard).await.is_ok_and(|head| head.epoch == *epoch)
     }
 
     /// Shows where a lane is before its first commit.
-    pub(super) fn show(&self, pipeline: &Pipeline, sink: &OpenSink) {
+    pub(super) fn show(&self, view: &BranchView, sink: &OpenSink) {
         let Run { parts, live, .. } = self.of;
         live.warn(sink.opened.warnings.clone());
         let LaneOpened { lane, progress, .. } = &sink.recovered;
-        let journalled = pipeline.progress.by_lane.get(lane);
+        let journalled = view.branch.progress.by_lane.get(lane);
         let mut warned = journalled.map(|known| known.warnings.clone()).unwrap_or_default();
         warned.put(&progress.warnings);
         let (committed, positions) = (progress.counters, progress.positions.clone().into());
@@ -133,43 +139,44 @@ impl Attempt<'_> {
     /// Opens the source of a lane whose sink is open. What the connectors do for it ends with the guard.
     pub(super) async fn open_source(
         &self,
-        pipeline: &Pipeline,
+        view: &BranchView,
         sink: OpenSink,
         checkpoints: Checkpoints,
         partitions: Partitions,
-    ) -> Result<(Lane, DropGuard), Failure> {
+    ) -> Result<(Lane<'_>, DropGuard), Failure> {
         let Run { parts, live, .. } = self.of;
         let Durable { token, .. } = sink.journalled();
         let OpenSink { opened, cx, end, .. } = sink;
         let number = token.fence.lane;
-        let mut positions = pipeline.progress.begin.clone();
+        let mut positions = view.branch.progress.begin.clone();
         positions.extend(Positions::clone(&token.positions));
 
         let plan = Plan {
-            transforms: pipeline.spec.transforms.clone(),
-            spec: Arc::new(pipeline.spec.clone()),
+            transforms: view.branch.spec.transforms.clone(),
+            spec: Arc::new(view.branch.spec.clone()),
             demand: opened.demand,
-            declared: Declared { sink: self.built.rows.clone(), ..parts.plugins.declared(&pipeline.spec) },
-            learned: pipeline.learned.clone(),
+            declared: Declared { sink: self.built.rows.clone(), ..parts.plugins.declared(&view.branch.spec) },
+            learned: view.branch.learned.clone(),
         };
         let plugins = parts.plugins.clone();
         let program = Binding::new(plan, Arc::new(move |plan: &Plan| compile_with(plugins.compiler(), plan)))?;
 
-        let mut known = pipeline.progress.positions();
+        let mut known = view.branch.progress.positions();
         known.extend(positions.clone());
-        let (lanes, plan) = (pipeline.progress.lanes.unwrap_or(1), pipeline.progress.plan.clone());
+        let (lanes, plan) = (view.branch.progress.lanes.unwrap_or(1), view.branch.progress.plan.clone());
         let passed = |(partition, at): (&Partition, &Position)| {
-            Some((partition.clone(), pipeline.progress.losses.after(partition, at)?.clone()))
+            Some((partition.clone(), view.branch.progress.losses.after(partition, at)?.clone()))
         };
         let passed = known.iter().filter_map(passed).collect();
         let assignment = Assignment { lane: number, lanes, positions: known, plan, passed };
         let reader = self.source.open(&cx, assignment).await.map_err(|error| Failure::of("source", error))?;
+        live.lane(number, |lane| lane.open = true);
 
         let warned = live.lock().lanes.get(&number).map(|lane| lane.warned.clone()).unwrap_or_default();
         let letters = Letters { journal: parts.journal.clone(), live: live.clone(), clock: parts.clock.clone() };
         let committer = Committer {
             run: self.run,
-            delivery: self.built.sink.delivery(),
+            delivery: self.built.delivery,
             writer: opened.writer,
             journalled: token.sequence,
             behind_since: Instant::now(),
@@ -184,6 +191,7 @@ impl Attempt<'_> {
         };
         let lane = Lane {
             number,
+            source: &*self.source,
             reader,
             program,
             committer,

@@ -10,10 +10,22 @@ use std::{pin::pin, time::Duration};
 const USUAL: Duration = Duration::from_secs(10);
 /// The code of what is then shown.
 const CODE: &str = "no-answer";
+
 /// Waits for the sink or the journal (which the stage says) to do something, however long it takes.
 pub(crate) async fn wait_for<T>(
     stage: &str,
     doing: &str,
+    live: &RunStatus,
+    clock: &dyn Clock,
+    work: impl Future<Output = T>,
+) -> T {
+    wait_for_what(stage, || doing.into(), live, clock, work).await
+}
+
+/// The same where it may say by and by what it is doing.
+pub(crate) async fn wait_for_what<T>(
+    stage: &str,
+    doing: impl Fn() -> String,
     live: &RunStatus,
     clock: &dyn Clock,
     work: impl Future<Output = T>,
@@ -29,9 +41,9 @@ pub(crate) async fn wait_for<T>(
             return done;
         }
         let seconds = (clock.now().millis() - begun.millis()) / 1_000;
-        let message = format!("the {stage} has not answered for {seconds} s ({doing}); still waiting");
+        let message = format!("the {stage} has not answered for {seconds} s ({}); still waiting", doing());
         if !shown {
-            tracing::warn!(pipeline = %live.pipeline(), "{message}");
+            tracing::warn!(pipeline = %live.pipeline(), sink = live.sink(), "{message}");
         }
         shown = true;
         // Shown again each time: another lane may have been answered meanwhile.

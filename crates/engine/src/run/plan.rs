@@ -1,5 +1,6 @@
 //! The partition plan while a run lasts: partitions that appear are journalled before a lane reads them.
 use super::{
+    Run,
     failure::Failure,
     patience::wait_for,
     report::{Known, Reports},
@@ -7,10 +8,10 @@ use super::{
 use crate::{parts::Clock, status::RunStatus};
 use dataflow_core::{
     id::RunId,
-    pipeline::{CommandKind, Pipeline, Plan},
+    pipeline::{BranchView, CommandKind, Plan},
     position::{Partition, Position, Positions},
 };
-use dataflow_sdk::{Context, source::Source};
+use dataflow_sdk::{Context, catalog::BuiltSink, source::Source};
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::{mpsc, watch};
 
@@ -38,30 +39,44 @@ pub(super) struct Partitions {
 }
 
 impl Planner {
-    /// The plan, made if there is none yet, and the pipeline that has it.
+    /// The plan, made if there is none yet, and the branch that has it. Until a run was opened, the number of lanes follows the
+    /// source's partitions: what can't be asked is waited for.
     pub(super) async fn open(
+        of: &Run,
         run: RunId,
         source: &dyn Source,
+        sink: &BuiltSink,
         cx: &Context,
-        (reports, live, clock): (Reports, Arc<RunStatus>, Arc<dyn Clock>),
-    ) -> Result<(Self, Pipeline), Failure> {
-        let Known { mut pipeline, .. } = reports.known().await.map_err(|_| Failure::Over)?;
+    ) -> Result<(Self, BranchView), Failure> {
+        let (reports, live, clock) = (of.reports.clone(), of.live.clone(), of.parts.clock.clone());
+        let Known { mut view, .. } = reports.known().await?;
         let mut planner =
             Self { run, reports, live, clock, plan: Plan::new(), appeared: mpsc::channel(1), lanes: BTreeMap::new() };
-        if pipeline.progress.plan.is_empty() {
-            let known = pipeline.progress.positions();
-            let found = source.plan(cx, &known).await.map_err(|error| Failure::of("source", error))?;
-            if !found.is_empty() {
-                pipeline = planner.report(found).await?;
+        let failed = |error| Failure::of("source", error);
+        let progress = &view.branch.progress;
+        let lanes = match progress.fixed_lanes() {
+            Some(_) => None,
+            None if source.single_lane() || sink.single_lane => Some(1),
+            None if view.branch.spec.lanes.is_some() => view.branch.spec.lanes,
+            None => {
+                let partitions = source.partitions(cx).await.map_err(failed)?.len();
+                Some(u32::try_from(partitions).unwrap_or(u32::MAX).min(of.default_lanes))
             }
+        };
+        let found = match progress.plan.is_empty() {
+            true => source.plan(cx, &progress.positions()).await.map_err(failed)?,
+            false => Found::new(),
+        };
+        if lanes.is_some() || !found.is_empty() {
+            view = planner.report(found, lanes).await?;
         }
-        planner.plan.clone_from(&pipeline.progress.plan);
-        Ok((planner, pipeline))
+        planner.plan.clone_from(&view.branch.progress.plan);
+        Ok((planner, view))
     }
 
     /// Plans where partitions begin once more, as long as no lane is open.
     pub(super) async fn plan_again(&mut self, found: Found) -> Result<(), Failure> {
-        self.plan = self.report(found).await?.progress.plan;
+        self.plan = self.report(found, None).await?.branch.progress.plan;
         Ok(())
     }
 
@@ -79,7 +94,7 @@ impl Planner {
             if found.iter().all(|(partition, _)| self.plan.contains_key(partition)) {
                 continue;
             }
-            let progress = self.report(found).await?.progress;
+            let progress = self.report(found, None).await?.branch.progress;
             for (partition, lane) in progress.plan.iter().filter(|(partition, _)| !self.plan.contains_key(*partition)) {
                 if let (Some(begin), Some(lane)) = (progress.position(&partition.0), self.lanes.get(lane)) {
                     lane.send_modify(|all| _ = all.insert(partition.clone(), begin.clone()));
@@ -90,11 +105,11 @@ impl Planner {
         Ok(())
     }
 
-    /// The pipeline once what was found is planned.
-    async fn report(&self, found: Found) -> Result<Pipeline, Failure> {
-        let sending = self.reports.send(CommandKind::ReportPartitions { run: self.run, found });
+    /// The branch once what was found is planned.
+    async fn report(&self, found: Found, lanes: Option<u32>) -> Result<BranchView, Failure> {
+        let sending = self.reports.send(CommandKind::ReportPartitions { run: self.run, found, lanes });
         let sent = wait_for("journal", "an event", &self.live, &*self.clock, sending).await;
-        sent.map_err(|_| Failure::Over)?;
-        self.reports.known().await.map(|known| known.pipeline).map_err(|_| Failure::Over)
+        sent?;
+        Ok(self.reports.known().await?.view)
     }
 }

@@ -5,10 +5,10 @@ use super::{
     plan::Partitions,
 };
 use crate::status::RunStatus;
-use dataflow_core::position::Positions;
+use dataflow_core::{pipeline::event::Cause, position::Positions};
 use dataflow_sdk::{
     records::Records,
-    source::{Read, Reader},
+    source::{Read, Reader, Source},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{mpsc, watch};
@@ -16,22 +16,40 @@ use tokio_util::sync::CancellationToken;
 
 /// How often the lag of an idle source is looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// Longest wait for a reader to close: nothing depends on it.
+const CLOSING: Duration = Duration::from_secs(5);
 
 /// How a lane has ended; the further down, the less settled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
     /// There will never be more.
     Source,
     /// It was told to.
     Stopped,
-    /// It was told to before it knew what the sink has.
-    Unopened,
+    /// It was told to, and this is why what the sink has is not known.
+    Unsettled(Cause),
+}
+
+impl Ended {
+    /// It was told to before source and sink were open.
+    pub(crate) fn unopened(live: &RunStatus) -> Self {
+        Self::Unsettled(live.unsettled("not-opened", "it was stopped before source and sink were open"))
+    }
+
+    /// A run is as settled as the least settled of its lanes.
+    pub(crate) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (unsettled @ Self::Unsettled(_), _) | (_, unsettled @ Self::Unsettled(_)) => unsettled,
+            (Self::Source, Self::Source) => Self::Source,
+            (Self::Stopped | Self::Source, Self::Stopped | Self::Source) => Self::Stopped,
+        }
+    }
 }
 
 /// The stage that reads.
-pub(crate) struct ReadStage {
+pub(crate) struct ReadStage<'a> {
     pub(crate) lane: u32,
-    pub(crate) reader: Box<dyn Reader>,
+    pub(crate) source: &'a dyn Source,
     pub(crate) positions: Positions,
     pub(super) partitions: Partitions,
     pub(crate) budget: Budget,
@@ -41,9 +59,18 @@ pub(crate) struct ReadStage {
     pub(crate) out: mpsc::Sender<InFlight<Records>>,
 }
 
-/// Reads until the source ends or fails, or it is told to stop.
-pub(crate) async fn read(stage: ReadStage) -> Result<Ended, Failure> {
-    let ReadStage { lane, mut reader, mut positions, partitions, budget, live, stop, mut checkpointed, out } = stage;
+/// Reads until the source ends or fails, or it is told to stop, and closes the reader.
+pub(crate) async fn read(stage: ReadStage<'_>, mut reader: Box<dyn Reader>) -> Result<Ended, Failure> {
+    // The stages behind learn that it has ended while the reader is closed.
+    let ended = read_all(stage, &mut *reader).await;
+    if tokio::time::timeout(CLOSING, reader.close()).await.is_err() {
+        tracing::debug!("a reader takes long to close; its run goes on without it");
+    }
+    ended
+}
+
+async fn read_all(stage: ReadStage<'_>, reader: &mut dyn Reader) -> Result<Ended, Failure> {
+    let ReadStage { lane, source, mut positions, partitions, budget, live, stop, mut checkpointed, out } = stage;
     let Partitions { appeared, mut assigned } = partitions;
     let mut look = tokio::time::interval(LOOK);
     loop {
@@ -67,8 +94,10 @@ pub(crate) async fn read(stage: ReadStage) -> Result<Ended, Failure> {
                 if !found.is_empty() && appeared.send(found).await.is_err() {
                     return Ok(Ended::Stopped); // the planner has failed and says why
                 }
-                let lag = reader.lag();
-                live.lane(lane, |live| live.lag = lag);
+                live.lags(lane, |live| {
+                    let uncommitted = if live.in_flight == 0 { 0 } else { between(source, &live.positions, &positions) };
+                    Some(reader.lag()? + uncommitted)
+                });
                 live.warn(reader.warnings());
                 continue;
             }
@@ -93,6 +122,12 @@ pub(crate) async fn read(stage: ReadStage) -> Result<Ended, Failure> {
             return Ok(Ended::Stopped); // the stage behind has failed and says why
         }
     }
+}
+
+/// What lies between the positions of the last commit and those that were read, where that can be told.
+fn between(source: &dyn Source, committed: &Positions, read: &Positions) -> u64 {
+    let moved = read.iter().filter(|(partition, at)| committed.get(*partition) != Some(*at));
+    moved.filter_map(|(partition, at)| source.between(committed.get(partition), at)).sum()
 }
 
 /// Progress is an interval, and counts only if it goes on where the last one ended.

@@ -1,8 +1,9 @@
 //! The second stage of a lane: decodes what is asked for, and runs the expressions.
 use super::{commit::ToCommit, failure::Failure, in_flight::InFlight};
 use crate::parts::{Compute, compute};
+use dataflow_core::types::Type;
 use dataflow_sdk::{
-    batch::{Dead, Demand, Inferred, Processed},
+    batch::{Column, Demand, Inferred, Processed},
     declared::UnknownFields,
     records::Records,
     transform::{Compiler, Plan, Program, TooMuch},
@@ -61,19 +62,21 @@ pub(crate) async fn transform(
                 parts.extend(halves(&records, permit));
                 continue;
             };
-            if !found.columns.is_empty() {
+            if !found.fields.is_empty() {
                 let Some(demand) = define(&out, found, &mut binding.plan).await else { return Ok(()) };
                 binding.rebind(demand)?;
-            } else {
-                // Nothing to make a table of yet: only filtered and dead records, and such as have no field.
-                let mut program =
-                    (binding.compile)(&Plan { demand: Demand::Columns(Vec::new()), ..binding.plan.clone() })?;
+            }
+            if binding.plan.demand == Demand::AllColumns {
+                // No record has what a table is made of: they are filtered, dead, deletes, rows of nulls, or without their key.
+                let mut program = (binding.compile)(&without_table(&binding.plan))?;
                 let part = records.clone();
                 let Ok(processed) = compute(&*on, move || program.process(part)).await else {
                     parts.extend(halves(&records, permit));
                     continue;
                 };
-                let processed = without_fields(processed);
+                if let Some(failure) = unknown_fields(&processed.new_columns, &binding.plan) {
+                    return Err(failure);
+                }
                 if out.send(ToCommit::Batch(InFlight { load: processed, permit })).await.is_err() {
                     return Ok(());
                 }
@@ -83,15 +86,14 @@ pub(crate) async fn transform(
         let processed = loop {
             let Ok(processed) = process(&mut binding, &on, records.clone()).await else { break None };
             if processed.new_columns.columns.is_empty() {
-                // Fields without any value so far are watched for one from here on.
-                if binding.plan.learned.merge(&processed.new_columns.learned) {
-                    binding.rebind(binding.plan.demand.clone())?;
+                if !binding.plan.learned.merge(&processed.new_columns.learned) {
+                    break Some(processed);
                 }
-                break Some(processed);
+                // Fields without any value so far are watched for one from here on: they count for these records, too.
+                binding.rebind(binding.plan.demand.clone())?;
+                continue;
             }
-            if binding.plan.declared.sink.unknown_fields == Some(UnknownFields::Fail)
-                && let Some(failure) = unknown_fields(&processed.new_columns, &binding.plan)
-            {
+            if let Some(failure) = unknown_fields(&processed.new_columns, &binding.plan) {
                 return Err(failure);
             }
             let Some(demand) = define(&out, processed.new_columns, &mut binding.plan).await else { return Ok(()) };
@@ -121,6 +123,9 @@ fn halves(records: &Records, mut permit: OwnedSemaphorePermit) -> [InFlight<Arc<
 
 /// Fields without a column, where the spec says that they are a failure.
 fn unknown_fields(found: &Inferred, plan: &Plan) -> Option<Failure> {
+    if plan.declared.sink.unknown_fields != Some(UnknownFields::Fail) {
+        return None;
+    }
     // A field that had no value yet when the columns were made is none of them.
     let waits = |name: &str| plan.learned.0.get(name) == Some(&None);
     let names = found.columns.iter().map(|column| column.name.as_str()).filter(|name| !waits(name));
@@ -133,19 +138,16 @@ fn unknown_fields(found: &Inferred, plan: &Plan) -> Option<Failure> {
     Some(Failure::decide("unknown-field", "sink", message, fix))
 }
 
-/// Rows of records without any field, while the sink's columns are not known: nobody can say what would hold them.
-fn without_fields(mut processed: Processed) -> Processed {
-    let mut rows = processed.output.rows.clone();
-    rows.dedup();
-    processed.output = processed.output.retain(|_| false);
-    processed.dead.extend(rows.into_iter().map(|row| Dead {
-        row,
-        stage: "sink".into(),
-        code: "no-fields",
-        cause: "the record has no fields, and no earlier record had any to create the sink's columns from".into(),
-    }));
-    processed.dead.sort_by_key(|dead| dead.row);
-    processed
+/// What to make of records while there is no table. Rows that are known by a key are nothing but that to the sink, which knows
+/// what to do: it refuses those without.
+fn without_table(plan: &Plan) -> Plan {
+    let mut plan = plan.clone();
+    let key = &plan.declared.sink.key;
+    plan.demand = Demand::Columns(key.iter().map(|name| Column { name: name.clone(), ty: Type::Any }).collect());
+    if !key.is_empty() {
+        plan.declared.sink.unknown_fields = None;
+    }
+    plan
 }
 
 async fn process(binding: &mut Binding, on: &Arc<dyn Compute>, records: Arc<Records>) -> Result<Processed, TooMuch> {

@@ -4,7 +4,7 @@
 //! None is given that the journal has not reserved, and a run begins after all that are reserved: whatever an older run
 //! still sends is older, however wrong the clock of its successor.
 use dataflow_core::id::RunId;
-use std::sync::atomic::{AtomicU64, Ordering};
+use dataflow_sdk::sink::Reserved;
 use tokio::sync::Notify;
 
 /// How many each checkpoint reserves.
@@ -15,8 +15,7 @@ const PER_SECOND: u64 = 1 << 20;
 
 #[derive(Debug)]
 pub(crate) struct Versions {
-    last: AtomicU64,
-    reserved: AtomicU64,
+    reserved: Reserved,
     more: Notify,
 }
 
@@ -24,22 +23,27 @@ impl Versions {
     /// Those of a run whose journal has reserved so many for others.
     pub(crate) fn after(reserved: u64, run: RunId) -> Self {
         let last = reserved.max(run.0.saturating_mul(PER_SECOND));
-        Self { last: last.into(), reserved: last.into(), more: Notify::new() }
+        Self { reserved: Reserved::up_to(last), more: Notify::new() }
     }
 
     /// Up to which one the next checkpoint is to reserve them.
     pub(crate) fn wanted(&self) -> u64 {
-        self.last.load(Ordering::Acquire).saturating_add(AHEAD)
+        self.reserved.given().saturating_add(AHEAD)
     }
 
     /// Whether few of those that are reserved are left.
     pub(crate) fn are_few(&self) -> bool {
-        self.reserved.load(Ordering::Acquire) < self.last.load(Ordering::Acquire).saturating_add(AHEAD / 2)
+        self.reserved.highest() < self.reserved.given().saturating_add(AHEAD / 2)
+    }
+
+    /// Up to which one they are reserved and given, as it rises.
+    pub(crate) fn bound(&self) -> Reserved {
+        self.reserved.clone()
     }
 
     /// The journal has reserved them.
     pub(crate) fn reserved(&self, to: u64) {
-        self.reserved.fetch_max(to, Ordering::AcqRel);
+        self.reserved.raise(to);
         self.more.notify_waiters();
     }
 
@@ -47,10 +51,8 @@ impl Versions {
     pub(crate) async fn next(&self, hurry: impl Fn()) -> u64 {
         loop {
             let more = self.more.notified();
-            let reserved = self.reserved.load(Ordering::Acquire);
-            let next = |last: u64| (last < reserved).then_some(last + 1);
-            if let Ok(before) = self.last.fetch_update(Ordering::AcqRel, Ordering::Acquire, next) {
-                return before + 1;
+            if let Some(next) = self.reserved.give() {
+                return next;
             }
             hurry();
             more.await;

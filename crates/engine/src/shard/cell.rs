@@ -2,21 +2,25 @@
 //! equals the log, and a snapshot may be taken between any two appends.
 use crate::{causes::Tally, status::RunStatus};
 use dataflow_core::{
+    branch::BranchNumber,
     id::PipelineId,
     pipeline::{CorruptHistory, RecordedEvent, State, evolve},
 };
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 use tokio::sync::watch;
 
-/// The state of one pipeline, and what its run says of itself meanwhile.
+/// The state of one pipeline, and what its runs say of themselves meanwhile.
 #[derive(Debug)]
 pub(crate) struct PipelineCell {
     pub(crate) pipeline: PipelineId,
     state: Mutex<State>,
-    live: Mutex<Option<Arc<RunStatus>>>,
+    live: Mutex<BTreeMap<BranchNumber, Arc<RunStatus>>>,
     changes: watch::Sender<u64>,
-    /// Its dead letters as far as somebody asked for their causes.
-    pub(crate) causes: tokio::sync::Mutex<Tally>,
+    /// Dead letters of its branches as far as somebody asked for their causes.
+    pub(crate) causes: tokio::sync::Mutex<BTreeMap<BranchNumber, Tally>>,
 }
 
 impl PipelineCell {
@@ -47,13 +51,19 @@ impl PipelineCell {
         Ok(())
     }
 
-    /// What the run says of itself, if there is one.
-    pub(crate) fn live(&self) -> Option<Arc<RunStatus>> {
+    /// What the runs of its branches say of themselves.
+    pub(crate) fn live(&self) -> BTreeMap<BranchNumber, Arc<RunStatus>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn set_live(&self, live: Option<Arc<RunStatus>>) {
-        *self.live.lock().unwrap_or_else(PoisonError::into_inner) = live;
+    pub(crate) fn set_live(&self, branch: BranchNumber, live: Option<Arc<RunStatus>>) {
+        {
+            let mut all = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+            match live {
+                Some(live) => all.insert(branch, live),
+                None => all.remove(&branch),
+            };
+        }
         self.touch();
     }
 

@@ -31,7 +31,7 @@ impl House {
     }
 
     async fn reset(&mut self, to: ResetPoint, force: bool) -> Result<(), AskError> {
-        self.act(Action::ResetCheckpoint { to, force, take_over: false }).await.map(drop)
+        self.act(Action::ResetCheckpoint { to, sink: None, force, take_over: false }).await.map(drop)
     }
 
     /// Starts it, and has each record once.
@@ -76,7 +76,7 @@ async fn fewer_lanes_leave_no_token_unseen() {
         for to in [ResetPoint::Beginning, ResetPoint::Journal] {
             let refused = house.reset(to, false).await;
             assert!(
-                matches!(&refused, Err(AskError::Rejected(Rejected::SinkAhead { places })) if places.len() == 3),
+                matches!(&refused, Err(AskError::Rejected(Rejected::SinkAhead { places, .. })) if places.len() == 3),
                 "{refused:?}"
             );
         }

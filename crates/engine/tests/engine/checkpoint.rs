@@ -21,8 +21,11 @@ async fn stopped(name: &str) -> House {
 #[tokio::test(start_paused = true)]
 async fn a_reset_to_the_beginning_reads_all_again_and_the_ledger_goes_on() {
     let mut house = stopped("reset-beginning").await;
-    let reset =
-        view(house.act(Action::ResetCheckpoint { to: ResetPoint::Beginning, force: true, take_over: false }).await);
+    let reset = view(
+        house
+            .act(Action::ResetCheckpoint { to: ResetPoint::Beginning, sink: None, force: true, take_over: false })
+            .await,
+    );
     assert!(reset.positions.values().all(|at| &*at.at == "0"));
     assert!(reset.generation > 0);
     house.start().await;
@@ -34,13 +37,13 @@ async fn a_reset_to_the_beginning_reads_all_again_and_the_ledger_goes_on() {
 async fn a_reset_to_the_end_or_a_position_goes_on_there() {
     let mut house = stopped("reset-end").await;
     house.feed.push("t/0", numbers(10, 20));
-    view(house.act(Action::ResetCheckpoint { to: ResetPoint::End, force: false, take_over: false }).await);
+    view(house.act(Action::ResetCheckpoint { to: ResetPoint::End, sink: None, force: false, take_over: false }).await);
     house.feed.push("t/0", numbers(20, 25));
     house.start().await;
     house.until(|view| view.counters.delivered == 15).await;
     house.stop().await;
     let to = ResetPoint::Positions([("t/0".to_owned(), "18".to_owned())].into());
-    view(house.act(Action::ResetCheckpoint { to, force: true, take_over: false }).await);
+    view(house.act(Action::ResetCheckpoint { to, sink: None, force: true, take_over: false }).await);
     house.start().await;
     house.until(|view| view.counters.delivered == 22).await;
     let expected: Vec<_> = numbers(0, 10).into_iter().chain(numbers(20, 25)).chain(numbers(18, 25)).collect();
@@ -51,7 +54,7 @@ async fn a_reset_to_the_end_or_a_position_goes_on_there() {
 async fn a_position_of_a_partition_that_is_not_there_is_refused() {
     let mut house = stopped("reset-stranger").await;
     let to = ResetPoint::Positions([("t/o".to_owned(), "5".to_owned())].into());
-    match house.act(Action::ResetCheckpoint { to, force: false, take_over: false }).await {
+    match house.act(Action::ResetCheckpoint { to, sink: None, force: false, take_over: false }).await {
         Err(AskError::Rejected(Rejected::Invalid { problems })) => {
             assert_eq!((problems[0].path.as_str(), problems[0].code.as_str()), ("to.positions", "unknown-partition"));
             assert_eq!(problems[0].fix.as_deref(), Some("did you mean \"t/0\"? There are: t/0 (0 to 10)"));
@@ -61,18 +64,23 @@ async fn a_position_of_a_partition_that_is_not_there_is_refused() {
     // One that has appeared since the last checkpoint is there.
     house.feed.push("t/1", numbers(0, 3));
     let to = ResetPoint::Positions([("t/1".to_owned(), "1".to_owned())].into());
-    view(house.act(Action::ResetCheckpoint { to, force: false, take_over: false }).await);
+    view(house.act(Action::ResetCheckpoint { to, sink: None, force: false, take_over: false }).await);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_starts_a_generation_is_refused_while_the_sink_is_out_of_reach_unless_forced() {
     let mut house = stopped("unsettled").await;
     house.store.fault_opens([Fault::FailBefore]);
-    let refused =
-        house.act(Action::ResetCheckpoint { to: ResetPoint::Beginning, force: false, take_over: false }).await;
+    let refused = house
+        .act(Action::ResetCheckpoint { to: ResetPoint::Beginning, sink: None, force: false, take_over: false })
+        .await;
     assert!(matches!(refused, Err(AskError::Rejected(Rejected::Unsettled { .. }))), "{refused:?}");
     house.store.fault_opens([Fault::FailBefore]);
-    view(house.act(Action::ResetCheckpoint { to: ResetPoint::Beginning, force: true, take_over: false }).await);
+    view(
+        house
+            .act(Action::ResetCheckpoint { to: ResetPoint::Beginning, sink: None, force: true, take_over: false })
+            .await,
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -100,7 +108,10 @@ async fn a_reset_to_the_beginning_is_refused_while_the_source_is_out_of_reach() 
     let mut house = stopped("reset-beginning-unknown").await;
     house.feed.out_of_reach(true);
     for force in [false, true] {
-        match house.act(Action::ResetCheckpoint { to: ResetPoint::Beginning, force, take_over: false }).await {
+        match house
+            .act(Action::ResetCheckpoint { to: ResetPoint::Beginning, sink: None, force, take_over: false })
+            .await
+        {
             Err(AskError::Rejected(Rejected::Invalid { problems })) => {
                 assert_eq!(problems[0].code, "unreachable");
             }
@@ -108,7 +119,11 @@ async fn a_reset_to_the_beginning_is_refused_while_the_source_is_out_of_reach() 
         }
     }
     // Where the source begins says here only what it has no longer.
-    view(house.act(Action::ResetCheckpoint { to: ResetPoint::Journal, force: false, take_over: false }).await);
+    view(
+        house
+            .act(Action::ResetCheckpoint { to: ResetPoint::Journal, sink: None, force: false, take_over: false })
+            .await,
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -116,12 +131,14 @@ async fn a_sink_that_fails_to_open_says_nothing_of_what_it_has() {
     let mut house = stopped("reset-sink-broken").await;
     for to in [ResetPoint::Beginning, ResetPoint::End, ResetPoint::Journal, ResetPoint::SinkToken] {
         house.store.fault_opens([Fault::Fatal]);
-        let refused = house.act(Action::ResetCheckpoint { to, force: false, take_over: false }).await;
+        let refused = house.act(Action::ResetCheckpoint { to, sink: None, force: false, take_over: false }).await;
         assert!(matches!(refused, Err(AskError::Rejected(Rejected::Unsettled { .. }))), "{refused:?}");
     }
     house.store.fault_opens([Fault::Fatal]);
-    let forced =
-        view(house.act(Action::ResetCheckpoint { to: ResetPoint::End, force: true, take_over: false }).await).counters;
+    let forced = view(
+        house.act(Action::ResetCheckpoint { to: ResetPoint::End, sink: None, force: true, take_over: false }).await,
+    )
+    .counters;
     assert_eq!((forced.delivered, forced.lost), (10, 0));
     assert_eq!(house.store.len(), 10);
 }
@@ -130,8 +147,11 @@ async fn a_sink_that_fails_to_open_says_nothing_of_what_it_has() {
 async fn one_choice_leads_past_all_generations_that_a_target_knows() {
     let mut house = stopped("reset-past").await;
     house.store.fault_opens([Fault::Contradicts(7)]);
-    let chosen =
-        view(house.act(Action::ResetCheckpoint { to: ResetPoint::Journal, force: false, take_over: false }).await);
+    let chosen = view(
+        house
+            .act(Action::ResetCheckpoint { to: ResetPoint::Journal, sink: None, force: false, take_over: false })
+            .await,
+    );
     assert_eq!(chosen.generation, 8);
 }
 
@@ -158,7 +178,8 @@ async fn pending_pushed_records_are_given_up_only_where_that_is_forced_and_whole
             house.act(batch(id, from)).await.unwrap();
         }
 
-        let reset = |to: &ResetPoint, force| Action::ResetCheckpoint { to: to.clone(), force, take_over: false };
+        let reset =
+            |to: &ResetPoint, force| Action::ResetCheckpoint { to: to.clone(), sink: None, force, take_over: false };
         match house.act(reset(&to, false)).await {
             Err(AskError::Rejected(Rejected::Invalid { problems })) => {
                 assert_eq!((problems[0].path.as_str(), problems[0].code.as_str()), ("to", "undelivered"));
@@ -219,9 +240,9 @@ async fn to_write_again_what_a_sink_without_a_key_has_must_be_confirmed() {
         house.until(|view| view.counters.delivered == 10).await;
         house.stop().await;
         house.feed.push("t/0", numbers(10, 20));
-        let reset = |force| Action::ResetCheckpoint { to: to.clone(), force, take_over: false };
+        let reset = |force| Action::ResetCheckpoint { to: to.clone(), sink: None, force, take_over: false };
         match house.act(reset(false)).await {
-            Err(AskError::Rejected(Rejected::SinkAhead { places })) => {
+            Err(AskError::Rejected(Rejected::SinkAhead { places, .. })) => {
                 let [place] = places.as_slice() else { panic!("{places:?}") };
                 assert_eq!((place.records, place.to.to_string()), (Some(doubled), "10".into()), "{kind} {to:?}");
             }
@@ -233,7 +254,8 @@ async fn to_write_again_what_a_sink_without_a_key_has_must_be_confirmed() {
         }
         view(house.act(reset(true)).await);
         // Confirmed once, it is not asked again, and what was turned back to is nothing that was passed over.
-        let back = view(house.act(Action::ResetCheckpoint { to: at("10"), force: false, take_over: false }).await);
+        let back =
+            view(house.act(Action::ResetCheckpoint { to: at("10"), sink: None, force: false, take_over: false }).await);
         assert_eq!((back.counters.lost, back.counters.read), (0, 10), "{kind} {to:?}");
         view(house.act(reset(true)).await);
         house.start().await;
@@ -249,7 +271,7 @@ async fn what_is_passed_over_is_counted_and_told() {
     let mut house = stopped("passed-over").await;
     house.feed.push("t/0", numbers(10, 30));
     house.feed.push("t/1", numbers(0, 5));
-    view(house.act(Action::ResetCheckpoint { to: ResetPoint::End, force: false, take_over: false }).await);
+    view(house.act(Action::ResetCheckpoint { to: ResetPoint::End, sink: None, force: false, take_over: false }).await);
     house.crash().await;
     house.build().await;
     let passed = house.get().await;
@@ -259,7 +281,8 @@ async fn what_is_passed_over_is_counted_and_told() {
         passed.warnings.iter().filter(|told| told.code == "passed-over").map(|told| told.records).collect();
     assert_eq!(told, [20, 5], "{:?}", passed.warnings);
     // Taken back in part, only that counts.
-    let back = view(house.act(Action::ResetCheckpoint { to: at("12"), force: false, take_over: false }).await);
+    let back =
+        view(house.act(Action::ResetCheckpoint { to: at("12"), sink: None, force: false, take_over: false }).await);
     assert_eq!((back.counters.lost, back.positions.len()), (7, 2), "{back:#?}");
     house.start().await;
     house.until(|view| view.counters.delivered == 28).await;
@@ -273,7 +296,8 @@ async fn what_can_not_be_counted_is_told() {
     let mut house = stopped("passed-unknown").await;
     house.feed.push("t/0", numbers(10, 30));
     house.feed.out_of_reach(true);
-    let passed = view(house.act(Action::ResetCheckpoint { to: at("20"), force: true, take_over: false }).await);
+    let passed =
+        view(house.act(Action::ResetCheckpoint { to: at("20"), sink: None, force: true, take_over: false }).await);
     assert_eq!((passed.counters.read, passed.counters.lost), (10, 0));
     let told = passed.warnings.iter().find(|told| told.code == "passed-over").unwrap();
     assert!(told.message.contains("t/0 continues at 20 instead of 10: the source can't count"), "{}", told.message);

@@ -23,7 +23,8 @@ async fn of_many_lanes(name: &str) -> House {
     house
 }
 
-async fn checkpoints(house: &House) -> Vec<Vec<LaneProgress>> {
+/// What was journalled of lanes, from the first on.
+pub(crate) async fn checkpoints(house: &House) -> Vec<Vec<LaneProgress>> {
     let shard = ShardId::of(&PipelineId::try_from("p").unwrap());
     let log = house.journal.read(shard, Seq(1), 100_000).await.unwrap();
     let lanes = log.entries.into_iter().filter_map(|entry| match entry.event.event {

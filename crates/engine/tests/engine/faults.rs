@@ -33,7 +33,7 @@ async fn what_may_pass_is_tried_again_and_shown_meanwhile() {
     house.start().await;
     let trouble = house.until(|view| view.error.is_some()).await;
     assert_eq!(trouble.status, Status::Running);
-    assert!(trouble.error.unwrap().retry_at.is_some());
+    assert!(trouble.whole.error.unwrap().retry_at.is_some());
     let view = house.until(|view| view.counters.delivered == 25).await;
     assert!(view.error.is_none());
     assert_eq!(house.store.data(), numbers(0, 25));
@@ -47,7 +47,7 @@ async fn a_failure_for_good_fails_the_pipeline_and_waits_for_a_user() {
     house.create(house.spec()).await;
     house.start().await;
     let failed = house.until_status(Status::Failed).await;
-    let error = failed.error.unwrap();
+    let error = failed.whole.error.unwrap();
     assert_eq!((error.cause.code.as_str(), error.cause.stage.as_str(), error.retry_at), ("broken", "sink", None));
     house.start().await;
     house.until(|view| view.counters.delivered == 5).await;
@@ -63,7 +63,7 @@ async fn the_restart_policy_starts_a_failed_pipeline_again() {
     house.create(house.spec()).await;
     house.start().await;
     let failed = house.until_status(Status::Failed).await;
-    assert!(failed.error.unwrap().retry_at.is_some());
+    assert!(failed.whole.error.unwrap().retry_at.is_some());
     house.until(|view| view.counters.delivered == 5).await;
 }
 
@@ -77,7 +77,7 @@ async fn an_update_of_what_waits_for_its_restart_is_tried_at_once() {
     spec["restart"] = json!({"initial": "10h", "max": "10h"});
     house.create(spec.clone()).await;
     house.start().await;
-    assert!(house.until_status(Status::Failed).await.error.unwrap().retry_at.is_some());
+    assert!(house.until_status(Status::Failed).await.whole.error.unwrap().retry_at.is_some());
     spec["transforms"] = json!([{"type": "drop", "word": "4"}]);
     let wanted = serde_json::from_value(spec).unwrap();
     let wait = Duration::from_secs(60);
@@ -100,7 +100,7 @@ async fn what_failed_is_shown_until_the_run_after_it_has_opened() {
     house.start().await;
     house.until_status(Status::Failed).await;
     let again = house.until_status(Status::Running).await;
-    let error = again.error.unwrap();
+    let error = again.whole.error.unwrap();
     assert_eq!((error.cause.code.as_str(), error.cause.fix.as_deref()), ("login-failed", Some("check the password")));
     let well = house.until(|view| view.counters.delivered == 5).await;
     assert!(well.error.is_none(), "{:?}", well.error);
@@ -118,7 +118,7 @@ async fn waits_are_as_long_as_they_were_whatever_the_clock_is_set_to() {
     house.start().await;
     house.until_status(Status::Failed).await;
     let set_back = async |house: &mut House, status: Status| {
-        let day = |view: PipelineSnapshot| view.error.unwrap().retry_at.unwrap().seconds() / 86_400;
+        let day = |view: PipelineSnapshot| view.whole.error.unwrap().retry_at.unwrap().seconds() / 86_400;
         let before = day(house.until(|view| view.status == status && view.error.is_some()).await);
         house.set_back.fetch_add(86_400_000, Ordering::SeqCst);
         let after = day(house.get().await);
@@ -169,7 +169,7 @@ async fn an_older_journal_is_told_that_it_is_fenced() {
     let mut older = House::new("older").await;
     older.create(older.spec()).await;
     older.start().await;
-    let error = older.until_status(Status::Failed).await.error.unwrap();
+    let error = older.until_status(Status::Failed).await.whole.error.unwrap();
     assert_eq!((error.cause.code.as_str(), error.cause.stage.as_str(), error.retry_at), ("fenced", "sink", None));
     assert!(error.cause.fix.unwrap().contains("dataflow restore"));
     assert_eq!(older.store.data(), numbers(0, 5));
@@ -211,7 +211,7 @@ async fn after_a_crash_the_sinks_token_is_adopted_where_it_is_ahead() {
     let Reply::Recovery(recovery) = house.ask(question(Query::Recovery)).await.unwrap() else { panic!() };
     assert_eq!(recovery.run.unwrap().lanes[0].decision, Recovery::TokenAdopted);
     let Reply::DeadLetters(page) =
-        house.ask(question(Query::DeadLetters { bytes: false, after: 0, limit: 10 })).await.unwrap()
+        house.ask(question(Query::DeadLetters { bytes: false, after: Default::default(), limit: 10 })).await.unwrap()
     else {
         panic!()
     };
@@ -331,14 +331,14 @@ async fn a_token_behind_the_journal_is_never_guessed_about() {
     house.store.set_token(old);
     house.start().await;
     let failed = house.until_status(Status::Failed).await;
-    let error = failed.error.unwrap();
+    let error = failed.whole.error.unwrap();
     assert_eq!((error.cause.code.as_str(), error.retry_at), ("token-behind", None));
     assert!(
         error.cause.message.contains("t/0: 10") && error.cause.message.contains("t/0: 30"),
         "{}",
         error.cause.message
     );
-    let reset = Action::ResetCheckpoint { to: ResetPoint::SinkToken, force: false, take_over: false };
+    let reset = Action::ResetCheckpoint { to: ResetPoint::SinkToken, sink: None, force: false, take_over: false };
     let view = crate::house::view(house.act(reset).await);
     assert_eq!(view.positions.values().next().unwrap().to_string(), "10");
     house.start().await;
@@ -374,7 +374,8 @@ async fn what_a_target_has_lost_and_a_user_leaves_lost_is_on_the_ledger() {
         house.feed.push("t/0", numbers(29, 34));
         // The target still has the first ten, and would have them twice.
         let force = ["beginning", "an earlier position"].contains(&name);
-        let view = crate::house::view(house.act(Action::ResetCheckpoint { to, force, take_over: false }).await);
+        let view =
+            crate::house::view(house.act(Action::ResetCheckpoint { to, sink: None, force, take_over: false }).await);
         let counters = view.counters;
         assert_eq!(view.positions.values().next().map_or("", |first| &*first.at), at, "{name}");
         assert_eq!((counters.lost, counters.delivered), (lost + passed, 29 - lost), "{name}");
@@ -397,13 +398,15 @@ async fn a_dead_letter_behind_the_sinks_token_is_counted_as_often_as_it_is_liste
     house.start().await;
     house.until_status(Status::Failed).await;
     crate::house::view(
-        house.act(Action::ResetCheckpoint { to: ResetPoint::SinkToken, force: false, take_over: false }).await,
+        house
+            .act(Action::ResetCheckpoint { to: ResetPoint::SinkToken, sink: None, force: false, take_over: false })
+            .await,
     );
     house.start().await;
     house.feed.push("t/0", numbers(10, 12));
     house.until(|view| view.counters.delivered == 12).await;
     let counters = house.stop().await.counters;
-    let query = Query::DeadLetters { bytes: false, after: 0, limit: 100 };
+    let query = Query::DeadLetters { bytes: false, after: Default::default(), limit: 100 };
     let Reply::DeadLetters(page) = house.ask(question(query)).await.unwrap() else { panic!() };
     assert_eq!((counters.dead, page.letters.len()), (2, 2));
     assert_eq!(counters.read, 14);
@@ -420,8 +423,8 @@ async fn a_token_that_is_gone_is_never_guessed_about() {
     house.store.forget_tokens();
     house.start().await;
     let failed = house.until_status(Status::Failed).await;
-    assert_eq!(failed.error.unwrap().cause.code, "token-missing");
-    let reset = Action::ResetCheckpoint { to: ResetPoint::Journal, force: false, take_over: false };
+    assert_eq!(failed.whole.error.unwrap().cause.code, "token-missing");
+    let reset = Action::ResetCheckpoint { to: ResetPoint::Journal, sink: None, force: false, take_over: false };
     crate::house::view(house.act(reset).await);
     house.start().await;
     house.feed.push("t/0", numbers(10, 12));
@@ -440,7 +443,7 @@ async fn a_journal_that_answers_unknown_changes_nothing_in_the_result() {
         house.feed.push("t/0", numbers(0, 100));
         while house.try_create().await.is_err() {}
         while house.get_status().await != Some(Status::Running) {
-            house.act(Action::Start).await.ok();
+            house.act(Action::Start { sink: None }).await.ok();
         }
         house.until_delivered(100).await;
         assert_eq!(house.store.data(), numbers(0, 100), "seed {seed}");
@@ -459,7 +462,7 @@ async fn a_sink_that_does_not_answer_is_shown_until_it_does() {
     for doing in ["opening it", "a commit"] {
         let view =
             house.until(|view| view.error.as_ref().is_some_and(|error| error.cause.message.contains(doing))).await;
-        let error = view.error.unwrap();
+        let error = view.error.clone().unwrap();
         assert_eq!(
             (view.status, error.cause.code.as_str(), error.cause.stage.as_str()),
             (Status::Running, "no-answer", "sink")
@@ -499,7 +502,7 @@ async fn while_the_journal_does_not_answer_the_pipeline_can_be_looked_at_and_say
     journal.script([journal::Fault::Slow(Duration::from_secs(45))]);
     house.feed.push("t/0", numbers(5, 10));
     let view = house.until(|view| view.error.is_some()).await;
-    let error = view.error.unwrap();
+    let error = view.error.clone().unwrap();
     assert_eq!(
         (view.status, error.cause.code.as_str(), error.cause.stage.as_str()),
         (Status::Running, "no-answer", "journal")
@@ -507,7 +510,7 @@ async fn while_the_journal_does_not_answer_the_pipeline_can_be_looked_at_and_say
     // The entity may be waiting for it, too; who asks doesn't wait for the entity.
     for query in [
         Query::History { order: Order::Rising, after: None, limit: 9 },
-        Query::DeadLetters { bytes: false, after: 0, limit: 9 },
+        Query::DeadLetters { bytes: false, after: Default::default(), limit: 9 },
         Query::Claims,
     ] {
         let answer = tokio::time::timeout(Duration::from_secs(1), house.ask(question(query.clone()))).await;

@@ -11,17 +11,16 @@ use dataflow_core::{
 use dataflow_engine::{
     Engine, EngineSettings, ShardHost,
     answers::PipelineSnapshot,
-    parts::{BuiltSink, Clock, Inline, Parts, Plugins, Random, Spawner, TcpNet, TokioClock, TokioSpawner},
+    parts::{Clock, Inline, Parts, Plugins, Random, Spawner, TcpNet, TokioClock, TokioSpawner},
     region::{Action, AskError, Message, Query, Reply, ShardRegion, ShardingEnvelope, UserCommand, UserQuery},
 };
 use dataflow_journal::{Journal, Memory};
 use dataflow_sdk::{
     Catalog, SinkConfig, SourceConfig,
     batch::{Dead, Demand, Inferred, Output, Payload, Processed},
-    catalog::Connections,
+    catalog::{BuiltSink, Connections},
     declared::{Declared, SinkRows, SourceRecords},
     records::Records,
-    sink::Sink,
     source::Source,
     transform::{Compiler, Plan, Program, TooMuch},
 };
@@ -63,7 +62,8 @@ impl Clock for Wall {
 }
 
 /// Memory connectors, and transforms that do as a record says: `"skip"` in it is filtered, `"die"` is a dead letter, and
-/// `"large"` is too much for any other record beside it. A transform may name a `word`, whose records are filtered.
+/// `"large"` is too much for any other record beside it. A transform may name a `word`, whose records are filtered; so may the condition of
+/// a sink.
 #[derive(Debug)]
 pub(crate) struct Simple;
 
@@ -79,7 +79,10 @@ impl Compiler for Obedient {
     }
     fn compile(&self, plan: &Plan) -> Result<Box<dyn Program>, Vec<Problem>> {
         assert_eq!(plan.demand, Demand::Documents);
-        let word = |transform: &Component| transform.config["word"].as_str().map(ToOwned::to_owned);
+        let word = |transform: &Component| {
+            let Component { config, .. } = transform;
+            config.get("word").or(config.get("condition"))?.as_str().map(ToOwned::to_owned)
+        };
         Ok(Box::new(Obedience { drops: plan.transforms.iter().filter_map(word).collect() }))
     }
 }
@@ -132,12 +135,11 @@ impl Plugins for Simple {
         }
     }
     fn sink(&self, component: &Component) -> Result<BuiltSink, Vec<Problem>> {
-        let sink: Box<dyn Sink> = match component.kind.as_str() {
-            "memoryKeyed" => config::<KeyedMemorySink>(component)?.build(),
-            "memoryStaged" => config::<StagedMemorySink>(component)?.build(),
-            _ => config::<MemorySink>(component)?.build(),
-        };
-        Ok(BuiltSink { sink, rows: SinkRows::default() })
+        Ok(match component.kind.as_str() {
+            "memoryKeyed" => config::<KeyedMemorySink>(component)?.built(),
+            "memoryStaged" => config::<StagedMemorySink>(component)?.built(),
+            _ => config::<MemorySink>(component)?.built(),
+        })
     }
     fn declared(&self, spec: &PipelineSpec) -> Declared {
         let most = spec.source.config.get("maxPendingBytes").and_then(serde_json::Value::as_u64);
@@ -281,11 +283,11 @@ impl House {
     }
 
     pub(crate) async fn start(&mut self) -> PipelineSnapshot {
-        view(self.act(Action::Start).await)
+        view(self.act(Action::Start { sink: None }).await)
     }
 
     pub(crate) async fn stop(&mut self) -> PipelineSnapshot {
-        view(self.act(Action::Stop { wait: Duration::from_secs(60) }).await)
+        view(self.act(Action::Stop { sink: None, wait: Duration::from_secs(60) }).await)
     }
 
     pub(crate) async fn get(&mut self) -> PipelineSnapshot {
@@ -314,7 +316,7 @@ impl House {
 
 /// A question of nobody in particular.
 pub(crate) fn question(query: Query) -> Message {
-    Message::Query(UserQuery { actor: Actor::system(), within: Duration::from_secs(600), query })
+    Message::Query(UserQuery { actor: Actor::system(), within: Duration::from_secs(600), sink: None, query })
 }
 
 pub(crate) fn view(reply: Result<Reply, AskError>) -> PipelineSnapshot {

@@ -12,7 +12,7 @@ use dataflow_sdk::{
     Context, Error, Span,
     inbox::Inbox,
     records::{Layout, Records},
-    source::{Assignment, Place, Read, Reader, Source},
+    source::{Assignment, Edge, Read, Reader, Source},
 };
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
@@ -38,11 +38,11 @@ impl Source for Pushes {
         let at = lane.positions.get(&Partition::from("http")).and_then(Position::as_offset).unwrap_or(0);
         Ok(Box::new(PushReader { inbox: cx.inbox.clone().unwrap(), at }))
     }
-    async fn resolve(&self, cx: &Context, to: &Place) -> Result<Positions, Error> {
+    async fn resolve(&self, cx: &Context, to: &Edge) -> Result<Positions, Error> {
         let inbox = cx.inbox.as_ref().unwrap();
         let at = match to {
-            Place::Beginning => inbox.first().await?,
-            Place::End => inbox.received().await?,
+            Edge::Beginning => inbox.first().await?,
+            Edge::End => inbox.received().await?,
         };
         Ok([("http".into(), Position::offset(at))].into())
     }
@@ -67,9 +67,11 @@ impl Reader for PushReader {
         Ok(Read::Records(records))
     }
 
-    fn warnings(&mut self) -> Vec<dataflow_sdk::batch::Warning> {
+    fn warnings(&mut self) -> Vec<dataflow_sdk::batch::Notice> {
         Vec::new()
     }
+
+    async fn close(self: Box<Self>) {}
 }
 
 pub(crate) fn push(id: &str, lines: &[&str], delivered: Option<Duration>) -> Action {
@@ -142,7 +144,8 @@ async fn dead_letters_that_are_told_can_be_read() {
         let pushed = push(id, &["{\"n\":1}", r#"{"a":"die"}"#], Some(Duration::from_secs(30)));
         let Ok(Reply::Received(view)) = house.act(pushed).await else { panic!() };
         assert_eq!((view.delivered, view.dead), (Some(true), Some(1)), "{id}");
-        let listed = house.ask(question(Query::DeadLetters { bytes: false, after: 0, limit: 10 })).await;
+        let listed =
+            house.ask(question(Query::DeadLetters { bytes: false, after: Default::default(), limit: 10 })).await;
         let Ok(Reply::DeadLetters(page)) = listed else { panic!() };
         assert_eq!(page.letters.len(), told, "{id}");
         let one = house.ask(question(Query::DeadLetter(told as u64))).await;

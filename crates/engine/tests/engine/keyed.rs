@@ -122,6 +122,28 @@ async fn a_pipeline_that_was_made_again_goes_on_after_the_one_before() {
     assert!(versions(&house).into_iter().all(|version| version > before));
 }
 
+/// A keyed sink applies what it can of a commit, and then refuses it: with the same version it is applied again.
+#[tokio::test(start_paused = true)]
+async fn a_refused_commit_comes_again_with_its_version() {
+    let mut house = of_two_lanes("keyed-refused").await;
+    house.store.reject(|_, data| data.contains("13").then(|| "n is 13".into()));
+    put(&house, "t/0", "k", 1..2);
+    let mut spec = keyed(&house);
+    spec["batch"]["maxRecords"] = json!(10);
+    house.create(spec).await;
+    house.start().await;
+    house.until(|view| view.counters.delivered == 1).await;
+    let first = versions(&house)[0];
+    put(&house, "t/0", "k", 12..15);
+    house.until(|view| view.counters.delivered == 3).await;
+    let view = house.until(|view| view.counters.dead == 1).await;
+    assert_eq!((view.counters.delivered, value(&house, "k")), (3, "{\"n\":14}".into()));
+    assert_eq!(versions(&house), [first + 1]);
+    put(&house, "t/0", "k", 13..14);
+    house.until(|view| view.counters.dead == 2).await;
+    assert_eq!(value(&house, "k"), "{\"n\":14}", "a record that is refused leaves the row of its key");
+}
+
 /// Whatever becomes of commits and their answers, nothing is written above what the journal has reserved.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_written_above_what_is_reserved() {

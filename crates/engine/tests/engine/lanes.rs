@@ -115,12 +115,12 @@ async fn a_lane_that_fails_for_long_holds_up_no_other() {
             let shown = house.get().await;
             assert_eq!(shown.status, Status::Running, "{what}");
             if wrong != Wrong::Answer {
-                assert_eq!(shown.error.unwrap().lane, Some(SICK), "{what}");
+                assert_eq!(shown.whole.error.unwrap().lane, Some(SICK), "{what}");
             }
             tokio::time::sleep(Duration::from_secs(20)).await;
         }
         if wrong != Wrong::Answer || sink != "memory" {
-            let error = house.until(|view| view.error.is_some()).await.error.unwrap();
+            let error = house.until(|view| view.error.is_some()).await.whole.error.unwrap();
             assert!(error.attempts > 5 && error.retry_at.is_some(), "{what}: {error:?}");
         }
         Wrong::is_over(&house);
@@ -158,6 +158,21 @@ async fn a_crash_while_a_lane_is_tried_again_loses_and_doubles_nothing() {
     }
 }
 
+/// How many lanes there are doesn't depend on when the source can be asked.
+#[tokio::test(start_paused = true)]
+async fn a_source_that_is_away_at_the_first_start_has_its_lanes_once_it_is_back() {
+    let mut house = of_lanes("lanes-away").await;
+    feed(&house, 0, 20);
+    house.feed.out_of_reach(true);
+    house.create(house.spec()).await;
+    house.start().await;
+    let waiting = house.until(|view| view.error.is_some()).await;
+    assert_eq!(waiting.whole.error.unwrap().cause.code, "unreachable");
+    house.feed.out_of_reach(false);
+    house.until(|view| view.counters.read == 20 * LANES && view.in_flight == 0).await;
+    assert_written(&house, 20, "once it is back");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_failure_for_good_in_any_lane_fails_the_pipeline() {
     for well_otherwise in [true, false] {
@@ -169,7 +184,7 @@ async fn a_failure_for_good_in_any_lane_fails_the_pipeline() {
         }
         feed(&house, 30, 40);
         let failed = house.until_status(Status::Failed).await;
-        assert_eq!(failed.error.unwrap().cause.code, "broken");
+        assert_eq!(failed.whole.error.unwrap().cause.code, "broken");
         house.store.fault_lane(lane, Fault::None);
         Wrong::is_over(&house);
         house.start().await;
@@ -218,7 +233,7 @@ async fn a_stop_an_update_and_a_reset_settle_while_a_lane_is_tried_again() {
                 Wrong::is_over(&house);
                 if what == "reset" {
                     let to = ResetPoint::Journal;
-                    view(house.act(Action::ResetCheckpoint { to, force: false, take_over: false }).await);
+                    view(house.act(Action::ResetCheckpoint { to, sink: None, force: false, take_over: false }).await);
                 }
                 house.start().await;
             }

@@ -104,8 +104,10 @@ async fn thousands_of_files_and_dead_letters_and_a_long_spec_are_a_short_snapsho
         // Each letter is there once, page by page.
         let mut after = 0;
         while after < LETTERS {
-            let Reply::DeadLetters(page) =
-                house.ask(question(Query::DeadLetters { bytes: false, after, limit: 1_000 })).await.unwrap()
+            let Reply::DeadLetters(page) = house
+                .ask(question(Query::DeadLetters { bytes: false, after: after.into(), limit: 1_000 }))
+                .await
+                .unwrap()
             else {
                 panic!()
             };
@@ -116,7 +118,7 @@ async fn thousands_of_files_and_dead_letters_and_a_long_spec_are_a_short_snapsho
         }
         // A command that was carried out is known, and one that was forgotten is not.
         let known = CommandId::try_from("c1000").unwrap();
-        let reused = house.act_as(known, Action::Restart { wait: Duration::ZERO }).await;
+        let reused = house.act_as(known, Action::Restart { sink: None, wait: Duration::ZERO }).await;
         assert!(matches!(reused, Err(AskError::Rejected(Rejected::KeyReused))), "{reused:?}");
         house.feed.push("folder/of/files/0000.jsonl", [r#"{"skip":1}"#]);
     }
@@ -171,7 +173,7 @@ async fn a_journal_that_fails_and_crashes_change_nothing_in_a_long_state() {
         }
         while house.try_create().await.is_err() {}
         while house.get_status().await != Some(Status::Running) {
-            house.act(Action::Start).await.ok();
+            house.act(Action::Start { sink: None }).await.ok();
         }
         house.until_delivered(600).await;
         for round in 0..6 {

@@ -1,7 +1,10 @@
 //! Create, start, flow, stop, go on; restarts of the node.
 use crate::house::{House, numbers, question};
-use dataflow_core::{chunk::ChunkId, pipeline::Status};
-use dataflow_engine::region::{Action, AskError, Query, Reply};
+use dataflow_core::{
+    chunk::ChunkId,
+    pipeline::{Event, Status},
+};
+use dataflow_engine::region::{Action, AskError, Order, Query, Reply};
 use dataflow_journal::Journal;
 use dataflow_testkit::memory::Fault;
 use std::time::Duration;
@@ -37,7 +40,7 @@ async fn filtered_and_dead_records_are_on_the_ledger_and_dead_letters_can_be_rea
     let chunks = house.journal.chunks("p/").await.unwrap();
     assert_eq!(chunks.len(), 1, "the chunk of the attempt that the sink rejected is gone: {chunks:?}");
     let Reply::DeadLetters(page) =
-        house.ask(question(Query::DeadLetters { bytes: false, after: 0, limit: 10 })).await.unwrap()
+        house.ask(question(Query::DeadLetters { bytes: false, after: Default::default(), limit: 10 })).await.unwrap()
     else {
         panic!()
     };
@@ -63,8 +66,8 @@ async fn chunks_that_nothing_names_go_and_those_of_unknown_kinds_stay() {
         house.journal.put_chunk(&id, "left".into()).await.unwrap();
         id
     };
-    let left = [put(1, "letters.1.0.9.1").await, put(1, "pushed.5f3a").await, put(1, "joined.0.5").await];
-    let stays = [put(1, "state.0.7").await, put(1, "x").await, put(99, "letters.1.0.9.1").await];
+    let left = [put(1, "letters.0.1.0.9.1").await, put(1, "pushed.5f3a").await, put(1, "joined.0.0.5").await];
+    let stays = [put(1, "state.0.7").await, put(1, "x").await, put(99, "letters.0.1.0.9.1").await];
     let chunks = async |house: &House| house.journal.chunks("p/").await.unwrap();
     assert_eq!(chunks(&house).await.len(), left.len() + stays.len());
     house.crash().await;
@@ -131,10 +134,10 @@ async fn a_command_repeated_by_its_id_changes_nothing() {
     let mut house = House::new("repeat").await;
     house.create(house.spec()).await;
     let id = dataflow_core::id::CommandId::try_from("once").unwrap();
-    let first = crate::house::view(house.act_as(id.clone(), Action::Start).await);
-    let second = crate::house::view(house.act_as(id, Action::Start).await);
+    let first = crate::house::view(house.act_as(id.clone(), Action::Start { sink: None }).await);
+    let second = crate::house::view(house.act_as(id, Action::Start { sink: None }).await);
     assert_eq!(first.version, second.version);
-    assert!(matches!(house.act(Action::Start).await, Err(AskError::Rejected(_))));
+    assert!(matches!(house.act(Action::Start { sink: None }).await, Err(AskError::Rejected(_))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -146,7 +149,7 @@ async fn a_stop_that_takes_long_answers_that_it_is_stopping() {
     house.store.fault_commits([Fault::HangAfter]);
     house.feed.push("t/0", numbers(0, 3));
     house.until(|view| view.in_flight == 3).await;
-    let view = crate::house::view(house.act(Action::Stop { wait: Duration::from_secs(1) }).await);
+    let view = crate::house::view(house.act(Action::Stop { sink: None, wait: Duration::from_secs(1) }).await);
     assert!(view.stopping && view.status == Status::Running);
     // After stopTimeout the run is dropped; the next open adopts what the sink has.
     let view = house.until_status(Status::Stopped).await;
@@ -170,10 +173,10 @@ async fn a_pipeline_made_again_under_its_id_never_trips_over_the_past() {
     house.stop().await;
     assert!(matches!(house.act(Action::Delete { discard: false }).await, Ok(Reply::Deleted(()))));
     let last = house.store.tokens().pop().unwrap().fence.incarnation;
-    let left = dataflow_core::chunk::ChunkId(format!("p/{last}/1/letters.0.0.1.1").as_str().into());
+    let left = dataflow_core::chunk::ChunkId(format!("p/{last}/1/letters.0.0.0.1.1").as_str().into());
     house.journal.put_chunk(&left, "what a crash left behind".into()).await.unwrap();
     // Of another node that has made the pipeline again already, which this one is too late to know.
-    let next = dataflow_core::chunk::ChunkId("p/next/1/letters.0.0.1.1".into());
+    let next = dataflow_core::chunk::ChunkId("p/next/1/letters.0.0.0.1.1".into());
     house.journal.put_chunk(&next, "pushed".into()).await.unwrap();
     let view = house.create(house.spec()).await;
     assert_eq!(house.journal.chunks("p/").await.unwrap(), [next]);
@@ -201,4 +204,33 @@ async fn lanes_share_the_partitions_and_each_keeps_its_own_order() {
     rows.sort();
     rows.dedup();
     assert_eq!((rows.len(), house.store.len()), (5 * 37, 5 * 37));
+}
+
+/// What a stop leaves unsettled is told with its reason, whatever that is.
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_does_not_settle_says_why() {
+    let slow = Fault::Slow(Duration::from_secs(2));
+    for (name, faults, code) in [
+        ("fatal", vec![slow.clone(), Fault::Fatal], "broken"),
+        ("passing", vec![slow.clone(), Fault::FailBefore], "unreachable"),
+        ("overdue", vec![slow, Fault::Hang], "overdue"),
+    ] {
+        let mut house = House::new(&format!("unsettled-{name}")).await;
+        house.store.fault_commits(faults);
+        house.create(house.spec()).await;
+        house.start().await;
+        house.feed.push("t/0", numbers(0, 10));
+        house.until(|view| view.in_flight == 10).await;
+        house.feed.push("t/0", numbers(10, 20));
+        house.until(|view| view.in_flight == 20).await;
+        house.stop().await;
+        let asked = Query::History { order: Order::Rising, after: None, limit: 1_000 };
+        let Ok(Reply::History(history)) = house.ask(question(asked)).await else { panic!() };
+        let stopped = history.events.into_iter().find_map(|event| match event.event {
+            Event::PipelineStopped { unsettled } => Some(unsettled),
+            _ => None,
+        });
+        let cause = stopped.unwrap().expect("it is not settled");
+        assert_eq!((cause.code.as_str(), cause.stage.as_str()), (code, "sink"), "{name}: {}", cause.message);
+    }
 }

@@ -1,6 +1,7 @@
 //! The engine on memory parts: what a user sees when things go well, and when they don't.
 #![allow(clippy::unwrap_used)]
 mod before_the_first_start;
+mod branches;
 mod checkpoint;
 mod checkpoints;
 mod faults;
@@ -11,6 +12,7 @@ mod lanes;
 mod large;
 mod lifecycle;
 mod many;
+mod other_builds;
 mod restores;
 mod shards;
 mod staged;

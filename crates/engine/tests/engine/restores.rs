@@ -46,7 +46,7 @@ impl House {
     }
 
     async fn choose(&mut self, to: ResetPoint) -> PipelineSnapshot {
-        view(self.act(Action::ResetCheckpoint { to, force: false, take_over: false }).await)
+        view(self.act(Action::ResetCheckpoint { to, sink: None, force: false, take_over: false }).await)
     }
 
     /// Waits until the store has so many rows.
@@ -58,14 +58,17 @@ impl House {
 
     /// Code and number of all letters that are listed.
     async fn letters(&mut self) -> Vec<String> {
-        let listed = self.ask(question(Query::DeadLetters { bytes: false, after: 0, limit: 100 })).await.unwrap();
+        let listed = self
+            .ask(question(Query::DeadLetters { bytes: false, after: Default::default(), limit: 100 }))
+            .await
+            .unwrap();
         let Reply::DeadLetters(page) = listed else { panic!("{listed:?}") };
         page.letters.iter().map(|letter| format!("{} {}", letter.number, letter.code)).collect()
     }
 
     async fn is_behind(&mut self) {
         let failed = self.until_status(Status::Failed).await;
-        assert_eq!(failed.error.unwrap().cause.code, "journal-behind");
+        assert_eq!(failed.whole.error.unwrap().cause.code, "journal-behind");
     }
 }
 
@@ -82,8 +85,9 @@ async fn pushes_are_refused_while_the_journal_is_behind_the_sink_and_delivered_a
     house.is_behind().await;
     let refused = house.push("c", 100, 110).await;
     assert!(matches!(refused, Err(AskError::Rejected(Rejected::NotAllowed { .. }))), "{refused:?}");
-    let refused =
-        house.act(Action::ResetCheckpoint { to: ResetPoint::SinkToken, force: false, take_over: false }).await;
+    let refused = house
+        .act(Action::ResetCheckpoint { to: ResetPoint::SinkToken, sink: None, force: false, take_over: false })
+        .await;
     assert!(matches!(refused, Err(AskError::Rejected(Rejected::Invalid { .. }))), "{refused:?}");
     assert_eq!(house.choose(ResetPoint::End).await.status, Status::Stopped);
     house.push("c", 100, 110).await.unwrap();
@@ -208,7 +212,7 @@ async fn what_a_restored_target_has_lost_and_the_inbox_no_longer_has_is_counted_
     house.store.set_token(token);
     house.start().await;
     let failed = house.until_status(Status::Failed).await;
-    assert_eq!(failed.error.unwrap().cause.code, "token-behind");
+    assert_eq!(failed.whole.error.unwrap().cause.code, "token-behind");
     let chosen = house.choose(ResetPoint::SinkToken).await.counters;
     assert_eq!((chosen.read, chosen.delivered, chosen.lost), (10, 5, 5));
     house.start().await;
@@ -230,7 +234,8 @@ async fn dead_letters_that_an_older_journal_does_not_have_are_named() {
 
     house.restore(backup).await;
     house.until(|view| view.counters.dead == 2).await;
-    let listed = house.ask(question(Query::DeadLetters { bytes: false, after: 0, limit: 10 })).await.unwrap();
+    let listed =
+        house.ask(question(Query::DeadLetters { bytes: false, after: Default::default(), limit: 10 })).await.unwrap();
     let Reply::DeadLetters(page) = listed else { panic!("{listed:?}") };
     assert_eq!(page.letters.iter().map(|letter| letter.code.as_str()).collect::<Vec<_>>(), ["letter-missing"; 2]);
     assert!(page.letters[0].cause.contains("older than the sink"), "{}", page.letters[0].cause);
@@ -333,7 +338,8 @@ async fn a_generation_of_another_history_is_not_taken_for_an_own_one() {
         house.restore(backup).await;
         for _ in 0..number {
             house.store.fault_opens(forced.then_some(Fault::FailBefore));
-            let reset = Action::ResetCheckpoint { to: ResetPoint::Beginning, force: forced, take_over: false };
+            let reset =
+                Action::ResetCheckpoint { to: ResetPoint::Beginning, sink: None, force: forced, take_over: false };
             view(house.act(reset).await);
         }
         house.start().await;
@@ -352,7 +358,7 @@ async fn a_generation_of_another_history_is_not_taken_for_an_own_one() {
 async fn what_is_chosen_of_an_older_journal_is_not_taken_for_the_generation_that_it_lacks() {
     let mut house = with_a_generation_since("restore-generation-journal").await;
     house.is_behind().await;
-    let to = |force| Action::ResetCheckpoint { to: ResetPoint::Journal, force, take_over: false };
+    let to = |force| Action::ResetCheckpoint { to: ResetPoint::Journal, sink: None, force, take_over: false };
     let ahead = house.act(to(false)).await;
     assert!(matches!(ahead, Err(AskError::Rejected(Rejected::SinkAhead { .. }))), "{ahead:?}");
     view(house.act(to(true)).await);
@@ -378,7 +384,7 @@ async fn to_go_on_at_the_journal_where_the_sink_is_known_to_be_ahead_must_be_for
     house.delivered(10).await;
     house.restore(backup).await;
 
-    let to = |force| Action::ResetCheckpoint { to: ResetPoint::Journal, force, take_over: false };
+    let to = |force| Action::ResetCheckpoint { to: ResetPoint::Journal, sink: None, force, take_over: false };
     match house.act(to(false)).await {
         Err(AskError::Rejected(ahead @ Rejected::SinkAhead { .. })) => {
             assert!(ahead.to_string().contains("5 record(s) of t/0 from 5 to 10"), "{ahead}");
@@ -404,7 +410,7 @@ async fn what_was_in_a_target_that_is_gone_is_counted_as_lost() {
         house.store.forget_tokens();
         house.start().await;
         let failed = house.until_status(Status::Failed).await;
-        assert_eq!(failed.error.unwrap().cause.code, "token-missing");
+        assert_eq!(failed.whole.error.unwrap().cause.code, "token-missing");
         let chosen = house.choose(to).await.counters;
         assert_eq!((chosen.read, chosen.delivered, chosen.lost), (10, 0, 10));
     }
@@ -663,7 +669,7 @@ async fn what_earlier_generations_left_in_a_target_must_still_be_there() {
     {
         let mut house = with_a_target_that_lost(&format!("restore-left-{number}"), since, kept).await;
         let failed = house.until_status(Status::Failed).await;
-        assert_eq!(failed.error.unwrap().cause.code, code, "{number}");
+        assert_eq!(failed.whole.error.unwrap().cause.code, code, "{number}");
         assert_eq!(house.store.len(), 0);
         let chosen = house.choose(to).await;
         assert_eq!(chosen.counters.lost, lost, "{number}");
@@ -693,8 +699,12 @@ async fn a_target_that_holds_what_earlier_generations_left_is_gone_on_with() {
         if force {
             house.store.fault_opens([Fault::FailBefore]);
         }
-        view(house.act(Action::ResetCheckpoint { to: ResetPoint::End, force, take_over: false }).await);
-        view(house.act(Action::ResetCheckpoint { to: ResetPoint::Journal, force: false, take_over: false }).await);
+        view(house.act(Action::ResetCheckpoint { to: ResetPoint::End, sink: None, force, take_over: false }).await);
+        view(
+            house
+                .act(Action::ResetCheckpoint { to: ResetPoint::Journal, sink: None, force: false, take_over: false })
+                .await,
+        );
         house.start().await;
         house.feed.push("t/0", ["{}"]);
         rows += 1;

@@ -1,5 +1,8 @@
 //! A staged sink that rolls late: nothing it has not sealed counts, and all it has shown is there once.
-use crate::house::{House, numbers, question};
+use crate::{
+    checkpoints::checkpoints,
+    house::{House, numbers, question},
+};
 use dataflow_core::pipeline::Status;
 use dataflow_engine::region::{Action, Query, Reply, ResetPoint};
 use dataflow_journal::{
@@ -80,6 +83,40 @@ async fn a_sink_that_rolls_late_holds_up_no_commits() {
     assert_shown(&house, 1_100, "at the end");
 }
 
+/// Checkpoints go on while it seals and publishes for longer: what it says late of an earlier one is not taken for where it is.
+#[tokio::test(start_paused = true)]
+async fn a_slow_sink_says_nothing_that_is_behind_what_it_has_said() {
+    for (interval, seal, publish) in [
+        (1_000, 1, 3_000),
+        (1_000, 1_500, 5_000),
+        (1_000, 3_000, 1),
+        (2_000, 1_500, 3_000),
+        (2_000, 5_000, 2_100),
+        (5_000, 1_500, 8_000),
+    ] {
+        let name = format!("staged-slow-{interval}-{seal}-{publish}");
+        let mut house = of_lanes(&name).await;
+        let mut spec = staged(&house, 1);
+        spec["checkpointInterval"] = json!(format!("{interval}ms"));
+        spec["sink"]["sealTakes"] = json!(format!("{seal}ms"));
+        spec["sink"]["publishTakes"] = json!(format!("{publish}ms"));
+        house.create(spec).await;
+        house.start().await;
+        for round in 0..60 {
+            feed(&house, 10 * round, 10 * round + 10);
+            tokio::time::sleep(Duration::from_millis(700)).await;
+        }
+        house.until(|view| view.counters.delivered == 600 * LANES).await;
+        assert_shown(&house, 600, &name);
+        assert_eq!(house.store.opens(), LANES, "{name}: no lane failed");
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        for lane in checkpoints(&house).await.last().unwrap() {
+            assert_eq!(lane.handle, Some(json!([])), "{name}: the journal knows what is published");
+        }
+        assert_eq!(house.stop().await.counters.delivered, 600 * LANES);
+    }
+}
+
 /// A lane names so many chunks of dead letters at most: then the sink has to seal.
 #[tokio::test(start_paused = true)]
 async fn dead_letters_of_what_is_not_sealed_are_bounded() {
@@ -91,7 +128,7 @@ async fn dead_letters_of_what_is_not_sealed_are_bounded() {
     house.feed.push("t/0", (0..20_000).map(|n| format!("{{\"die\":{n}}}")));
     house.until(|view| view.counters.dead >= 10_000).await;
     let Reply::DeadLetters(page) =
-        house.ask(question(Query::DeadLetters { bytes: false, after: 0, limit: 10 })).await.unwrap()
+        house.ask(question(Query::DeadLetters { bytes: false, after: Default::default(), limit: 10 })).await.unwrap()
     else {
         panic!()
     };
@@ -156,7 +193,7 @@ async fn a_reset_begins_after_what_was_shown() {
     house.crash().await;
     house.build().await;
     house.stop().await;
-    let reset = Action::ResetCheckpoint { to: ResetPoint::Journal, force: false, take_over: false };
+    let reset = Action::ResetCheckpoint { to: ResetPoint::Journal, sink: None, force: false, take_over: false };
     crate::house::view(house.act(reset).await);
     house.start().await;
     house.until(|view| view.counters.delivered == 20 * LANES).await;

@@ -217,7 +217,7 @@ async fn the_last_word_counts_while_an_update_is_under_way() {
     let (first, last) = (dropping(&house, "first"), dropping(&house, "last"));
     assert!(view(house.act(update(&first, Duration::ZERO)).await).updating);
     assert!(view(house.act(update(&last, Duration::ZERO)).await).updating);
-    for turned_down in [Action::Start, Action::Delete { discard: true }] {
+    for turned_down in [Action::Start { sink: None }, Action::Delete { discard: true }] {
         let turned_down = house.act(turned_down).await;
         assert!(matches!(turned_down, Err(AskError::Rejected(Rejected::NotAllowed { .. }))), "{turned_down:?}");
     }

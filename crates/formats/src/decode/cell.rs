@@ -5,6 +5,7 @@ use dataflow_sdk::{
     batch::Dead,
     records::{Layout, Records, Span},
 };
+use memchr::memchr;
 
 /// The kind of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,25 @@ pub(super) struct Cell {
 impl Cell {
     pub(super) const MISSING: Self = Self { start: 0, end: 0, kind: Kind::Missing };
 
+    /// A JSON value, as it is written.
+    pub(super) fn written(data: &[u8], value: Span) -> Self {
+        let Span { start, end } = value;
+        let kind = match data[start as usize] {
+            b'n' => Kind::Null,
+            b't' => Kind::True,
+            b'f' => Kind::False,
+            b'{' => Kind::Object,
+            b'[' => Kind::Array,
+            b'"' => {
+                let escaped = memchr(b'\\', value.of(data)).is_some();
+                let kind = if escaped { Kind::Escaped } else { Kind::String };
+                return Self { start: start + 1, end: end - 1, kind };
+            }
+            _ => Kind::Number,
+        };
+        Self { start, end, kind }
+    }
+
     pub(super) fn of(token: json::Token) -> Self {
         Self { start: token.start as u32, end: token.end as u32, kind: token.kind.into() }
     }
@@ -84,7 +104,7 @@ impl<'a> Text<'a> {
         // If the records fill only a small part of the buffer, each is checked separately.
         let whole = (used >= records.data.len() / 4).then(|| std::str::from_utf8(&records.data).ok()).flatten();
         let quote = match &records.layout {
-            Layout::Json => b'"',
+            Layout::Json | Layout::Columns(_) => b'"',
             Layout::Csv(layout) => layout.quote,
         };
         Self { data: &records.data, whole, quote }

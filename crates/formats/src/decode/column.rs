@@ -270,7 +270,8 @@ impl<'a> Values<'a> {
 
     fn times(&self, asked: Asked, ty: Type) -> (ArrayRef, Vec<Misfit>) {
         let builder = TimestampMicrosecondBuilder::with_capacity(self.cells.len()).with_data_type(arrow_type(ty));
-        self.primitives(asked, builder, |cell, scratch| time::micros(self.string(cell, scratch)?))
+        let parse = if ty == Type::Datetime { time::local_micros } else { time::micros };
+        self.primitives(asked, builder, |cell, scratch| parse(self.string(cell, scratch)?))
     }
 
     /// JSON values as written. Untyped text counts only if it is JSON.

@@ -1,7 +1,7 @@
 //! Pass 1 over CSV records.
 use super::{Cell, Key, Scanned, Text, cell::Kind, misfit};
 use crate::{
-    csv::{Place, split},
+    csv::{FieldSpan, split},
     marks::Marks,
 };
 use dataflow_sdk::{
@@ -61,10 +61,10 @@ impl Scan {
     }
 }
 
-fn cell(data: &[u8], place: Place, layout: &CsvLayout) -> Cell {
+fn cell(data: &[u8], place: FieldSpan, layout: &CsvLayout) -> Cell {
     let kind = match place {
         _ if place.is_null(data, layout) => Kind::Null,
-        Place { doubled: true, .. } => Kind::Doubled,
+        FieldSpan { doubled: true, .. } => Kind::Doubled,
         _ => Kind::Untyped,
     };
     Cell { start: place.start as u32, end: place.end as u32, kind }

@@ -1,4 +1,6 @@
-//! Pass 1 over JSON records.
+//! Pass 1 over JSON records, and over those whose values need not be looked for.
+mod columns;
+
 use super::{
     Cell, Scanned, Text, Untracked,
     keys::{Dictionary, NONE},
@@ -9,9 +11,10 @@ use crate::{
     json::{self, Fault, MAX_DEPTH, Scanner, What, unescape},
     marks::{Mark, Marks},
 };
+use columns::Known;
 use dataflow_sdk::{
     batch::Dead,
-    records::{Records, Span},
+    records::{Layout, Records, Span},
 };
 
 /// The wanted paths as a tree of dictionaries; the first one belongs to the records themselves.
@@ -54,6 +57,10 @@ impl Scan {
     }
 
     pub(super) fn scan(&mut self, records: &Records, text: &Text<'_>) -> Scanned {
+        let known = match &records.layout {
+            Layout::Columns(columns) => Some(Known::of(columns, &mut self.levels[0])),
+            Layout::Json | Layout::Csv(_) => None,
+        };
         let mut cells = vec![vec![Cell::MISSING; records.len()]; self.paths];
         let mut broken = Vec::new();
         let mut oversized = records.oversized.iter().peekable();
@@ -62,7 +69,11 @@ impl Scan {
             let result = match large {
                 Some(large) => Err(misfit::oversized(large)),
                 None if records.unfinished == Some(row) => Err(misfit::unfinished()),
-                None => self.record(*span, text, row, &mut cells),
+                None if span.is_null() => Err(("tombstone", "the record has no data (a tombstone)".into())),
+                None => match &known {
+                    Some(known) => self.known(known, text, row, &mut cells),
+                    None => self.record(*span, text, row, &mut cells),
+                },
             };
             self.marks.end_record();
             if let Err((code, cause)) = result {
@@ -87,9 +98,6 @@ impl Scan {
         row: u32,
         cells: &mut [Vec<Cell>],
     ) -> Result<(), (&'static str, String)> {
-        if span.is_null() {
-            return Err(("tombstone", "the record has no data (a tombstone)".into()));
-        }
         text.check(span).map_err(|at| misfit::not_utf8(span.of(text.data()), at))?;
         let (start, end) = (span.start as usize, span.end as usize);
         let bytes = &text.data()[..end];
@@ -144,6 +152,7 @@ impl Scan {
                 }
             };
             scanner.colon()?;
+            let value = scanner.at() as u32;
             if id == NONE {
                 scanner.value()?;
             } else {
@@ -166,7 +175,7 @@ impl Scan {
                     }
                 }
                 if let Some(name) = mark {
-                    self.marks.push(Mark { start: start as u32, end: scanner.at() as u32, name });
+                    self.marks.push(Mark { start: start as u32, end: scanner.at() as u32, value, name });
                 }
             }
             if !scanner.next_member()? {

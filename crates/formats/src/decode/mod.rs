@@ -281,16 +281,23 @@ impl Decoder {
         Decoded { columns, broken, read, keys, untracked, marks }
     }
 
-    /// Infers for each field the type of a column that can hold all its values and similar ones: bigint for integers
-    /// that fit, otherwise a number type. Mixed values give JSON, for CSV text.
+    /// Infers for each field the type of a column that can hold all its values and similar ones: that of the source's column,
+    /// if it has one; bigint for integers that fit, otherwise a number type. Mixed values give JSON, for CSV text.
     pub fn types(&mut self, records: &Records) -> Vec<Common> {
         let text = Text::of(records);
         let cells = self.scan(records, &text).cells;
         let untyped = matches!(records.layout, Layout::Csv(_));
         let mut scratch = String::new();
+        let known = |path: &[String]| match (&records.layout, path) {
+            (Layout::Columns(columns), [name]) => columns.type_of(name),
+            _ => None,
+        };
         let ty = |slot: &usize| {
             let cells = &cells[*slot];
             let path = &self.paths[*slot];
+            if let Some(ty) = known(path) {
+                return Common { ty: Some(ty), odd: None };
+            }
             let values = Values { cells, text: &text, within: self.within, path, declared: None, strict: true };
             let mut common = Common::default();
             for cell in cells {
@@ -312,7 +319,7 @@ impl Decoder {
 
     fn scan(&mut self, records: &Records, text: &Text<'_>) -> Scanned {
         match &records.layout {
-            Layout::Json => self.json.scan(records, text),
+            Layout::Json | Layout::Columns(_) => self.json.scan(records, text),
             Layout::Csv(layout) => self.csv.scan(records, text, layout),
         }
     }

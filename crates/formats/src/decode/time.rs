@@ -7,6 +7,7 @@ const MICROS: i64 = 1_000_000;
 /// The seconds of the years 1 to 9999, counted from 1970-01-01T00:00:00Z.
 const YEARS: std::ops::Range<i64> = days_of(1, 1, 1) * DAY..days_of(10_000, 1, 1) * DAY;
 const OUTSIDE: Why = "which is outside the years 1 to 9999";
+const OFFSET: Why = "which has an offset from UTC";
 
 /// Converts a date of the Gregorian calendar to days since 1970-01-01.
 const fn days_of(year: i64, month: i64, day: i64) -> i64 {
@@ -122,6 +123,21 @@ pub fn micros(text: &str) -> Result<i64, &'static str> {
     }
 }
 
+/// Parses a date and time without a zone, as microseconds. One with an offset is an instant: whether its clock or its instant is
+/// meant, nobody can say.
+///
+/// # Errors
+/// The reason why it is none.
+pub(super) fn local_micros(text: &str) -> Result<i64, &'static str> {
+    let micros = micros(text)?;
+    if names_offset(text) { Err(OFFSET) } else { Ok(micros) }
+}
+
+/// Whether a text is a time with an offset other than that of UTC, which changes nothing.
+pub(super) fn names_offset(text: &str) -> bool {
+    parsed(text).is_some_and(|(.., east)| east != 0)
+}
+
 /// Parses an RFC 3339 time, as microseconds or, if it is finer, as nanoseconds. A time without a zone and a date count
 /// as UTC.
 pub(super) fn point(text: &str) -> Result<Value<'static>, Why> {
@@ -154,13 +170,18 @@ struct Fraction {
 
 /// Parses a time as seconds since 1970-01-01T00:00:00Z and the fraction.
 fn seconds(text: &str) -> Option<(i64, Fraction)> {
+    parsed(text).map(|(clock, fraction, east)| (clock - east, fraction))
+}
+
+/// Parses a time as what its clock shows, in seconds since 1970-01-01T00:00:00, the fraction, and the offset in seconds.
+fn parsed(text: &str) -> Option<(i64, Fraction, i64)> {
     let mut parts = Parts(text.as_bytes());
     let midnight = parts.date()? * DAY;
     if parts.0.is_empty() {
-        return Some((midnight, Fraction::default()));
+        return Some((midnight, Fraction::default(), 0));
     }
     parts.take(b"Tt ")?;
     let (time, fraction) = parts.time()?;
     let east = parts.zone()?.unwrap_or(0);
-    parts.0.is_empty().then_some((midnight + time - east, fraction))
+    parts.0.is_empty().then_some((midnight + time, fraction, east))
 }

@@ -27,7 +27,6 @@ pub fn documents_from_columns(columns: &[Column<'_>], rows: usize) -> Documents 
         out.push(b'}');
         spans.push(Span::new(start, out.len()));
     }
-    single_line(&mut out);
     Documents { data: out.into(), spans, misfits }
 }
 
@@ -35,32 +34,36 @@ pub(super) fn misfit(row: usize, name: &str, why: &str) -> Misfit {
     Misfit { row: row as u32, cause: format!("field {name:?} has a value {why}"), suits: None }
 }
 
-/// Returns the records of these rows as JSON documents. JSON is kept byte for byte (copied only if a record has line
-/// breaks between tokens, which become blanks); CSV becomes objects of strings and nulls. JSON records are not checked.
+/// Returns the records of these rows as JSON documents: JSON as the very bytes that came in, in their own buffer; CSV becomes objects
+/// of strings and nulls. JSON records are not checked.
 pub fn documents(records: &Records, rows: &[u32]) -> Documents {
     if let Layout::Csv(_) = records.layout {
         return overlay(records, rows, &[], &[], &Marks::default());
     }
-    let spans: Vec<Span> = rows.iter().map(|row| records.spans[*row as usize]).collect();
-    if spans.iter().all(|span| memchr2(b'\n', b'\r', span.of(&records.data)).is_none()) {
-        return Documents { data: records.data.clone(), spans, misfits: Vec::new() };
-    }
-    let mut out = Vec::with_capacity(spans.iter().map(|span| span.len()).sum());
-    let copied = spans.iter().map(|span| {
-        let start = out.len();
-        out.extend_from_slice(span.of(&records.data));
-        if span.is_null() { Span::NULL } else { Span::new(start, out.len()) }
-    });
-    let spans = copied.collect();
-    single_line(&mut out);
-    Documents { data: out.into(), spans, misfits: Vec::new() }
+    let spans = rows.iter().map(|row| records.spans[*row as usize]).collect();
+    Documents { data: records.data.clone(), spans, misfits: Vec::new() }
 }
 
-/// Replaces the line breaks in JSON texts by blanks. They can only occur between tokens: in strings they are escaped.
-pub fn single_line(texts: &mut [u8]) {
-    let mut at = 0;
-    while let Some(next) = memchr2(b'\n', b'\r', &texts[at..]) {
-        at += next;
-        texts[at] = b' ';
+impl Documents {
+    /// Each on one line: line breaks become blanks. They can only occur between tokens, in strings they are escaped. Copied only if
+    /// there are any.
+    #[must_use]
+    pub fn on_lines(mut self) -> Self {
+        if self.spans.iter().all(|span| memchr2(b'\n', b'\r', span.of(&self.data)).is_none()) {
+            return self;
+        }
+        let mut out = Vec::with_capacity(self.spans.iter().map(|span| span.len()).sum());
+        for span in self.spans.iter_mut().filter(|span| !span.is_null()) {
+            let start = out.len();
+            out.extend_from_slice(span.of(&self.data));
+            *span = Span::new(start, out.len());
+        }
+        let mut at = 0;
+        while let Some(next) = memchr2(b'\n', b'\r', &out[at..]) {
+            at += next;
+            out[at] = b' ';
+        }
+        self.data = out.into();
+        self
     }
 }

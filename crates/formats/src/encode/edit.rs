@@ -1,4 +1,5 @@
 //! Sets or removes one field of a JSON object; every other byte stays as it is.
+use super::overlay::drop_comma;
 use crate::json::{Kind, Scanner, Token, unescape, write_string};
 use std::ops::Range;
 
@@ -41,10 +42,15 @@ fn edit(text: &str, path: &[String], value: Option<&str>, lenient: bool, made: &
     let members = members(text, name).ok_or("the text is not JSON")?;
     let removes = value.is_none() && rest.is_empty() && members.iter().any(|member| member.named);
     if removes {
-        let kept: Vec<&str> = members.iter().filter(|it| !it.named).map(|it| &text[it.whole.clone()]).collect();
-        made.push(b'{');
-        made.extend_from_slice(kept.join(",").as_bytes());
-        made.push(b'}');
+        let mut from = 0;
+        for (at, member) in members.iter().enumerate().filter(|(_, member)| member.named) {
+            made.extend_from_slice(&text.as_bytes()[from..member.whole.start]);
+            from = members.get(at + 1).map_or(member.whole.end, |next| next.whole.start);
+        }
+        if members.last().is_some_and(|last| last.named) {
+            drop_comma(made);
+        }
+        made.extend_from_slice(&text.as_bytes()[from..]);
         return Ok(());
     }
     let mut from = 0;
@@ -133,6 +139,8 @@ mod tests {
             (r#"{"a": 1.0, "b" :2}"#, &["a"], None, r#"{"b" :2}"#),
             (r#"{"a":1}"#, &["a"], None, "{}"),
             (r#"{"b": 1.50 }"#, &["a"], None, r#"{"b": 1.50 }"#),
+            ("{\n \"a\": 1,\n \"b\": 2 ,\n\"c\": 3}", &["a"], None, "{\n \"b\": 2 ,\n\"c\": 3}"),
+            (r#"{"b": 2, "a": 1, "c" : 3,"a":4, "a": 5 }"#, &["a"], None, r#"{"b": 2, "c" : 3 }"#),
             (r#"{"b": {"a": 1, "c":1e3}, "d": 2}"#, &["b", "a"], None, r#"{"b": {"c":1e3}, "d": 2}"#),
             (r#"{"a":1,"\u0061":2,"b":3}"#, &["a"], None, r#"{"b":3}"#),
             ("[1]", &["a"], None, "[1]"),

@@ -1,16 +1,18 @@
-//! Writes rows as JSON documents, one per line.
+//! Writes rows as JSON documents.
 mod documents;
 mod edit;
 mod interval;
 mod overlay;
+mod rows;
 #[cfg(test)]
 mod tests;
 mod value;
 
-pub use documents::{documents, documents_from_columns, single_line};
+pub use documents::{documents, documents_from_columns};
 pub use edit::edited;
 pub use interval::intervals;
 pub use overlay::overlay;
+pub use rows::{Rows, Value};
 
 use crate::decode::Misfit;
 use arrow::array::ArrayRef;
@@ -30,7 +32,7 @@ pub struct Column<'a> {
     pub optional: bool,
 }
 
-/// Rows as JSON documents, each without a line break.
+/// Rows as JSON documents.
 #[derive(Clone, Debug)]
 pub struct Documents {
     /// The documents' buffer: often the original one.

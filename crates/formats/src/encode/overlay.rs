@@ -1,17 +1,18 @@
 //! Replaces, adds and removes fields of records.
-use super::{Column, Documents, documents::misfit, single_line, value};
+use super::{Column, Documents, documents::misfit, value};
 use crate::{
-    csv::{self, Place},
+    csv::{self, FieldSpan},
     decode::Misfit,
     json::write_string,
     marks::{Mark, Marks},
 };
 use arrow::array::{Array, ArrayRef};
 use dataflow_sdk::records::{CsvLayout, Layout, Records, Span};
-use memchr::{memchr, memrchr};
+use memchr::memrchr;
 
 /// Copies records, as written, into new documents: fields named by `set` get its values in the same place, or at the
-/// end if the record lacks them; those in `remove` are left out. Names are top-level keys, even if they contain a dot.
+/// end if the record lacks them; those in `remove` are left out, each with a comma and the blanks around that. Every other byte
+/// stays as it is. Names are top-level keys, even if they contain a dot.
 ///
 /// `rows` are the records of the output rows, and the columns of `set` have one value per output row. JSON records must
 /// have been decoded without being broken, by a decoder that marked the names of `set` and then those of `remove`. CSV
@@ -37,30 +38,41 @@ pub fn overlay(records: &Records, rows: &[u32], set: &[Column<'_>], remove: &[St
         scratch: String::new(),
     };
     let fields = match &records.layout {
-        Layout::Json => Vec::new(),
+        Layout::Json | Layout::Columns(_) => Vec::new(),
         Layout::Csv(layout) => fields(layout, set, remove),
     };
     let mut spans = Vec::with_capacity(rows.len());
     for (at, row) in rows.iter().enumerate() {
         let span = records.spans[*row as usize];
         let made = |overlay: &mut Overlay<'_>| match &records.layout {
-            Layout::Json => {
-                overlay.json(at, span, &records.data, marks.of(*row));
-                Ok(())
-            }
+            Layout::Json | Layout::Columns(_) => Ok(overlay.json(at, span, &records.data, marks.of(*row))),
             Layout::Csv(layout) => overlay.csv(at, span, &records.data, layout, &fields),
         };
-        spans.push(if span.is_null() { Span::NULL } else { overlay.document(at, made) });
+        let nothing = |overlay: &mut Overlay<'_>| {
+            overlay.out.push(b'{');
+            Ok(&b"}"[..])
+        };
+        spans.push(if span.is_null() { overlay.document(at, nothing) } else { overlay.document(at, made) });
     }
-    single_line(&mut overlay.out);
     Documents { data: overlay.out.into(), spans, misfits: overlay.misfits }
+}
+
+fn is_blank(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
+}
+
+/// Drops the comma that a text ends with, and the blanks after it: the field after it was left out.
+pub(super) fn drop_comma(out: &mut Vec<u8>) {
+    if let Some(last) = out.iter().rposition(|byte| !is_blank(byte)).filter(|last| out[*last] == b',') {
+        out.truncate(last);
+    }
 }
 
 struct Overlay<'a> {
     set: Vec<Set<'a>>,
     out: Vec<u8>,
     misfits: Vec<Misfit>,
-    places: Vec<Place>,
+    places: Vec<FieldSpan>,
     scratch: String,
 }
 
@@ -74,77 +86,91 @@ struct Set<'a> {
     done: bool,
 }
 
-impl Overlay<'_> {
-    fn document(&mut self, row: usize, make: impl FnOnce(&mut Self) -> Result<(), String>) -> Span {
+impl<'d> Overlay<'_> {
+    /// `make` writes the fields that the record has, and returns what comes after all fields.
+    fn document(&mut self, row: usize, make: impl FnOnce(&mut Self) -> Result<&'d [u8], String>) -> Span {
         let start = self.out.len();
         let misfits = self.misfits.len();
         self.set.iter_mut().for_each(|set| set.done = false);
-        self.out.push(b'{');
-        if let Err(cause) = make(self) {
-            self.out.truncate(start);
-            self.misfits.truncate(misfits);
-            self.misfits.push(Misfit { row: row as u32, cause, suits: None });
-            return Span::NULL;
-        }
+        let end = match make(self) {
+            Ok(end) => end,
+            Err(cause) => {
+                self.out.truncate(start);
+                self.misfits.truncate(misfits);
+                self.misfits.push(Misfit { row: row as u32, cause, suits: None });
+                return Span::NULL;
+            }
+        };
         for set in 0..self.set.len() {
-            if self.set[set].optional.is_none_or(|values| values.is_valid(row)) {
-                self.write(set, row);
+            if !self.set[set].done && self.set[set].optional.is_none_or(|values| values.is_valid(row)) {
+                self.field(set, row);
             }
         }
-        self.out.push(b'}');
+        self.out.extend_from_slice(end);
         Span::new(start, self.out.len())
     }
 
-    /// Writes a comma, unless this is the first field.
-    fn comma(&mut self) {
-        if self.out.last() != Some(&b'{') {
+    /// Writes a field of `set`.
+    fn field(&mut self, set: usize, row: usize) {
+        if self.out.iter().rfind(|byte| !is_blank(byte)) != Some(&b'{') {
             self.out.push(b',');
         }
+        self.out.extend_from_slice(&self.set[set].key);
+        self.value(set, row);
     }
 
-    /// Writes a field of `set`, once per row.
-    fn write(&mut self, set: usize, row: usize) {
-        if self.set[set].done {
-            return;
-        }
-        self.comma();
+    fn value(&mut self, set: usize, row: usize) {
         let set = &mut self.set[set];
         set.done = true;
-        self.out.extend_from_slice(&set.key);
         if let Err(why) = (set.write)(row, &mut self.out) {
             self.misfits.push(misfit(row, set.name, why));
         }
     }
 
-    fn json(&mut self, row: usize, span: Span, data: &[u8], marks: &[Mark]) {
+    fn json(&mut self, row: usize, span: Span, data: &'d [u8], marks: &[Mark]) -> &'d [u8] {
         let record = span.of(data);
-        let Some((open, close)) = memchr(b'{', record).zip(memrchr(b'}', record)) else { return };
-        let mut from = span.start as usize + open + 1;
+        let place = |at: u32| at as usize - span.start as usize;
+        let close = memrchr(b'}', record).unwrap_or(record.len());
+        let (mut from, mut left_out) = (0, false);
         for mark in marks {
-            self.copy(&data[from..mark.start as usize]);
-            if (mark.name as usize) < self.set.len() {
-                self.write(mark.name as usize, row);
+            let set = Some(mark.name as usize).filter(|set| self.set.get(*set).is_some_and(|set| !set.done));
+            let until = if set.is_some() { mark.value } else { mark.start };
+            self.copy(&record[from..place(until)], left_out);
+            if let Some(set) = set {
+                self.value(set, row);
             }
-            from = mark.end as usize;
+            (from, left_out) = (place(mark.end), set.is_none());
         }
-        self.copy(&data[from..span.start as usize + close]);
+        let fields = record[from..close].iter().rposition(|byte| !is_blank(byte)).map_or(from, |last| from + last + 1);
+        self.copy(&record[from..fields], left_out);
+        if left_out && fields == from {
+            drop_comma(&mut self.out);
+        }
+        &record[fields..]
     }
 
-    /// Copies the fields in a part of a record, without the commas and blanks around them.
-    fn copy(&mut self, part: &[u8]) {
-        let is_field = |byte: &u8| !matches!(byte, b',' | b' ' | b'\n' | b'\r' | b'\t');
-        if let Some((first, last)) = part.iter().position(is_field).zip(part.iter().rposition(is_field)) {
-            self.comma();
-            self.out.extend_from_slice(&part[first..=last]);
-        }
+    /// Copies a part of a record; without the comma that it begins with, and the blanks around that, if the field before it was left
+    /// out.
+    fn copy(&mut self, part: &[u8], left_out: bool) {
+        let is_between = |byte: &u8| *byte == b',' || is_blank(byte);
+        let from = if left_out { part.iter().position(|byte| !is_between(byte)).unwrap_or(part.len()) } else { 0 };
+        self.out.extend_from_slice(&part[from..]);
     }
 
-    fn csv(&mut self, row: usize, span: Span, data: &[u8], layout: &CsvLayout, fields: &[Field]) -> Result<(), String> {
+    fn csv(
+        &mut self,
+        row: usize,
+        span: Span,
+        data: &[u8],
+        layout: &CsvLayout,
+        fields: &[Field],
+    ) -> Result<&'d [u8], String> {
+        self.out.push(b'{');
         let mut places = std::mem::take(&mut self.places);
         let split = csv::split(data, span.start as usize, span.end as usize, layout, &mut places);
         let written = split.map_err(|(_, cause)| cause).and_then(|()| self.fields(row, data, layout, fields, &places));
         self.places = places;
-        written
+        written.map(|()| &b"}"[..])
     }
 
     fn fields(
@@ -153,14 +179,16 @@ impl Overlay<'_> {
         data: &[u8],
         layout: &CsvLayout,
         fields: &[Field],
-        places: &[Place],
+        places: &[FieldSpan],
     ) -> Result<(), String> {
         for (field, place) in fields.iter().zip(places) {
             match field {
                 Field::Drop => {}
-                Field::Set(set) => self.write(*set, row),
+                Field::Set(set) => self.field(*set, row),
                 Field::Keep { name, key } => {
-                    self.comma();
+                    if self.out.last() != Some(&b'{') {
+                        self.out.push(b',');
+                    }
                     self.out.extend_from_slice(key);
                     if place.is_null(data, layout) {
                         self.out.extend_from_slice(b"null");

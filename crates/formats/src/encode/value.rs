@@ -89,11 +89,11 @@ pub(super) fn form<'a>(array: &'a ArrayRef) -> Form<'a> {
         DataType::UInt64 => integer::<UInt64Type>(array),
         DataType::Float32 => {
             let array = array.as_primitive::<Float32Type>();
-            Form::Json(Box::new(|row, out| float(array.value(row), array.value(row).is_finite(), out)))
+            Form::Json(Box::new(|row, out| finite(array.value(row), array.value(row).is_finite(), out)))
         }
         DataType::Float64 => {
             let array = array.as_primitive::<Float64Type>();
-            Form::Json(Box::new(|row, out| float(array.value(row), array.value(row).is_finite(), out)))
+            Form::Json(Box::new(|row, out| finite(array.value(row), array.value(row).is_finite(), out)))
         }
         DataType::Decimal128(_, scale) => {
             let (array, scale) = (array.as_primitive::<Decimal128Type>(), *scale);
@@ -116,19 +116,31 @@ pub(super) fn form<'a>(array: &'a ArrayRef) -> Form<'a> {
         }
         DataType::Binary => {
             let array = array.as_binary::<i32>();
-            Form::Quoted(Box::new(|row, out| base64(array.value(row), out)))
+            Form::Quoted(Box::new(|row, out| {
+                base64(array.value(row), out);
+                Ok(())
+            }))
         }
         DataType::LargeBinary => {
             let array = array.as_binary::<i64>();
-            Form::Quoted(Box::new(|row, out| base64(array.value(row), out)))
+            Form::Quoted(Box::new(|row, out| {
+                base64(array.value(row), out);
+                Ok(())
+            }))
         }
         DataType::BinaryView => {
             let array = array.as_binary_view();
-            Form::Quoted(Box::new(|row, out| base64(array.value(row), out)))
+            Form::Quoted(Box::new(|row, out| {
+                base64(array.value(row), out);
+                Ok(())
+            }))
         }
         DataType::FixedSizeBinary(_) => {
             let array = array.as_fixed_size_binary();
-            Form::Quoted(Box::new(|row, out| base64(array.value(row), out)))
+            Form::Quoted(Box::new(|row, out| {
+                base64(array.value(row), out);
+                Ok(())
+            }))
         }
         DataType::Date32 => {
             let array = array.as_primitive::<Date32Type>();
@@ -227,16 +239,20 @@ fn items(range: std::ops::Range<usize>, item: &Write<'_>, out: &mut Vec<u8>) -> 
 fn integer<T: ArrowPrimitiveType<Native: Into<i128>>>(array: &ArrayRef) -> Form<'_> {
     let array = array.as_primitive::<T>();
     Form::Json(Box::new(|row, out| {
-        let value: i128 = array.value(row).into();
-        if value < 0 {
-            out.push(b'-');
-        }
-        digits(value.unsigned_abs() as u64, out); // the values had 64 bits at most
+        whole(array.value(row).into(), out);
         Ok(())
     }))
 }
 
-/// Writes a whole number.
+/// Writes a whole number of 64 bits at most.
+pub(super) fn whole(value: i128, out: &mut Vec<u8>) {
+    if value < 0 {
+        out.push(b'-');
+    }
+    digits(value.unsigned_abs() as u64, out);
+}
+
+/// Writes the digits of a whole number.
 fn digits(mut value: u64, out: &mut Vec<u8>) {
     let mut text = [0; 20];
     let mut at = text.len();
@@ -261,12 +277,17 @@ fn padded(value: i64, width: usize, out: &mut Vec<u8>) {
     digits(value, out);
 }
 
-/// Writes the shortest text that reads back as the same number.
-fn float(value: impl serde::Serialize, finite: bool, out: &mut Vec<u8>) -> Result<(), Why> {
+fn finite(value: impl serde::Serialize, finite: bool, out: &mut Vec<u8>) -> Result<(), Why> {
     if !finite {
         return Err("which JSON can't represent (NaN or infinity)");
     }
-    serde_json::to_writer(out, &value).map_err(|_| NO_TEXT)
+    float(value, out);
+    Ok(())
+}
+
+/// Writes the shortest text that reads back as the same number, which is finite.
+pub(super) fn float(value: impl serde::Serialize, out: &mut Vec<u8>) {
+    serde_json::to_writer(out, &value).unwrap_or_else(|error| unreachable!("numbers can be written: {error}"));
 }
 
 /// Writes a decimal without trailing zeros in its fraction.
@@ -295,7 +316,7 @@ fn decimal(value: i128, scale: i8, out: &mut Vec<u8>) {
 }
 
 /// Writes base64 in the standard alphabet, padded.
-fn base64(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Why> {
+pub(super) fn base64(bytes: &[u8], out: &mut Vec<u8>) {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for three in bytes.chunks(3) {
         let byte = |at: usize| u32::from(three.get(at).copied().unwrap_or(0));
@@ -304,11 +325,10 @@ fn base64(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Why> {
             out.push(if at <= three.len() { ALPHABET[(bits >> shift) as usize & 63] } else { b'=' });
         }
     }
-    Ok(())
 }
 
 /// Writes days since 1970 as `2026-01-02`. Years beyond four digits have a sign.
-fn date(days: i64, out: &mut Vec<u8>) {
+pub(super) fn date(days: i64, out: &mut Vec<u8>) {
     // Years begin in March, so that the leap day is the last of its year.
     let days = days + 719_468;
     let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
@@ -330,28 +350,31 @@ fn date(days: i64, out: &mut Vec<u8>) {
     padded(day, 2, out);
 }
 
-/// Writes `2026-01-02T03:04:05.6`, with a `Z` if it has a zone.
 fn time<T: ArrowPrimitiveType<Native = i64>>(array: &ArrayRef, unit: i64, zone: bool) -> Form<'_> {
     let array = array.as_primitive::<T>();
     Form::Quoted(Box::new(move |row, out| {
-        let value = array.value(row);
-        let (seconds, fraction) = (value.div_euclid(unit), value.rem_euclid(unit));
-        let second = seconds.rem_euclid(86_400);
-        date(seconds.div_euclid(86_400), out);
-        for (before, part) in [(b'T', second / 3_600), (b':', second / 60 % 60), (b':', second % 60)] {
-            out.push(before);
-            padded(part, 2, out);
-        }
-        if fraction > 0 {
-            out.push(b'.');
-            padded(fraction, unit.ilog10() as usize, out);
-            while out.last() == Some(&b'0') {
-                out.pop();
-            }
-        }
-        if zone {
-            out.push(b'Z');
-        }
+        moment(array.value(row), unit, zone, out);
         Ok(())
     }))
+}
+
+/// Writes `2026-01-02T03:04:05.6`, with a `Z` if it has a zone. `unit`: how many of them are a second.
+pub(super) fn moment(value: i64, unit: i64, zone: bool, out: &mut Vec<u8>) {
+    let (seconds, fraction) = (value.div_euclid(unit), value.rem_euclid(unit));
+    let second = seconds.rem_euclid(86_400);
+    date(seconds.div_euclid(86_400), out);
+    for (before, part) in [(b'T', second / 3_600), (b':', second / 60 % 60), (b':', second % 60)] {
+        out.push(before);
+        padded(part, 2, out);
+    }
+    if fraction > 0 {
+        out.push(b'.');
+        padded(fraction, unit.ilog10() as usize, out);
+        while out.last() == Some(&b'0') {
+            out.pop();
+        }
+    }
+    if zone {
+        out.push(b'Z');
+    }
 }

@@ -154,7 +154,12 @@ pub fn decode(body: &str) -> Result<RecordedEvent, Error> {
     }
     let damaged = |cause: serde_json::Error| Error::Corrupt(format!("no event: {cause}"));
     match serde_json::from_str::<Versioned>(body).map_err(damaged)?.v {
-        1 => v1::decode(body).map_err(|cause| Error::Corrupt(format!("no event of version 1: {cause}"))),
+        // The text is whole, as its checksum says: where it has another shape, another build has written it.
+        1 => v1::decode(body).map_err(|cause| {
+            Error::Corrupt(format!(
+                "no event of version 1 ({cause}): it was written by another build. Run the one that wrote it or a newer one; if that was one from before the first release, start with an empty folder"
+            ))
+        }),
         v => Err(Error::Corrupt(format!(
             "an event has the stored version {v}, this build reads versions up to {VERSION}: was it written by a newer one?"
         ))),

@@ -52,6 +52,25 @@ fn an_unknown_version_is_said_to_be_one() {
     insta::assert_snapshot!(message, @"an event has the stored version 2, this build reads versions up to 1: was it written by a newer one?");
 }
 
+/// An event that this build does not know, and one of a shape from before the first release.
+#[test]
+fn it_is_said_what_to_do_about_the_event_of_another_build() {
+    let event = |event: &str| {
+        let body = format!(r#"{{"v":1,"number":1,"at":1,"actor":"a","command":"c","event":{event}}}"#);
+        let Err(Error::Corrupt(message)) = decode(&body) else { panic!("{body}") };
+        message
+    };
+    let unknown = event(r#"{"pipelinePaused":{}}"#);
+    assert!(
+        unknown.contains("`pipelinePaused`") && unknown.contains("Run the one that wrote it or a newer one"),
+        "{unknown}"
+    );
+    let older = event(
+        r#"{"batchProcessed":{"run":1,"lanes":[{"lane":0,"sequence":1,"positions":{},"counters":{"read":0,"filtered":0,"delivered":0,"absorbed":0,"dead":0,"lost":0,"rowsWritten":0,"bytesRead":0,"batches":0},"warnings":[{"code":"a","subject":"b","message":"","records":0}]}]}}"#,
+    );
+    assert!(older.contains("unknown variant `code`") && older.contains("start with an empty folder"), "{older}");
+}
+
 #[test]
 fn damage_is_named() {
     for body in [

@@ -1,10 +1,11 @@
 //! Version 1 of stored events. Written to disk: never changed.
 mod parts;
 mod then;
+mod warned;
 
 use dataflow_core::{
     chunk::ChunkId,
-    id::{Actor, BatchId, CommandId, Epoch, Incarnation, Reason, RunId, TraceParent},
+    id::{Actor, BatchId, CommandId, Epoch, Incarnation, Reason, RunId, SinkName, TraceParent},
     pipeline::event as domain,
     time::Timestamp,
     types::{InferredTypes, Type},
@@ -32,7 +33,13 @@ pub(super) struct RecordedEvent {
     command: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hash: Option<u64>,
+    #[serde(default, skip_serializing_if = "is_first")]
+    branch: u32,
     event: Event,
+}
+
+fn is_first(branch: &u32) -> bool {
+    *branch == 0
 }
 
 #[derive(Serialize, Deserialize)]
@@ -46,6 +53,8 @@ enum Event {
     },
     PipelineUpdated {
         spec: Value,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sink: Option<SinkName>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         generation: Option<NewGeneration>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -66,6 +75,8 @@ enum Event {
     },
     PipelineStopped {
         settled: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<Cause>,
     },
     BatchReceived {
         batch_id: String,
@@ -85,6 +96,8 @@ enum Event {
     PartitionsPlanned {
         run: u64,
         planned: Vec<Planned>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lanes: Option<u32>,
     },
     BatchProcessed {
         run: u64,
@@ -130,6 +143,7 @@ pub(super) fn decode(body: &str) -> Result<domain::RecordedEvent, String> {
         trace: stored.trace.map(TraceParent::try_from).transpose().map_err(|cause| cause.to_string())?,
         command: CommandId::try_from(stored.command).map_err(|cause| cause.to_string())?,
         hash: stored.hash,
+        branch: stored.branch,
         event: stored.event.try_into()?,
     })
 }
@@ -146,6 +160,7 @@ impl TryFrom<&domain::RecordedEvent> for RecordedEvent {
             trace: event.trace.as_ref().map(|trace| trace.as_str().to_owned()),
             command: event.command.as_str().to_owned(),
             hash: event.hash,
+            branch: event.branch,
             event: Event::try_from(&event.event)?,
         })
     }
@@ -161,8 +176,9 @@ impl TryFrom<&domain::Event> for Event {
                 incarnation: incarnation.as_str().to_owned(),
                 pushes: *pushes,
             },
-            From::PipelineUpdated { spec, generation, positions, pushes } => Self::PipelineUpdated {
+            From::PipelineUpdated { spec, sink, generation, positions, pushes } => Self::PipelineUpdated {
                 spec: serde_json::to_value(spec)?,
+                sink: sink.clone(),
                 generation: generation.as_ref().map(Into::into),
                 positions: positions.as_ref().map(store_positions),
                 pushes: *pushes,
@@ -172,7 +188,9 @@ impl TryFrom<&domain::Event> for Event {
             }
             From::PipelineStarted { lanes, attempt } => Self::PipelineStarted { lanes: *lanes, attempt: *attempt },
             From::StopRequested { then } => Self::StopRequested { then: then.try_into()? },
-            From::PipelineStopped { settled } => Self::PipelineStopped { settled: *settled },
+            From::PipelineStopped { unsettled } => {
+                Self::PipelineStopped { settled: unsettled.is_none(), cause: unsettled.as_ref().map(Into::into) }
+            }
             From::BatchReceived { batch_id, hash, from, to, bytes, chunk } => Self::BatchReceived {
                 batch_id: batch_id.as_str().to_owned(),
                 hash: hash.clone(),
@@ -187,8 +205,8 @@ impl TryFrom<&domain::Event> for Event {
                 lanes: lanes.iter().map(Into::into).collect(),
                 versions: *versions,
             },
-            From::PartitionsPlanned { run, planned } => {
-                Self::PartitionsPlanned { run: run.0, planned: planned.iter().map(Into::into).collect() }
+            From::PartitionsPlanned { run, planned, lanes } => {
+                Self::PartitionsPlanned { run: run.0, planned: planned.iter().map(Into::into).collect(), lanes: *lanes }
             }
             From::BatchProcessed { run, lanes, versions } => {
                 Self::BatchProcessed { run: run.0, lanes: lanes.iter().map(Into::into).collect(), versions: *versions }
@@ -224,8 +242,9 @@ impl TryFrom<Event> for domain::Event {
                 incarnation: Incarnation::try_from(incarnation).map_err(|cause| cause.to_string())?,
                 pushes,
             },
-            Event::PipelineUpdated { spec: json, generation, positions, pushes } => Self::PipelineUpdated {
+            Event::PipelineUpdated { spec: json, sink, generation, positions, pushes } => Self::PipelineUpdated {
                 spec: read_spec(json)?,
+                sink,
                 generation: generation.map(Into::into),
                 positions: positions.map(read_positions),
                 pushes,
@@ -233,7 +252,9 @@ impl TryFrom<Event> for domain::Event {
             Event::UpdateRefused { code, message } => Self::UpdateRefused { code, message },
             Event::PipelineStarted { lanes, attempt } => Self::PipelineStarted { lanes, attempt },
             Event::StopRequested { then } => Self::StopRequested { then: then.try_into()? },
-            Event::PipelineStopped { settled } => Self::PipelineStopped { settled },
+            Event::PipelineStopped { settled, cause } => {
+                Self::PipelineStopped { unsettled: (!settled).then(|| cause.map_or_else(not_stored, Into::into)) }
+            }
             Event::BatchReceived { batch_id, hash, from, to, bytes, chunk } => Self::BatchReceived {
                 batch_id: BatchId::try_from(batch_id).map_err(|cause| cause.to_string())?,
                 hash,
@@ -248,9 +269,11 @@ impl TryFrom<Event> for domain::Event {
                 lanes: lanes.into_iter().map(Into::into).collect(),
                 versions,
             },
-            Event::PartitionsPlanned { run, planned } => {
-                Self::PartitionsPlanned { run: RunId(run), planned: planned.into_iter().map(Into::into).collect() }
-            }
+            Event::PartitionsPlanned { run, planned, lanes } => Self::PartitionsPlanned {
+                run: RunId(run),
+                planned: planned.into_iter().map(Into::into).collect(),
+                lanes,
+            },
             Event::BatchProcessed { run, lanes, versions } => {
                 Self::BatchProcessed { run: RunId(run), lanes: lanes.into_iter().map(Into::into).collect(), versions }
             }
@@ -272,4 +295,10 @@ impl TryFrom<Event> for domain::Event {
             Event::PipelineDeleted {} => Self::PipelineDeleted,
         })
     }
+}
+
+/// Why a stop had not settled, of which that was not written then.
+fn not_stored() -> domain::Cause {
+    let message = "the version of the program that stopped it did not note why".into();
+    domain::Cause { code: "unsettled".into(), stage: "run".into(), message, fix: None, retryable: true }
 }

@@ -14,7 +14,7 @@ use dataflow_core::{
     spec::PipelineSpec,
     time::Timestamp,
     types::{InferredTypes, Type},
-    warned::Warned,
+    warned::{Notice, Warned},
 };
 
 /// An event of a command, made by `system` at a fixed time; its number is the one in the command's name, if any.
@@ -27,6 +27,7 @@ pub fn event(command: &str, event: Event) -> RecordedEvent {
         trace: None,
         command: command.try_into().unwrap(),
         hash: None,
+        branch: 0,
         event,
     }
 }
@@ -98,12 +99,16 @@ fn lane(sequence: u64) -> LaneProgress {
             chunk("users/i1/3/dead-1", ChunkKind::DeadLetters),
             chunk("users/i1/3/inbox-10", ChunkKind::Ingest),
         ],
-        warnings: [Warned {
-            code: "ignored-field".into(),
-            subject: "zip".into(),
-            message: "the sink has no column zip".into(),
-            records: 7,
-        }]
+        warnings: [
+            Warned {
+                code: "ignored-field".into(),
+                subject: "zip".into(),
+                message: "the sink has no column zip".into(),
+                records: 7,
+            }
+            .into(),
+            Notice::over("unknown-field", "agee"),
+        ]
         .into_iter()
         .collect(),
         handle: Some(serde_json::json!({"path": "/data/out.jsonl", "length": 9_007_199_254_740_993_u64})),
@@ -115,6 +120,14 @@ fn spec(json: &str) -> Box<PipelineSpec> {
 }
 
 const SMALL: &str = r#"{"source":{"type":"kafka","topic":"user-events"},"sink":{"type":"postgres","table":"users"}}"#;
+
+const SINKS: &str = r#"{
+    "source": {"type": "kafka", "topic": "orders"},
+    "sinks": [
+        {"name": "all", "type": "file", "path": "all.jsonl"},
+        {"name": "large", "when": "amount > 100", "type": "postgres", "table": "large_orders"}
+    ]
+}"#;
 
 const LARGE: &str = r#"{
     "name": "User Events", "description": "grown-ups only", "labels": {"team": "growth", "a": "b"},
@@ -136,7 +149,7 @@ fn update_then_start() -> Then {
         hash: Some(u64::MAX),
     };
     let wanted = Wanted { spec: spec(SMALL), reset: true, retarget: false, force: false };
-    Then { update: Some(Box::new(Update { wanted, by })), start: true }
+    Then { update: Some(Box::new(Update { wanted, sink: None, by })), start: true }
 }
 
 /// A sample of every event, with the name of its golden file.
@@ -184,7 +197,8 @@ pub fn all() -> Vec<(&'static str, RecordedEvent)> {
     let planned = |partition: &str, lane, begin| Planned { partition: partition.into(), lane, begin };
     let created =
         |text, pushes| Event::PipelineCreated { spec: spec(text), incarnation: "k3v9".try_into().unwrap(), pushes };
-    let updated = |pushes| Event::PipelineUpdated { spec: spec(SMALL), generation: None, positions: None, pushes };
+    let updated =
+        |pushes| Event::PipelineUpdated { spec: spec(SMALL), sink: None, generation: None, positions: None, pushes };
     let recorded = |event| self::event("c-1", event);
     vec![
         ("pipeline-created", recorded(created(SMALL, None))),
@@ -194,6 +208,7 @@ pub fn all() -> Vec<(&'static str, RecordedEvent)> {
             "pipeline-updated-positions",
             recorded(Event::PipelineUpdated {
                 spec: spec(SMALL),
+                sink: None,
                 generation: None,
                 positions: Some([("/data/in.jsonl".into(), Position::offset(77).of("2049:131-9f86d081"))].into()),
                 pushes: None,
@@ -212,6 +227,7 @@ pub fn all() -> Vec<(&'static str, RecordedEvent)> {
                 hash: Some(u64::MAX),
                 ..recorded(Event::PipelineUpdated {
                     spec: spec(SMALL),
+                    sink: None,
                     generation: Some(NewGeneration {
                         given_up: [("orders/0".into(), Position::offset(7).of("topic 5"))].into(),
                         retargeted: Some(Retargeted { from: "sqlite a".into(), to: "sqlite b".into(), records: 7 }),
@@ -230,10 +246,27 @@ pub fn all() -> Vec<(&'static str, RecordedEvent)> {
                 })
             },
         ),
+        (
+            "pipeline-updated-sink",
+            RecordedEvent {
+                branch: 2,
+                ..recorded(Event::PipelineUpdated {
+                    spec: spec(SINKS),
+                    sink: Some("large".try_into().unwrap()),
+                    generation: None,
+                    positions: None,
+                    pushes: None,
+                })
+            },
+        ),
         ("pipeline-started", recorded(Event::PipelineStarted { lanes: 4, attempt: 2 })),
         ("stop-requested", recorded(Event::StopRequested { then: Then { update: None, start: true } })),
         ("stop-requested-update", recorded(Event::StopRequested { then: update_then_start() })),
-        ("pipeline-stopped", recorded(Event::PipelineStopped { settled: true })),
+        ("pipeline-stopped", recorded(Event::PipelineStopped { unsettled: None })),
+        (
+            "pipeline-stopped-unsettled",
+            recorded(Event::PipelineStopped { unsettled: Some(cause(Some("check the url"))) }),
+        ),
         ("batch-received", received("c-1")),
         ("run-opened", opened("c-1")),
         (
@@ -244,7 +277,12 @@ pub fn all() -> Vec<(&'static str, RecordedEvent)> {
                     planned("user-events/0", 0, Position::offset(0)),
                     planned("user-events/1", 3, Position::offset(9).of("topic 7f")),
                 ],
+                lanes: None,
             }),
+        ),
+        (
+            "partitions-planned-lanes",
+            recorded(Event::PartitionsPlanned { run: RunId(1_790_000_000), planned: vec![], lanes: Some(4) }),
         ),
         ("batch-processed", progress("c-1", 12)),
         ("schema-changed", recorded(Event::SchemaChanged { learned })),

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     declared::{Declared, SourceRecords},
-    source::{Kept, Place},
+    source::{Edge, Kept},
 };
 use dataflow_core::{
     pipeline::command::Change,
@@ -25,7 +25,7 @@ pub(super) struct Read {
     kept: Vec<Kept>,
     /// Of each, whether nothing was read of its partition.
     untouched: Vec<bool>,
-    begins: Place,
+    begins: Edge,
 }
 
 pub(super) fn reading<C: SourceConfig>(before: Option<Value>, after: Value, positions: &Positions) -> Option<Read> {
@@ -70,7 +70,7 @@ impl Catalog {
         Change {
             source: !like,
             given_up: given_up.collect(),
-            sink: target.is_some() || !self.writes_like(&before.sink, &after.sink, connections),
+            sink: !self.writes_like(&before.sink, &after.sink, connections),
             target,
         }
     }
@@ -94,13 +94,23 @@ impl Catalog {
         declared
     }
 
+    /// A place that is no file, and that the sink writes and the source reads, after the setting that says so. Never touches the
+    /// network.
+    pub(crate) fn in_common(&self, spec: &PipelineSpec, connections: &Connections) -> Option<(&'static str, String)> {
+        let (source, sink) = (self.get(Role::Source, &spec.source.kind)?, self.get(Role::Sink, &spec.sink.kind)?);
+        let (Make::Source { reads, .. }, Make::Sink { writes, .. }) = (source.make, sink.make) else { return None };
+        let read = reads(Value::Object(own(source, &spec.source, connections)));
+        let written = writes(Value::Object(own(sink, &spec.sink, connections)));
+        written.into_iter().find(|(_, place)| read.contains(place))
+    }
+
     fn read(&self, before: &Component, after: &Component, positions: &Positions, connections: &Connections) -> Read {
         let same = before == after;
         let unknown = || Read {
             like: same,
             kept: vec![if same { Kept::Yes } else { Kept::No }; positions.len()],
             untouched: vec![false; positions.len()],
-            begins: Place::Beginning,
+            begins: Edge::Beginning,
         };
         let Some(connector) = self.get(Role::Source, &after.kind) else { return unknown() };
         let Make::Source { reading, .. } = connector.make else { return unknown() };
@@ -110,7 +120,7 @@ impl Catalog {
     }
 
     /// Where a sink writes. One whose settings can't be read writes where nobody else does.
-    fn target(&self, sink: &Component, connections: &Connections) -> String {
+    pub(crate) fn target(&self, sink: &Component, connections: &Connections) -> String {
         let place = self.get(Role::Sink, &sink.kind).and_then(|connector| match connector.make {
             Make::Sink { target, .. } => target(Value::Object(own(connector, sink, connections))),
             Make::Source { .. } => None,
@@ -119,7 +129,8 @@ impl Catalog {
         format!("{} {place}", sink.kind)
     }
 
-    /// Whether a sink writes the same to the same place: but for tuning and credentials, its settings are the same.
+    /// Whether a sink writes the same, wherever it does: but for tuning, credentials, and where the place is, its settings are the
+    /// same.
     fn writes_like(&self, before: &Component, after: &Component, connections: &Connections) -> bool {
         let Some(connector) = self.get(Role::Sink, &after.kind) else { return before == after };
         let target = |component: &Component| {
@@ -128,8 +139,16 @@ impl Catalog {
                 if let Some(default) = rules.get("default") {
                     settings.entry(name).or_insert_with(|| default.clone());
                 }
-                if rules.get("x-secret").is_some() {
+                if rules.get("x-secret").is_some() || rules.get("x-address").is_some_and(|kind| kind == "host") {
                     settings.shift_remove(name);
+                }
+                // Where a server is belongs to the target; what a URL asks of it need not.
+                if let Some(url) = settings.get_mut(name).filter(|_| rules.get("x-address").is_some()) {
+                    let asked = |text: &str| text.split_once('?').map_or(Value::Null, |(_, asked)| asked.into());
+                    *url = match url.as_str() {
+                        Some(text) if !text.contains("://") => continue,
+                        text => text.map_or(Value::Null, asked),
+                    };
                 }
             }
             settings.retain(|name, value| !value.is_null() && !connector.tuning.contains(&name.as_str()));

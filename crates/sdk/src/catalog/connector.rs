@@ -2,7 +2,7 @@
 use super::{
     SinkConfig, SourceConfig,
     change::{self, Reading},
-    marks::{self, visit},
+    marks::{self, Mark, visit},
     redactor::Redactor,
     secrets::refers,
 };
@@ -15,7 +15,10 @@ use crate::{
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
-use std::{fmt, path::Path};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 /// Which part of a pipeline a connector is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -63,8 +66,26 @@ pub struct Connector {
 
 type Built<T> = Result<T, Vec<Problem>>;
 
-/// A sink, and what it declares of the rows that it wants.
-pub type BuiltSink = (Box<dyn Sink>, SinkRows);
+/// A sink, and what its config says of it.
+#[derive(Debug)]
+pub struct BuiltSink {
+    /// The sink.
+    pub sink: Box<dyn Sink>,
+    /// What it can promise.
+    pub delivery: DeliveryMode,
+    /// Whether only one lane can write to it.
+    pub single_lane: bool,
+    /// What it wants of each output row.
+    pub rows: SinkRows,
+}
+
+impl BuiltSink {
+    /// Whether it knows a record that is written again, so that it is not doubled, or never promised to have it once. `handle`
+    /// is [what it said last](crate::sink::Opened::handle).
+    pub fn recognizes(&self, handle: Option<&Value>) -> bool {
+        matches!(self.delivery, DeliveryMode::Keyed | DeliveryMode::Unfenced) || self.sink.recognizes(handle)
+    }
+}
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Make {
@@ -74,11 +95,13 @@ pub(super) enum Make {
         reading: Reading,
         records: fn(Value) -> Option<SourceRecords>,
         reads_file: fn(Value, &Path) -> bool,
+        reads: fn(Value) -> Vec<String>,
     },
     Sink {
         check: fn(Value) -> Vec<Problem>,
         build: fn(Value) -> Built<BuiltSink>,
         target: fn(Value) -> Option<String>,
+        writes: fn(Value) -> Vec<(&'static str, String)>,
         rows: fn(Value) -> Option<SinkRows>,
     },
 }
@@ -111,9 +134,11 @@ impl Connector {
                         key: config.key_type(),
                         metadata: C::METADATA,
                         pushes: config.pushes(),
+                        lasting_ids: config.lasting_ids(),
                     })
                 },
                 reads_file: |config, path| parse::<C>(config).is_ok_and(|config| config.reads_file(path)),
+                reads: |config| parse::<C>(config).map(|config| config.reads()).unwrap_or_default(),
             },
         }
     }
@@ -135,30 +160,29 @@ impl Connector {
                 build: |config| {
                     let config = parse::<C>(config)?;
                     let problems = config.check();
-                    let rows = config.rows();
-                    if !problems.is_empty() {
-                        return Err(problems);
-                    }
-                    let sink = config.build();
-                    debug_assert_eq!(
-                        (sink.delivery(), sink.single_lane()),
-                        (C::DELIVERY, C::SINGLE_LANE),
-                        "sink {}",
-                        C::TYPE
-                    );
-                    Ok((sink, rows))
+                    if problems.is_empty() { Ok(config.built()) } else { Err(problems) }
                 },
                 target: |config| parse::<C>(config).ok().map(|config| config.target()),
+                writes: |config| parse::<C>(config).map(|config| config.writes()).unwrap_or_default(),
                 rows: |config| parse::<C>(config).ok().map(|config| config.rows()),
             },
         }
     }
 
-    /// The settings of a config that name files, each with the path that it has.
-    pub(crate) fn files(&self, config: &Map<String, Value>) -> Vec<(String, String)> {
+    /// The settings of a config that name files which are written, each with the path that it has.
+    pub(crate) fn written(&self, config: &Map<String, Value>) -> Vec<(String, String)> {
+        self.files(&Value::Object(config.clone()), |mark| mark.path && !mark.read)
+    }
+
+    /// The files that settings name.
+    pub(super) fn paths(&self, config: &Value) -> Vec<PathBuf> {
+        self.files(config, |mark| mark.path).into_iter().map(|(_, path)| path.into()).collect()
+    }
+
+    fn files(&self, config: &Value, are: impl Fn(Mark) -> bool) -> Vec<(String, String)> {
         let mut files = Vec::new();
-        visit(&mut Value::Object(config.clone()), Some(self.schema.as_value()), &mut |setting, path, mark| {
-            if mark.path {
+        visit(&mut config.clone(), Some(self.schema.as_value()), &mut |setting, path, mark| {
+            if are(mark) {
                 files.push((setting.into(), path.clone()));
             }
         });

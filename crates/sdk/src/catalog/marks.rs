@@ -1,5 +1,5 @@
 //! Classifies each text of a config by its connector's schema: a secret, a server's address, a path.
-use super::passwords::{Place, Written, named_like_a_secret, places};
+use super::passwords::{SecretSpan, Written, named_like_a_secret, places};
 use crate::check::join;
 use serde_json::Value;
 
@@ -12,12 +12,20 @@ pub(super) struct Mark {
     pub(super) address: bool,
     /// A file of the node's machine, or a pattern of some.
     pub(super) path: bool,
+    /// Only read, never written.
+    pub(super) read: bool,
 }
 
 impl Mark {
     fn of(schema: &Value) -> Self {
         let marked = |name: &str| schema.get(name) == Some(&Value::Bool(true));
-        Self { secret: marked("x-secret"), address: schema.get("x-address").is_some(), path: marked("x-path") }
+        let path = schema.get("x-path");
+        Self {
+            secret: marked("x-secret"),
+            address: schema.get("x-address").is_some(),
+            path: path.is_some(),
+            read: path.is_some_and(|how| how == "read"),
+        }
     }
 
     fn or(self, inner: Self) -> Self {
@@ -25,6 +33,7 @@ impl Mark {
             secret: self.secret || inner.secret,
             address: self.address || inner.address,
             path: self.path || inner.path,
+            read: self.read || inner.read,
         }
     }
 
@@ -33,9 +42,9 @@ impl Mark {
     }
 
     /// Where a secret may stand in a text that is marked so, and be referred to.
-    pub(super) fn secret_places(self, text: &str) -> Vec<Place> {
+    pub(super) fn secret_places(self, text: &str) -> Vec<SecretSpan> {
         match self {
-            Self { secret: true, .. } => vec![Place { range: 0..text.len(), written: Written::Plain }],
+            Self { secret: true, .. } => vec![SecretSpan { range: 0..text.len(), written: Written::Plain }],
             Self { address: true, .. } => places(text),
             _ => Vec::new(),
         }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 /// A place for a password, and how one is written there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct SecretSpan {
     pub(super) range: Range<usize>,
     pub(super) written: Written,
 }
@@ -21,8 +21,8 @@ pub(super) enum Written {
 }
 
 /// The places for passwords in a text, in order. A reference in one may hold any character.
-pub(super) fn places(text: &str) -> Vec<Place> {
-    let mut places: Vec<Place> =
+pub(super) fn places(text: &str) -> Vec<SecretSpan> {
+    let mut places: Vec<SecretSpan> =
         in_urls(text).chain(in_settings(text)).filter(|place| !place.range.is_empty()).collect();
     places.sort_by_key(|place| place.range.start);
     let mut end = 0;
@@ -34,7 +34,7 @@ pub(super) fn places(text: &str) -> Vec<Place> {
     places
 }
 
-fn in_urls(text: &str) -> impl Iterator<Item = Place> {
+fn in_urls(text: &str) -> impl Iterator<Item = SecretSpan> {
     text.match_indices("://").filter_map(move |(scheme, _)| {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
         if !text[..scheme].ends_with(plain) {
@@ -54,11 +54,11 @@ fn in_urls(text: &str) -> impl Iterator<Item = Place> {
         let at = authority.rfind('@').or_else(wide)?;
         let authority = rest;
         let colon = until(&authority[..at], |c| c == ':');
-        (colon < at).then(|| Place { range: start + colon + 1..start + at, written: Written::InUrl })
+        (colon < at).then(|| SecretSpan { range: start + colon + 1..start + at, written: Written::InUrl })
     })
 }
 
-fn in_settings(text: &str) -> impl Iterator<Item = Place> {
+fn in_settings(text: &str) -> impl Iterator<Item = SecretSpan> {
     let mut end = 0;
     text.match_indices(['=', ':']).filter_map(move |(sign, which)| {
         // Part of the last one: it was looked through already, and may be long.
@@ -94,7 +94,7 @@ fn in_settings(text: &str) -> impl Iterator<Item = Place> {
             (false, _) => Written::Plain,
         };
         end = value + to;
-        Some(Place { range: value + from..end, written })
+        Some(SecretSpan { range: value + from..end, written })
     })
 }
 

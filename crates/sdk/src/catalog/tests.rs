@@ -110,19 +110,13 @@ impl source::Source for Fake {
     async fn open(&self, _: &Context, _: source::Assignment) -> Result<Box<dyn source::Reader>, Error> {
         Err(Error::fatal("test", "never opened"))
     }
-    async fn resolve(&self, _: &Context, _: &source::Place) -> Result<Positions, Error> {
+    async fn resolve(&self, _: &Context, _: &source::Edge) -> Result<Positions, Error> {
         Ok(Positions::new())
     }
 }
 
 #[async_trait]
 impl Sink for Fake {
-    fn delivery(&self) -> DeliveryMode {
-        DeliveryMode::Unfenced
-    }
-    fn single_lane(&self) -> bool {
-        LineSink::SINGLE_LANE
-    }
     async fn open(&self, _: &Context, _: sink::OpenLane) -> Result<sink::Opened, Error> {
         Err(Error::fatal("test", "never opened"))
     }
@@ -261,7 +255,7 @@ impl source::Source for Chatty {
     async fn open(&self, _: &Context, _: source::Assignment) -> Result<Box<dyn source::Reader>, Error> {
         Ok(Box::new(self.clone()))
     }
-    async fn resolve(&self, _: &Context, _: &source::Place) -> Result<Positions, Error> {
+    async fn resolve(&self, _: &Context, _: &source::Edge) -> Result<Positions, Error> {
         Err(Error::Fenced(self.password.clone()))
     }
     async fn extents(&self, _: &Context) -> Result<crate::extent::Extents, Error> {
@@ -282,16 +276,14 @@ impl source::Reader for Chatty {
     async fn read(&mut self) -> Result<source::Read, Error> {
         Err(self.error())
     }
-    fn warnings(&mut self) -> Vec<crate::batch::Warning> {
-        vec![self.warning()]
+    fn warnings(&mut self) -> Vec<crate::batch::Notice> {
+        vec![self.warning().into()]
     }
+    async fn close(self: Box<Self>) {}
 }
 
 #[async_trait]
 impl Sink for Chatty {
-    fn delivery(&self) -> DeliveryMode {
-        DeliveryMode::Unfenced
-    }
     async fn open(&self, _: &Context, _: sink::OpenLane) -> Result<sink::Opened, Error> {
         let warnings = vec![self.warning()];
         let demand = crate::batch::Demand::Documents;
@@ -311,7 +303,7 @@ impl Sink for Chatty {
 impl sink::Writer for Chatty {
     async fn commit(
         &mut self,
-        _: &[crate::batch::Output],
+        _: &std::sync::Arc<[crate::batch::Output]>,
         _: &dataflow_core::token::Token,
     ) -> Result<sink::Committed, sink::CommitError> {
         let cause = format!("no {}", self.password);
@@ -327,7 +319,7 @@ fn context() -> Context {
     let spec: dataflow_core::spec::PipelineSpec =
         serde_json::from_value(json!({"source": {"type": "chatty"}, "sink": {"type": "chatty"}})).unwrap();
     Context {
-        pipeline: "p".try_into().unwrap(),
+        branch: "p".try_into().unwrap(),
         incarnation: "i".try_into().unwrap(),
         batch: spec.batch,
         max_record_bytes: spec.max_record_bytes,
@@ -348,7 +340,7 @@ async fn whatever_a_connector_says_its_secrets_are_not_in_it() {
 
     let source = catalog.build_source(&chatty, &connections()).unwrap();
     said.push(source.partitions(&cx).await.unwrap_err());
-    said.push(source.resolve(&cx, &source::Place::End).await.unwrap_err());
+    said.push(source.resolve(&cx, &source::Edge::End).await.unwrap_err());
     let lane = source::Assignment {
         lane: 0,
         lanes: 1,
@@ -364,7 +356,7 @@ async fn whatever_a_connector_says_its_secrets_are_not_in_it() {
 
     let sink = catalog.build_sink(&chatty, &connections()).unwrap();
     let fence = dataflow_core::token::Fence {
-        pipeline: cx.pipeline.clone(),
+        branch: cx.branch.clone(),
         incarnation: cx.incarnation.clone(),
         generation: dataflow_core::id::Generation::FIRST,
         lane: 0,
@@ -378,14 +370,18 @@ async fn whatever_a_connector_says_its_secrets_are_not_in_it() {
         take_over: sink::TakeOver::Nobody,
         first: true,
         journalled: None,
+        settled: false,
         counted: Default::default(),
         begin: Positions::new(),
         known: Vec::new(),
         earlier: None,
         remembered: None,
+        sealed: Vec::new(),
         left: Vec::new(),
+        reserved: sink::Reserved::default(),
+        waits: sink::Waits::default(),
     };
-    let mut opened = sink.open(&cx, lane).await.unwrap();
+    let mut opened = sink.sink.open(&cx, lane).await.unwrap();
     let token = dataflow_core::token::Token {
         fence,
         sequence: 1,
@@ -396,7 +392,7 @@ async fn whatever_a_connector_says_its_secrets_are_not_in_it() {
         version: 0,
     };
     said.push(opened.writer.seal(sink::Seal::Due).await.unwrap_err());
-    let refused = opened.writer.commit(&[], &token).await.unwrap_err();
+    let refused = opened.writer.commit(&[].into(), &token).await.unwrap_err();
     let said = format!("{said:?} {refused:?} {:?} {source:?} {placed:?} {warned:?}", opened.warnings);
     assert!(!said.contains("hunter2"), "{said}");
     assert_eq!(said.matches(REDACTED).count(), 15, "{said}");

@@ -1,4 +1,6 @@
 //! A whole spec: the one check behind REST, CLI and engine.
+mod several;
+
 use super::{Problem, against_schema, schema::join};
 use crate::{
     catalog::{Catalog, Connections, Role, secrets},
@@ -95,6 +97,13 @@ fn check(
     compiler: &dyn Compiler,
 ) -> Result<PipelineSpec, Vec<Problem>> {
     let Some(fields) = value.as_object() else { return Err(problems) };
+    if let Some(sinks) = fields.get("sinks").and_then(Value::as_array).filter(|_| !fields.contains_key("sink")) {
+        return several::check((value, sinks), problems, catalog, connections, compiler);
+    }
+    if !fields.contains_key("sink") && !fields.contains_key("sinks") {
+        let missing = Problem::new("sink", "missing-field", "is missing");
+        problems.push(missing.fix("give one sink, or sinks for several"));
+    }
     for problem in problems.iter_mut().filter(|problem| problem.code == "missing-field") {
         if let Some(kinds) = kinds(&problem.path, catalog, compiler).filter(|kinds| !kinds.is_empty()) {
             problem.fix = Some(format!("give \"type\": one of {}", kinds.join(", ")));
@@ -118,9 +127,11 @@ fn check(
                     problems.extend(compiler.check(&spec, &declared));
                     problems.extend(metadata(&spec, &declared, compiler));
                 }
-                problems.extend(spec::check(&spec));
+                let is_new = |found: &Problem| !problems.contains(found);
+                let new: Vec<_> = spec::check(&spec).into_iter().filter(is_new).collect();
+                problems.extend(new);
                 if rest == *value {
-                    problems.extend(together(&spec, catalog));
+                    problems.extend(together(&spec, catalog, connections));
                 }
                 return if problems.is_empty() { Ok(spec) } else { Err(problems) };
             }
@@ -209,13 +220,15 @@ fn remove(value: &mut Value, parent: &str, name: &str) -> bool {
 
 /// Things worth knowing about a spec that stop nothing.
 pub fn warnings(spec: &PipelineSpec, catalog: &Catalog) -> Vec<Problem> {
-    let sink = catalog.get(Role::Sink, &spec.sink.kind);
-    let mut warnings = Vec::new();
-    if let Some(sink) = sink.filter(|sink| sink.delivery == Some(DeliveryMode::Unfenced)) {
+    let named = spec.sinks.iter().enumerate().map(|(at, named)| (format!("sinks[{at}]"), &named.sink));
+    let only = Some(("sink".to_owned(), &spec.sink)).filter(|(_, sink)| !sink.is_none());
+    let unfenced = only.into_iter().chain(named).filter_map(|(path, sink)| {
+        let sink = catalog.get(Role::Sink, &sink.kind)?;
         let message = format!("the {} sink may receive records twice after a crash: {}", sink.ty, sink.guarantee);
-        warnings.push(Problem::new("sink.type", "at-least-once", message));
-    }
-    warnings
+        let is_unfenced = sink.delivery == Some(DeliveryMode::Unfenced);
+        is_unfenced.then(|| Problem::new(join(&path, "type"), "at-least-once", message))
+    });
+    unfenced.collect()
 }
 
 fn component(value: &Value) -> Option<Component> {
@@ -244,19 +257,41 @@ fn flow_only(fields: &Map<String, Value>) -> Option<PipelineSpec> {
     with_schema.and_then(parse).or_else(|| parse(flow))
 }
 
-/// A file that the sink writes and the source reads.
-fn own_output(spec: &PipelineSpec, catalog: &Catalog) -> Option<Problem> {
+/// A place that the sink writes and the source reads.
+fn own_output(spec: &PipelineSpec, catalog: &Catalog, connections: &Connections) -> Option<Problem> {
     let source = catalog.get(Role::Source, &spec.source.kind)?;
-    let written = catalog.get(Role::Sink, &spec.sink.kind)?.files(&spec.sink.config);
-    let (setting, path) =
-        written.into_iter().find(|(_, path)| source.reads_file(&spec.source.config, Path::new(path)))?;
-    let message = format!("the source also reads the file {path}: the pipeline would read its own output without end");
-    let finding = Problem::new(join("sink", &setting), "reads-own-output", message);
-    Some(finding.fix("write to a file that the source's path does not match, for instance in another folder"))
+    let written = catalog.get(Role::Sink, &spec.sink.kind)?.written(&spec.sink.config);
+    let file = written.into_iter().find(|(_, path)| source.reads_file(&spec.source.config, Path::new(path)));
+    let file = file.map(|(setting, path)| {
+        let fix = "write to a file that the source's path does not match, for instance in another folder";
+        (setting, format!("the file {path}"), fix)
+    });
+    let place = || {
+        let (setting, place) = catalog.in_common(spec, connections)?;
+        Some((setting.into(), place, "write to another one"))
+    };
+    let (setting, what, fix) = file.or_else(place)?;
+    let message = format!("the source also reads {what}: the pipeline would read its own output without end");
+    Some(Problem::new(join("sink", &setting), "reads-own-output", message).fix(fix))
+}
+
+/// A sink that would know rows by ids which their records don't have.
+fn without_ids(spec: &PipelineSpec, catalog: &Catalog, connections: &Connections) -> Option<Problem> {
+    let declared = catalog.declared(spec, connections);
+    let setting = declared.sink.by_id.filter(|_| !declared.source.lasting_ids)?;
+    let message = format!(
+        "is missing, and records of the source {} have no id that stays theirs: another record may come to be where they were read",
+        spec.source.kind
+    );
+    let fix = format!(
+        "set `{setting}` to an expression that tells records apart: a field that holds their id, or `meta.id` if all of them are read once from where \
+         nothing else is ever put"
+    );
+    Some(Problem::new(join("sink", setting), "missing-field", message).fix(fix))
 }
 
 /// Finds parts that are valid alone but contradict each other.
-fn together(spec: &PipelineSpec, catalog: &Catalog) -> Vec<Problem> {
+fn together(spec: &PipelineSpec, catalog: &Catalog, connections: &Connections) -> Vec<Problem> {
     let mut problems = Vec::new();
     if let Some(lanes @ 2..) = spec.lanes
         && catalog.get(Role::Sink, &spec.sink.kind).is_some_and(|sink| sink.single_lane)
@@ -264,7 +299,8 @@ fn together(spec: &PipelineSpec, catalog: &Catalog) -> Vec<Problem> {
         let message = format!("the {} sink supports only one lane, not {lanes}", spec.sink.kind);
         problems.push(Problem::new("lanes", "single-lane", message).fix("leave out lanes, or choose another sink"));
     }
-    problems.extend(own_output(spec, catalog));
+    problems.extend(own_output(spec, catalog, connections));
+    problems.extend(without_ids(spec, catalog, connections));
     if spec.max_record_bytes > spec.max_in_flight_bytes {
         let message = format!(
             "a record of {} bytes would exceed the {} bytes allowed in flight",

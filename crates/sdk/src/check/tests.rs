@@ -159,6 +159,45 @@ fn a_spec_is_checked_as_a_whole() {
 }
 
 #[test]
+fn each_of_several_sinks_is_checked_as_if_it_were_the_only_one() {
+    let source = json!({"type": "table", "url": "db://x", "table": "t"});
+    let found = |sinks: Value| {
+        let found =
+            spec(&json!({"source": source, "transforms": [{"type": "keep", "condition": "c"}], "sinks": sinks}));
+        let line = |problem: &Problem| format!("{} {}", problem.path, problem.code);
+        found.err().unwrap_or_default().iter().map(line).collect::<Vec<_>>()
+    };
+    let (a, b) =
+        (json!({"name": "a", "type": "lines", "path": "a"}), json!({"name": "b", "type": "lines", "path": "b"}));
+    let with = |sink: &Value, name: &str, value: Value| {
+        let mut sink = sink.clone();
+        sink[name] = value;
+        sink
+    };
+    for (sinks, expected) in [
+        (json!([a, b]), &[][..]),
+        (json!([a, with(&b, "when", json!("x > 1"))]), &[]),
+        (json!([]), &["sink missing-field"]),
+        (json!([a, with(&b, "pth", json!(1))]), &["sinks[1].pth unknown-field"]),
+        (json!([a, with(&b, "type", json!("line"))]), &["sinks[1].type unknown-type"]),
+        (json!([a, with(&b, "name", json!("a"))]), &["sinks[1].name duplicate"]),
+        (json!([a, with(&b, "path", json!("a"))]), &[]), // it keeps nothing
+        (json!([a, {"type": "lines", "path": "b"}]), &["sinks[1].name missing-field"]),
+        (json!([a, with(&b, "when", json!(5))]), &["sinks[1].when type-mismatch"]),
+    ] {
+        assert_eq!(found(sinks.clone()), expected, "{sinks}");
+    }
+    // What is wrong with what they share is said once.
+    let shared = json!({"source": source, "transforms": [{"type": "keep"}], "sinks": [a, b]});
+    let paths: Vec<_> = spec(&shared).unwrap_err().into_iter().map(|problem| problem.path).collect();
+    assert_eq!(paths, ["transforms[0].condition"]);
+    let both = json!({"source": source, "sink": {"type": "lines", "path": "c"}, "sinks": [a]});
+    assert_eq!(spec(&both).unwrap_err()[0].code, "contradiction");
+    let wrong = |plan: &str| json!({"source": source, "sinks": [a, with(&b, "when", json!(plan))]});
+    assert!(spec(&wrong("c")).is_ok());
+}
+
+#[test]
 fn a_field_that_cannot_be_read_hides_no_other_finding() {
     let wrong = json!({
         "labels": {"team": 1}, "source": {"type": "table", "table": "t"}, "sink": {"type": "table", "table": "t"},

@@ -8,6 +8,7 @@ use dataflow_sdk::{
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
+use std::sync::Arc;
 
 /// Takes every record and keeps none: for trying out sources and transforms, and for measuring.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -37,9 +38,6 @@ struct Blackhole;
 
 #[async_trait]
 impl Sink for Blackhole {
-    fn delivery(&self) -> DeliveryMode {
-        BlackholeSink::DELIVERY
-    }
     async fn open(&self, _: &Context, _: OpenLane) -> Result<Opened, Error> {
         let (writer, demand) = (Box::new(Self), Demand::Documents);
         Ok(Opened {
@@ -56,7 +54,7 @@ impl Sink for Blackhole {
 
 #[async_trait]
 impl Writer for Blackhole {
-    async fn commit(&mut self, outputs: &[Output], _: &Token) -> Result<Committed, CommitError> {
+    async fn commit(&mut self, outputs: &Arc<[Output]>, _: &Token) -> Result<Committed, CommitError> {
         Ok(Committed { rows_written: outputs.iter().map(|output| output.len() as u64).sum() })
     }
     async fn close(self: Box<Self>) {}

@@ -1,13 +1,13 @@
-//! Auditing a file: its lines by hash, against the rows that should be there.
+//! Auditing lines, of a file or of objects: by hash, against the rows that should be there.
 //!
-//! The file is read first, 40 bytes of memory a line; then each row that should be there finds its line, or is kept as
+//! They are read first, 40 bytes of memory a line; then each row that should be there finds its line, or is kept as
 //! an example while its text is at hand. Lines that no row has found are doubled, altered or unexpected.
 use super::{
     FileSink, Format,
     handle::Handle,
-    lines::{Csv, documents},
+    lines::documents,
     open::demand,
-    ruled::{Reading, Rule},
+    ruled::{Line, Reading, Rule},
 };
 use crate::blocking;
 use async_trait::async_trait;
@@ -29,32 +29,34 @@ pub(super) fn open(config: &FileSink, audit: &Audit) -> Result<Audited, Error> {
     let reading = Reading::new(config, handle.as_ref());
     let header = reading.header()?;
     let columns = header.or_else(|| config.columns.clone()).unwrap_or_default();
-    let csv = (config.format() == Format::Csv)
-        .then_some(Csv { delimiter: config.delimiter as u8, quote: config.quote as u8 });
+    let csv = (config.format() == Format::Csv).then_some(config.csv());
     let demand = match csv {
         Some(_) => demand(&columns),
-        None => Demand::Documents,
+        None => Demand::Lines,
     };
     let rule = Rule { csv, columns, volatile: audit.volatile.clone() };
+    auditor(Box::new(Written { reading, any: handle.is_some() }), rule, demand)
+}
+
+/// Reads all lines, to compare them with the rows that should be there.
+pub(crate) fn auditor(text: Box<dyn Text>, rule: Rule, demand: Demand) -> Result<Audited, Error> {
     let mut hashes = Vec::new();
     let mut beyond = None;
-    if handle.is_some() {
-        reading.lines(&rule, |line| {
-            if line.beyond && beyond.is_none() {
-                beyond = Some(hashes.len());
-            }
-            hashes.push(rule.fingerprint(&line));
-        })?;
-    }
+    text.lines(&rule, &mut |line| {
+        if line.beyond && beyond.is_none() {
+            beyond = Some(hashes.len());
+        }
+        hashes.push(rule.fingerprint(&line));
+    })?;
     let lines = u32::try_from(hashes.len()).ok().filter(|lines| *lines < NONE);
     let lines =
-        lines.ok_or_else(|| Error::fatal("too-large", "the file has more lines than can be audited").for_user())?;
-    let auditor = FileAuditor {
+        lines.ok_or_else(|| Error::fatal("too-large", "the target has more lines than can be audited").for_user())?;
+    let auditor = LineAuditor {
         claims: vec![UNCLAIMED; lines as usize],
         beyond: beyond.map_or(lines, |line| line as u32),
         hashes,
         groups: None,
-        reading,
+        text,
         rule,
         origins: Origins::default(),
         last: HashMap::new(),
@@ -64,6 +66,32 @@ pub(super) fn open(config: &FileSink, audit: &Audit) -> Result<Audited, Error> {
         expected: 0,
     };
     Ok(Audited { auditor: Box::new(auditor), demand, not_durable: Vec::new() })
+}
+
+/// Lines that were written.
+pub(crate) trait Text: Send + Sync {
+    /// Every line, first those that the journal counts, then those beyond.
+    ///
+    /// # Errors
+    /// If they can't be read.
+    fn lines(&self, rule: &Rule, each: &mut dyn FnMut(Line<'_>)) -> Result<(), Error>;
+    /// Where a line is, as users find it.
+    fn place(&self, line: u32) -> String;
+}
+
+/// The file, if the journal knows of one.
+struct Written {
+    reading: Reading,
+    any: bool,
+}
+
+impl Text for Written {
+    fn lines(&self, rule: &Rule, each: &mut dyn FnMut(Line<'_>)) -> Result<(), Error> {
+        if self.any { self.reading.lines(rule, each) } else { Ok(()) }
+    }
+    fn place(&self, line: u32) -> String {
+        format!("line {}", self.reading.number(line))
+    }
 }
 
 /// Lines by hash. Made when a row is not on the line behind the one before it.
@@ -81,8 +109,8 @@ struct Missing {
     after: u32,
 }
 
-struct FileAuditor {
-    reading: Reading,
+struct LineAuditor {
+    text: Box<dyn Text>,
     rule: Rule,
     origins: Origins,
     hashes: Vec<u128>,
@@ -100,7 +128,7 @@ struct FileAuditor {
     expected: u64,
 }
 
-impl FileAuditor {
+impl LineAuditor {
     fn expect_row(&mut self, origin: Origin, document: &[u8]) {
         self.expected += 1;
         self.rule.leftovers(document, |field| self.leftovers.note(field, origin, &self.origins));
@@ -215,7 +243,7 @@ impl FileAuditor {
         let mut texts: HashMap<u32, Vec<u8>> = HashMap::new();
         let mut number = 0;
         if !wanted.is_empty() {
-            self.reading.lines(&self.rule, |line| {
+            self.text.lines(&self.rule, &mut |line| {
                 if wanted.contains(&number) {
                     texts.insert(number, line.text.to_vec());
                 }
@@ -229,7 +257,7 @@ impl FileAuditor {
             let text = texts.get(&line).map(Vec::as_slice).unwrap_or_default();
             example.found = Some(shown(text));
             let beyond = if line >= self.beyond { ", beyond the length that the journal counts" } else { "" };
-            example.place = Some(format!("line {}{beyond}", self.reading.number(line)));
+            example.place = Some(format!("{}{beyond}", self.text.place(line)));
             if let Some(expected) = &example.expected {
                 let whole = self.texts.iter().find(|text| shown(text) == *expected);
                 example.fields = self.rule.differences(whole.map_or(expected.as_bytes(), Vec::as_slice), text);
@@ -240,7 +268,7 @@ impl FileAuditor {
 }
 
 #[async_trait]
-impl Auditor for FileAuditor {
+impl Auditor for LineAuditor {
     async fn expect(&mut self, rows: &Output) -> Result<(), Error> {
         let Payload::Documents { data, spans } = &rows.payload else { return Err(super::lines::misfit()) };
         for (span, origin) in spans.iter().zip(self.origins.of(rows)) {

@@ -52,6 +52,9 @@ pub(super) struct Handle {
     /// Whether the file kept a mark of its writer: without one it is not as it was left.
     #[serde(default)]
     pub(super) marked: bool,
+    /// Whether its writer failed after it, having written nothing more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) last: bool,
 }
 
 /// The first bytes of a file.
@@ -100,7 +103,7 @@ impl Handle {
     /// The same after so many more bytes.
     pub(super) fn longer(self, file: &File, bytes: u64) -> io::Result<Self> {
         let length = self.length + bytes;
-        Ok(Self { length, tail: Some(tail(file, length)?), ..self })
+        Ok(Self { length, tail: Some(tail(file, length)?), last: false, ..self })
     }
     /// The same, with what the bytes that count are known by.
     pub(super) fn sealed(self, file: &File) -> io::Result<Self> {
@@ -143,6 +146,7 @@ mod tests {
             head: Some(Head { length: 64, hash: 3 }),
             tail: Some(u64::MAX),
             marked: true,
+            last: false,
         }
     }
 

@@ -3,7 +3,8 @@
 //! noticed, as are lines of others. A file system without such attributes keeps none: then the journal alone tells.
 use crate::owner::Owner;
 use dataflow_core::{
-    id::{Epoch, Generation, PipelineId},
+    branch::BranchId,
+    id::{Epoch, Generation},
     ledger::Counters,
     position::Positions,
     token::Fence,
@@ -20,7 +21,7 @@ const LONGEST: usize = 64 << 10;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Mark {
-    pub(super) pipeline: PipelineId,
+    pub(super) branch: BranchId,
     #[serde(flatten)]
     pub(super) owner: Owner,
     pub(super) generation: Generation,
@@ -49,7 +50,7 @@ impl Mark {
         let mut ledger = lane.counted;
         ledger.add(&lane.journalled.as_ref().map(|known| known.counters).unwrap_or_default());
         Self {
-            pipeline: lane.fence.pipeline.clone(),
+            branch: lane.fence.branch.clone(),
             owner: Owner::of(lane),
             generation: lane.fence.generation,
             epoch: lane.fence.epoch,
@@ -62,9 +63,9 @@ impl Mark {
         }
     }
 
-    /// Whether the pipeline that opens the file is the one that wrote to it last.
+    /// Whether the branch that opens the file is the one that wrote to it last.
     pub(super) fn is_of(&self, fence: &Fence) -> bool {
-        (&self.pipeline, &self.owner.incarnation) == (&fence.pipeline, &fence.incarnation)
+        (&self.branch, &self.owner.incarnation) == (&fence.branch, &fence.incarnation)
     }
 
     /// Whether a journal has counted more of the file than the `counted` bytes of the one that opens.
@@ -80,7 +81,7 @@ impl Mark {
     /// Whether a later owner has opened the file since the one that opens. A generation that the journal knows of by a user's
     /// choice is over.
     pub(super) fn fences(&self, lane: &OpenLane) -> bool {
-        let of_journal = self.pipeline == lane.fence.pipeline && self.owner == Owner::of(lane);
+        let of_journal = self.branch == lane.fence.branch && self.owner == Owner::of(lane);
         let goes_on = self.generation == lane.fence.generation || self.is_unknown(lane);
         of_journal && goes_on && (self.epoch, self.opening) > lane.fence.rank()
     }

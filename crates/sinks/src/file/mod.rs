@@ -1,15 +1,17 @@
 //! `file`: JSON lines or CSV, appended to one file.
-mod audit;
+pub(crate) mod audit;
+mod choices;
 pub mod compression;
 mod handle;
 pub(crate) mod lines;
 mod mark;
 mod missing;
-mod open;
-mod ruled;
+pub(crate) mod open;
+pub(crate) mod ruled;
 mod still;
 #[cfg(test)]
 mod tests;
+mod whole;
 mod writer;
 
 pub use compression::Compression;
@@ -19,6 +21,7 @@ use crate::{
     table::Unknown,
 };
 use async_trait::async_trait;
+use dataflow_formats::dialect;
 use dataflow_sdk::{
     Context, Error, Problem, SinkConfig,
     audit::{Audit, Audited},
@@ -46,10 +49,10 @@ pub struct FileSink {
     #[serde(default)]
     pub if_exists: IfExists,
     /// CSV: between fields, one ASCII character.
-    #[serde(default = "comma")]
+    #[serde(default = "dialect::comma")]
     pub delimiter: char,
     /// CSV: around fields that need it, one ASCII character; doubled inside.
-    #[serde(default = "quote")]
+    #[serde(default = "dialect::quotation_mark")]
     pub quote: char,
     /// CSV: whether an empty file gets a line with the names of the columns first.
     #[serde(default = "yes")]
@@ -93,14 +96,21 @@ impl FileSink {
         let name = [".gz", ".zst"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
         self.format.unwrap_or(if name.ends_with(".csv") { Format::Csv } else { Format::Json })
     }
+
+    fn is_csv(&self) -> bool {
+        self.format() == Format::Csv
+    }
+
+    fn csv(&self) -> lines::Csv {
+        lines::Csv { delimiter: self.delimiter as u8, quote: self.quote as u8 }
+    }
+
+    /// As the spec says, or the name.
+    fn compression(&self) -> Compression {
+        self.compression.unwrap_or_else(|| Compression::of(&self.path))
+    }
 }
 
-fn comma() -> char {
-    ','
-}
-fn quote() -> char {
-    '"'
-}
 fn yes() -> bool {
     true
 }
@@ -121,15 +131,7 @@ impl SinkConfig for FileSink {
         if self.path.as_os_str().is_empty() {
             problems.push(Problem::new("path", "missing-field", "the path is empty").fix("give the path of a file"));
         }
-        for (name, char) in [("delimiter", self.delimiter), ("quote", self.quote)] {
-            if !char.is_ascii() || matches!(char, '\n' | '\r' | '\0') {
-                let message = format!("{name} must be one ASCII character other than a line break, not {char:?}");
-                problems.push(Problem::new(name, "invalid-value", message));
-            }
-        }
-        if self.delimiter == self.quote {
-            problems.push(Problem::new("quote", "invalid-value", "quote and delimiter are the same character"));
-        }
+        problems.extend(dialect::check(self.delimiter, self.quote));
         if self.format() == Format::Csv && !self.header && self.columns.is_none() {
             let problem = Problem::new("columns", "missing-field", "CSV without a header needs its columns named");
             problems.push(problem.fix("give columns, or set header: true"));
@@ -174,12 +176,6 @@ impl SinkConfig for FileSink {
 
 #[async_trait]
 impl Sink for FileSink {
-    fn delivery(&self) -> DeliveryMode {
-        Self::DELIVERY
-    }
-    fn single_lane(&self) -> bool {
-        Self::SINGLE_LANE
-    }
     async fn open(&self, cx: &Context, lane: OpenLane) -> Result<Opened, Error> {
         let (config, paths) = (self.clone(), cx.paths.clone());
         let asking = Arc::new(());
@@ -192,7 +188,10 @@ impl Sink for FileSink {
         let (config, paths) = (self.clone(), cx.paths.clone());
         let handle = Handle::from_json(handle.clone())?;
         // What can't be looked at is not known to be there.
-        let there = crate::blocking::run(move || missing::lines(&config, &paths, handle)).await.ok().flatten();
+        let lines = move || {
+            paths.admit(&config.path).ok().and_then(|()| missing::lines_before(&config, &handle, handle.length))
+        };
+        let there = crate::blocking::run(lines).await.ok().flatten();
         Ok(Some(rows.saturating_sub(there.unwrap_or(0))))
     }
     async fn is_target_of(&self, cx: &Context, traces: &Traces) -> Result<bool, Error> {

@@ -1,10 +1,12 @@
 //! Opening: lock the file, then cut it back to what the journal says.
 use super::{
     Compression, FileSink, Format, IfExists,
+    choices::told,
     handle::Handle,
     lines::Csv,
     mark::Mark,
     still::{appended, gone, long_enough, same, same_end, unmarked},
+    whole::whole,
     writer::{FileWriter, Found},
 };
 use crate::{
@@ -19,7 +21,7 @@ use dataflow_sdk::{
 };
 use std::{
     fs::{File, OpenOptions, TryLockError},
-    io::{self, Read, Seek, SeekFrom},
+    io::{self, Seek, SeekFrom},
     os::unix::fs::FileExt,
     path::Path,
     sync::Weak,
@@ -34,7 +36,10 @@ pub(super) fn open(config: &FileSink, paths: &Paths, lane: &OpenLane, wanted: &W
     let journalled = journalled.map(Handle::from_json).transpose()?;
     let earlier = lane.earlier.clone().map(Handle::from_json).transpose()?;
     let mut file = match (journalled.as_ref().or(earlier.as_ref()), path.exists()) {
-        (Some(handle), false) => return Err(gone(path, handle)),
+        (Some(handle), false) => {
+            not_dangling(path)?;
+            return Err(gone(path, handle));
+        }
         _ => open_or_create(path)?,
     };
     lock(&file, path)?;
@@ -56,13 +61,15 @@ pub(super) fn open(config: &FileSink, paths: &Paths, lane: &OpenLane, wanted: &W
         There { path, file: &file, id: FileId::from(&metadata), length: metadata.len(), mark: Mark::read(&file) };
     let replaces = journalled.is_none() && config.if_exists == IfExists::Replace && lane.first;
     let taken_over = there.is_taken_over(lane, replaces)?;
-    let (mut handle, fresh) = match journalled.as_ref().filter(|_| !taken_over) {
-        Some(handle) => (there.check(handle, lane)?, false),
-        None => {
-            let earlier = journalled.as_ref().or(earlier.as_ref());
-            (there.begin(config.if_exists, lane, earlier, taken_over)?, true)
-        }
+    let known = journalled.as_ref().or(earlier.as_ref());
+    let opened = match journalled.as_ref().filter(|_| !taken_over) {
+        Some(handle) => there.check(handle, lane).map(|handle| (handle, false)),
+        None => there.begin(config.if_exists, lane, known, taken_over).map(|handle| (handle, true)),
     };
+    let (mut handle, fresh) = opened.map_err(|refusal| match known {
+        Some(handle) => told(refusal, config, &there, lane, handle),
+        None => refusal,
+    })?;
     if let Some(mark) = there.mark.as_ref().filter(|mark| mark.fences(lane)) {
         let (path, Mark { epoch, opening, .. }) = (path.display(), mark);
         return Err(Error::Fenced(format!("{path} was opened by a later owner (epoch {epoch}, opening {opening})")));
@@ -75,21 +82,20 @@ pub(super) fn open(config: &FileSink, paths: &Paths, lane: &OpenLane, wanted: &W
     let marked = mark.write(&file);
     handle.marked = marked.is_ok();
     let warnings = marked.err().map(|error| no_mark(path, &error)).into_iter().collect();
-    let compression = config.compression.unwrap_or_else(|| Compression::of(path));
-    let csv = Csv { delimiter: config.delimiter as u8, quote: config.quote as u8 };
+    let (compression, csv) = (config.compression(), config.csv());
     if fresh {
-        whole(&mut file, path, handle.length, compression)?;
+        whole(&file, path, handle.length, compression)?;
     }
-    let columns = columns(config, &mut file, handle.length, compression, csv)?;
+    let columns = columns(config, &file, handle.length, compression, csv)?;
     let joins = compression == Compression::None && handle.length == handle.base && unended(&file, handle.length);
     file.seek(SeekFrom::Start(handle.length)).map_err(|error| on_disk::failure("position in", path, &error))?;
     let demand = match (config.format(), &columns) {
-        (Format::Json, _) => Demand::Documents,
+        (Format::Json, _) => Demand::Lines,
         (Format::Csv, None) => Demand::AllColumns,
         (Format::Csv, Some(names)) => demand(names),
     };
-    let handle_json = fresh.then(|| handle.to_json()).transpose()?;
-    let csv = (config.format() == Format::Csv).then_some(csv);
+    let handle_json = (fresh || known.is_some_and(|known| known.last)).then(|| handle.to_json()).transpose()?;
+    let csv = config.is_csv().then_some(csv);
     let (header, before) = (config.header, lane.counted);
     let found = Found { file, handle, mark, before, compression, csv, header, columns, joins };
     let writer = Box::new(FileWriter::new(found));
@@ -110,33 +116,8 @@ fn no_mark(path: &Path, error: &str) -> Warning {
 }
 
 /// CSV cells are asked for as JSON, so that every value arrives as it was written.
-pub(super) fn demand(names: &[String]) -> Demand {
+pub(crate) fn demand(names: &[String]) -> Demand {
     Demand::Columns(names.iter().map(|name| Column { name: name.clone(), ty: Type::Any }).collect())
-}
-
-/// What is there must end with a whole frame: nobody could read what is written after half of one.
-fn whole(file: &mut File, path: &Path, length: u64, compression: Compression) -> Result<(), Error> {
-    if compression == Compression::None || length == 0 {
-        return Ok(());
-    }
-    let read = file.rewind().and_then(|()| io::copy(&mut compression.reader((&*file).take(length))?, &mut io::sink()));
-    read.map(drop).map_err(|error| {
-        let begin: &[u8] = if compression == Compression::Gzip { b"\x1f\x8b" } else { b"\x28\xb5\x2f\xfd" };
-        let mut found = vec![0; begin.len()];
-        if file.read_exact_at(&mut found, 0).is_err() || found != begin {
-            let message = format!("{} is not compressed, although its name or the spec says so", path.display());
-            return Error::fatal("not-whole", message)
-                .fix("set compression: none, move the file away, or give the sink another path")
-                .for_user();
-        }
-        let message = format!(
-            "{} can't be decompressed to its end ({error}), so anything written after it could not be read",
-            path.display()
-        );
-        Error::fatal("not-whole", message)
-            .fix("repair the file or move it away, and start again; or give the sink another path")
-            .for_user()
-    })
 }
 
 /// Whether what was there at first ends in the middle of a line.
@@ -145,13 +126,16 @@ fn unended(file: &File, length: u64) -> bool {
     length > 0 && file.read_exact_at(&mut last, length - 1).is_ok() && last != *b"\n"
 }
 
+fn not_dangling(path: &Path) -> Result<(), Error> {
+    let (Ok(to), false) = (path.read_link(), path.exists()) else { return Ok(()) };
+    let message = format!("{} is a symbolic link to {}, which does not exist", path.display(), to.display());
+    Err(Error::fatal("dangling-link", message)
+        .fix("create the file that it points to, or give that file's own path")
+        .for_user())
+}
+
 fn open_or_create(path: &Path) -> Result<File, Error> {
-    if let (Ok(to), false) = (path.read_link(), path.exists()) {
-        let message = format!("{} is a symbolic link to {}, which does not exist", path.display(), to.display());
-        return Err(Error::fatal("dangling-link", message)
-            .fix("create the file that it points to, or give that file's own path")
-            .for_user());
-    }
+    not_dangling(path)?;
     let open = |create| OpenOptions::new().read(true).write(true).create_new(create).open(path);
     let opened = open(false).or_else(|error| match error.kind() {
         io::ErrorKind::NotFound => open(true).and_then(|file| {
@@ -170,7 +154,7 @@ fn lock(file: &File, path: &Path) -> Result<(), Error> {
         TryLockError::WouldBlock => {
             let holder = dataflow_locks::holder(path);
             let writer = Mark::read(file).filter(|_| holder == dataflow_locks::THIS_PROCESS);
-            let writer = writer.map_or_else(String::new, |mark| format!(", the pipeline {}", mark.pipeline));
+            let writer = writer.map_or_else(String::new, |mark| format!(", the pipeline {}", mark.branch));
             let message = format!("{} is locked by {holder}{writer}: each pipeline needs its own file", path.display());
             Error::transient("locked", message)
         }
@@ -179,12 +163,12 @@ fn lock(file: &File, path: &Path) -> Result<(), Error> {
 }
 
 /// The file that is there.
-struct There<'a> {
-    path: &'a Path,
-    file: &'a File,
+pub(super) struct There<'a> {
+    pub(super) path: &'a Path,
+    pub(super) file: &'a File,
     id: FileId,
-    length: u64,
-    mark: Option<Mark>,
+    pub(super) length: u64,
+    pub(super) mark: Option<Mark>,
 }
 
 impl There<'_> {
@@ -192,8 +176,8 @@ impl There<'_> {
     /// after it, unless its own journal is older than that.
     fn is_taken_over(&self, lane: &OpenLane, replaces: bool) -> Result<bool, Error> {
         match &self.mark {
-            Some(Mark { pipeline, owner, .. })
-                if *pipeline == lane.fence.pipeline
+            Some(Mark { branch, owner, .. })
+                if *branch == lane.fence.branch
                     && *owner != Owner::of(lane)
                     && self.length > 0
                     && (!replaces || owner.journal == lane.journal) =>
@@ -225,7 +209,7 @@ impl There<'_> {
                 Err(appended(self.path, self.length, (*left).max(handle.length), None))
             }
             None if more && handle.marked => Err(unmarked(self.path, self.length, handle.length)),
-            _ => Ok(Handle { path: self.path.to_owned(), tail: Some(tail), ..handle.clone() }),
+            _ => Ok(Handle { path: self.path.to_owned(), tail: Some(tail), last: false, ..handle.clone() }),
         }
     }
 
@@ -259,7 +243,7 @@ impl There<'_> {
                 }
                 found
             }
-            _ if found == 0 || if_exists == IfExists::Append => found,
+            _ if found == 0 || if_exists == IfExists::Append || self.is_chosen(lane) => found,
             _ if if_exists == IfExists::Replace && lane.first => 0,
             _ => {
                 let message = format!("{} already exists, with {found} bytes", self.path.display());
@@ -275,8 +259,25 @@ impl There<'_> {
         let FileId { device, inode } = self.id;
         let origin = earlier.map_or(base, |earlier| earlier.origin);
         let path = self.path.to_owned();
-        let handle = Handle { path, device, inode, length: base, base, origin, head: None, tail: None, marked: false };
+        let handle = Handle {
+            path,
+            device,
+            inode,
+            length: base,
+            base,
+            origin,
+            head: None,
+            tail: None,
+            marked: false,
+            last: false,
+        };
         handle.sealed(self.file).map_err(|error| on_disk::failure("look at", self.path, &error))
+    }
+
+    /// Whether a user has decided to go on after what is there, whatever it is.
+    fn is_chosen(&self, lane: &OpenLane) -> bool {
+        let remembered = lane.remembered.clone().and_then(|handle| Handle::from_json(handle).ok());
+        remembered.is_some_and(|handle| handle.path == self.path)
     }
 
     /// A later journal has counted more of the file than the one that opens it.
@@ -291,7 +292,7 @@ impl There<'_> {
              continues at its end if the journal is older than the first start";
         let fix = format!(
             "bring back the newer data folder, or truncate the file to {counted} bytes so that the rest is written again, once; \
-             or set the checkpoint to \"journal\" to keep the whole file and append the rest again, doubled{}",
+             or force the checkpoint to \"journal\" (--force) to keep the whole file and append the rest again, doubled{}",
             if mark.begin.is_none() { unknown } else { "" }
         );
         let begins = [(mark.generation, mark.begin.clone().unwrap_or_default())].into();
@@ -300,14 +301,14 @@ impl There<'_> {
 }
 
 /// The columns of a CSV file: those named, otherwise those of its header. None: not known before the first batch.
-fn columns(
+pub(super) fn columns(
     config: &FileSink,
-    file: &mut File,
+    mut file: &File,
     length: u64,
     compression: Compression,
     csv: Csv,
 ) -> Result<Option<Vec<String>>, Error> {
-    let read_header = config.format() == Format::Csv && config.header && length > 0;
+    let read_header = config.is_csv() && config.header && length > 0;
     if !read_header {
         return Ok(config.columns.clone());
     }
@@ -315,7 +316,7 @@ fn columns(
         let message = format!("the header of {} can't be read: {error}", config.path.display());
         Error::fatal("not-csv", message).fix("name another file, or set ifExists: replace").for_user()
     };
-    let text = file.rewind().and_then(|()| compression.reader(&*file)).map_err(|error| unreadable(&error))?;
+    let text = file.rewind().and_then(|()| compression.reader(file)).map_err(|error| unreadable(&error))?;
     let header = csv.names(text).map_err(|error| unreadable(&error))?.unwrap_or_default();
     let mut names: Vec<&str> = header.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
     names.sort_unstable();

@@ -1,5 +1,5 @@
 //! A file as an audit reads it: line by line from where the generation began, and what makes two lines equal.
-use super::{Compression, FileSink, Format, handle::Handle, lines::Csv};
+use super::{Compression, FileSink, handle::Handle, lines::Csv};
 use crate::{document::Document, on_disk};
 use dataflow_sdk::{
     Error,
@@ -16,12 +16,12 @@ use std::{
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 /// A line of the file, without its line break.
-pub(super) struct Line<'a> {
-    pub(super) text: &'a [u8],
+pub(crate) struct Line<'a> {
+    pub(crate) text: &'a [u8],
     /// Whether its line break is there.
-    pub(super) ended: bool,
+    pub(crate) ended: bool,
     /// Whether it lies beyond the length that the journal counts.
-    pub(super) beyond: bool,
+    pub(crate) beyond: bool,
 }
 
 /// Which part of the file is read.
@@ -44,9 +44,8 @@ impl Reading {
     pub(super) fn new(config: &FileSink, handle: Option<&Handle>) -> Self {
         let path = config.path.clone();
         let (base, length) = handle.map_or((0, 0), |handle| (handle.base, handle.length));
-        let compression = config.compression.unwrap_or_else(|| Compression::of(&path));
-        let csv = Csv { delimiter: config.delimiter as u8, quote: config.quote as u8 };
-        let csv = (config.format() == Format::Csv).then_some(csv);
+        let compression = config.compression();
+        let csv = config.is_csv().then(|| config.csv());
         let joins = compression == Compression::None && base > 0 && !ends_a_line(&path, base);
         let header = csv.is_some() && config.header;
         Self { header, heads: header && base == 0, path, compression, base, length, joins, csv }
@@ -134,17 +133,17 @@ fn ends_a_line(path: &Path, length: u64) -> bool {
 
 /// Where lines end, and which are equal.
 #[derive(Clone, Debug)]
-pub(super) struct Rule {
-    pub(super) csv: Option<Csv>,
+pub(crate) struct Rule {
+    pub(crate) csv: Option<Csv>,
     /// CSV: names of the columns.
-    pub(super) columns: Vec<String>,
+    pub(crate) columns: Vec<String>,
     /// Fields that are not compared.
-    pub(super) volatile: Vec<String>,
+    pub(crate) volatile: Vec<String>,
 }
 
 impl Rule {
     /// Reads the next line into `line`; whether it was ended, none at the end.
-    fn next(&self, text: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option<bool>> {
+    pub(crate) fn next(&self, text: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option<bool>> {
         line.clear();
         loop {
             match text.read_until(b'\n', line)? {

@@ -49,6 +49,11 @@ pub(super) fn same_end(path: &Path, file: &File, handle: &Handle) -> Result<u64,
     Ok(tail)
 }
 
+/// Whether a file, by its last bytes that count, begins with all that was written.
+pub(super) fn holds(file: &File, handle: &Handle) -> bool {
+    handle::tail(file, handle.length).is_ok_and(|tail| handle.tail.is_none_or(|known| known == tail))
+}
+
 /// That it is the file which was written to.
 pub(super) fn same(path: &Path, id: FileId, handle: &Handle) -> Result<(), Error> {
     if handle.id() == id {
@@ -81,7 +86,7 @@ pub(super) fn unmarked(path: &Path, found: u64, own: u64) -> Error {
 /// Somebody else has written after the `own` bytes of this pipeline.
 pub(super) fn appended(path: &Path, found: u64, own: u64, by: Option<&Mark>) -> Error {
     let (path, more) = (path.display(), found - own);
-    let by = by.map_or("somebody else".into(), |mark| format!("pipeline {}", mark.pipeline));
+    let by = by.map_or("somebody else".into(), |mark| format!("pipeline {}", mark.branch));
     let message = format!("{by} has written to {path}: it has {more} bytes after the {own} that this pipeline wrote");
     Error::contradicts("file-changed", message, choice(own))
 }

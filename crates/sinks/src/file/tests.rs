@@ -1,5 +1,5 @@
 #![allow(clippy::unwrap_used)]
-use super::FileSink;
+use super::{FileSink, mark::Mark};
 use async_trait::async_trait;
 use dataflow_core::{
     id::{Generation, Incarnation},
@@ -9,7 +9,7 @@ use dataflow_core::{
 };
 use dataflow_sdk::{
     Error, SinkConfig,
-    sink::{CommitError, OpenLane, Opened, Seal, Sealed, Sink, TakeOver},
+    sink::{CommitError, DeliveryMode, OpenLane, Opened, Seal, Sealed, Sink, TakeOver},
 };
 use dataflow_testkit::{
     conformance::{self, Subject},
@@ -89,11 +89,14 @@ impl Target {
             }
             other => other,
         };
-        writer.commit(&[output(&demand, 0, &[(Some(id), Some(name))])], &token(&fence("p", 1), 1)).await.unwrap();
+        writer
+            .commit(&[output(&demand, 0, &[(Some(id), Some(name))])].into(), &token(&fence("p", 1), 1))
+            .await
+            .unwrap();
         let Sealed::Handle(handle) = writer.seal(Seal::Due).await.unwrap() else {
             panic!("a file is sealed at any time")
         };
-        writer.publish(&handle).await.unwrap();
+        writer.publish(&handle, &token(&fence("p", 1), 1)).await.unwrap();
         handle
     }
 }
@@ -101,7 +104,7 @@ impl Target {
 /// Writes a row that no journal hears of.
 async fn lose(target: &Target, handle: Option<Value>) {
     let Opened { mut writer, demand, .. } = target.try_open(handle).await.unwrap();
-    writer.commit(&[output(&demand, 0, &[(Some(9), Some("lost"))])], &token(&fence("p", 1), 1)).await.unwrap();
+    writer.commit(&[output(&demand, 0, &[(Some(9), Some("lost"))])].into(), &token(&fence("p", 1), 1)).await.unwrap();
     writer.seal(Seal::Due).await.unwrap();
 }
 
@@ -113,6 +116,9 @@ impl Subject for Target {
         let sink: FileSink = serde_json::from_value(config).unwrap();
         assert!(sink.check().is_empty(), "{:?}", sink.check());
         sink.build()
+    }
+    fn delivery(&self) -> DeliveryMode {
+        FileSink::DELIVERY
     }
     async fn rows(&self) -> Vec<(i64, String)> {
         if self.more["format"] == "csv" {
@@ -267,7 +273,7 @@ async fn what_another_history_of_the_pipeline_wrote_is_told_of() {
     let mut opened = target.sink().open(&context("p"), opening(7)).await.unwrap();
     opened
         .writer
-        .commit(&[output(&opened.demand, 0, &[(Some(2), Some("b"))])], &token(&opening(7).fence, 1))
+        .commit(&[output(&opened.demand, 0, &[(Some(2), Some("b"))])].into(), &token(&opening(7).fence, 1))
         .await
         .unwrap();
     opened.writer.seal(Seal::Due).await.unwrap();
@@ -317,7 +323,7 @@ async fn an_owner_of_before_neither_cuts_nor_writes() {
     let later = opening(2, 5);
     let mut opened = target.sink().open(&context("p"), later.clone()).await.unwrap();
     let rows = [output(&opened.demand, 0, &[(Some(2), Some("b"))])];
-    opened.writer.commit(&rows, &token(&later.fence, 1)).await.unwrap();
+    opened.writer.commit(&rows.clone().into(), &token(&later.fence, 1)).await.unwrap();
     opened.writer.seal(Seal::Due).await.unwrap();
     opened.writer.close().await;
     let written = target.text();
@@ -365,7 +371,7 @@ async fn what_others_wrote_is_not_cut() {
     let mut other = target.sink().open(&context("other"), open_lane(&fence("other", 1))).await.unwrap();
     other
         .writer
-        .commit(&[output(&other.demand, 0, &[(Some(2), Some("b"))])], &token(&fence("other", 1), 1))
+        .commit(&[output(&other.demand, 0, &[(Some(2), Some("b"))])].into(), &token(&fence("other", 1), 1))
         .await
         .unwrap();
     drop(other);
@@ -397,19 +403,40 @@ async fn what_is_done_to_a_file_under_its_writer_is_noticed() {
         let target = Target::new("out.txt", json!({}));
         let Opened { mut writer, demand, .. } = target.try_open(None).await.unwrap();
         let rows = [output(&demand, 0, &[(Some(1), Some("a"))])];
-        writer.commit(&rows, &token(&fence("p", 1), 1)).await.unwrap();
+        writer.commit(&rows.clone().into(), &token(&fence("p", 1), 1)).await.unwrap();
         let Sealed::Handle(handle) = writer.seal(Seal::Due).await.unwrap() else {
             panic!("a file is sealed at any time")
         };
-        writer.publish(&handle).await.unwrap();
+        writer.publish(&handle, &token(&fence("p", 1), 1)).await.unwrap();
         done(&target);
         let before = std::fs::read(target.path()).ok();
-        let error = writer.commit(&rows, &token(&fence("p", 1), 2)).await.unwrap_err();
+        let error = writer.commit(&rows.clone().into(), &token(&fence("p", 1), 2)).await.unwrap_err();
         assert!(matches!(&error, CommitError::Failed(error) if error.code() == code), "{code}: {error}");
         assert_eq!(writer.seal(Seal::Due).await.unwrap_err().code(), code);
         drop(writer);
         assert_eq!(target.try_open(Some(handle)).await.unwrap_err().code(), code);
         assert_eq!(std::fs::read(target.path()).ok(), before, "{code}: and nothing is done to it");
+    }
+}
+
+/// What is sealed by the time that the journal counts an earlier commit is not counted with it.
+#[tokio::test]
+async fn its_mark_says_what_the_journal_counts_and_no_more() {
+    let target = Target::new("out.txt", json!({}));
+    let Opened { mut writer, demand, .. } = target.try_open(None).await.unwrap();
+    let (mut handles, tokens) = (Vec::new(), [1, 2].map(|sequence| token(&fence("p", 1), sequence)));
+    for token in &tokens {
+        writer.commit(&[output(&demand, 0, &[(Some(1), Some("a"))])].into(), token).await.unwrap();
+        let Sealed::Handle(handle) = writer.seal(Seal::Due).await.unwrap() else {
+            panic!("a file is sealed at any time")
+        };
+        handles.push(handle);
+    }
+    for (handle, token) in handles.iter().zip(&tokens) {
+        writer.publish(handle, token).await.unwrap();
+        let mark = Mark::read(&std::fs::File::open(target.path()).unwrap()).unwrap();
+        assert_eq!(mark.counted, handle["length"].as_u64().unwrap());
+        assert_eq!(mark.ledger.delivered, token.counters.delivered);
     }
 }
 
@@ -423,14 +450,14 @@ async fn a_file_that_is_refilled_to_its_length_under_its_writer_is_noticed() {
             let mut opened = target.try_open(Some(target.write(None, 1, "a").await)).await.unwrap();
             let rows: Vec<_> = (0..rows).map(|id| (Some(id), Some(text.as_str()))).collect();
             let rows = [output(&opened.demand, 0, &rows)];
-            opened.writer.commit(&rows, &token(&fence("p", 1), 2)).await.unwrap();
+            opened.writer.commit(&rows.clone().into(), &token(&fence("p", 1), 2)).await.unwrap();
             if sealed {
                 opened.writer.seal(Seal::Due).await.unwrap();
             }
             let written = std::fs::read(target.path()).unwrap();
             let theirs: Vec<u8> = written.iter().enumerate().map(|(at, byte)| byte ^ u8::from(at >= kept)).collect();
             std::fs::write(target.path(), &theirs).unwrap();
-            let error = opened.writer.commit(&rows, &token(&fence("p", 1), 3)).await.unwrap_err();
+            let error = opened.writer.commit(&rows.clone().into(), &token(&fence("p", 1), 3)).await.unwrap_err();
             assert!(matches!(&error, CommitError::Failed(error) if error.code() == "file-changed"), "{name}: {error}");
             assert_eq!(opened.writer.seal(Seal::Due).await.unwrap_err().code(), "file-changed", "{name}");
             assert_eq!(std::fs::read(target.path()).unwrap(), theirs, "{name}: and nothing is done to it");
@@ -623,7 +650,7 @@ async fn a_null_alone_on_its_line_is_told_from_an_empty_text() {
     let target = Target::new("out.csv", json!({"format": "csv", "columns": ["name"]}));
     let Opened { mut writer, demand, .. } = target.try_open(None).await.unwrap();
     let outputs = [output(&demand, 0, &[(Some(1), Some("")), (Some(2), None)])];
-    let error = writer.commit(&outputs, &token(&fence("p", 1), 1)).await.unwrap_err();
+    let error = writer.commit(&outputs.clone().into(), &token(&fence("p", 1), 1)).await.unwrap_err();
     let CommitError::Rejected(rows) = &error else { panic!("{error:?}") };
     assert!(rows.len() == 1 && rows[0].row == 1 && rows[0].cause.contains("column name"), "{rows:?}");
 }

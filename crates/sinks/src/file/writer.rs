@@ -5,7 +5,7 @@ use super::{
     lines::{self, Csv},
     mark::Mark,
     open::demand,
-    still::still,
+    still::{holds, still},
 };
 use crate::{blocking, on_disk};
 use async_trait::async_trait;
@@ -37,10 +37,8 @@ pub(super) struct FileWriter {
     file: Arc<File>,
     handle: Handle,
     mark: Mark,
-    /// What the ledger counts: before this generation, with its last commit, and with the last one that was sealed.
+    /// What the ledger counts before this generation.
     before: Counters,
-    committed: Counters,
-    sealed: Counters,
     /// Whether a commit was begun whose end is not known.
     torn: bool,
     compression: Compression,
@@ -54,8 +52,7 @@ impl FileWriter {
     pub(super) fn new(found: Found) -> Self {
         let Found { file, handle, mark, before, compression, csv, header, columns, joins } = found;
         let (file, torn) = (Arc::new(file), false);
-        let (committed, sealed) = (mark.ledger, mark.ledger);
-        Self { file, handle, mark, before, committed, sealed, torn, compression, csv, header, columns, joins }
+        Self { file, handle, mark, before, torn, compression, csv, header, columns, joins }
     }
 
     /// The text of a commit, and its rows.
@@ -82,7 +79,7 @@ impl Writer for FileWriter {
         Ok(demand(known))
     }
 
-    async fn commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
+    async fn commit(&mut self, outputs: &Arc<[Output]>, _: &Token) -> Result<Committed, CommitError> {
         let (mut text, rows_written) = self.text(outputs)?;
         if rows_written > 0 && std::mem::take(&mut self.joins) {
             text.insert(0, b'\n');
@@ -101,8 +98,6 @@ impl Writer for FileWriter {
         let written = written.inspect_err(|_| self.torn = unwritten)?;
         self.handle = written.map_err(|error| on_disk::failure("write to", &self.handle.path, &error))?;
         self.torn = unwritten;
-        self.committed = self.before;
-        self.committed.add(&token.with_rows(rows_written).counters);
         Ok(Committed { rows_written })
     }
 
@@ -114,15 +109,27 @@ impl Writer for FileWriter {
             synced.map_err(|error| on_disk::failure("make durable", &path, &error))
         });
         self.handle = sealed.await??;
-        self.sealed = self.committed;
         Ok(Sealed::Handle(self.handle.to_json()?))
     }
 
-    async fn publish(&mut self, handle: &serde_json::Value) -> Result<(), Error> {
+    /// What others have done to the file may leave all that was written to it before.
+    async fn salvage(&mut self) -> Option<serde_json::Value> {
+        let (file, handle) = (self.file.clone(), self.handle.clone());
+        let sealed = blocking::run(move || {
+            let is_there = holds(&file, &handle) && File::open(&handle.path).is_ok_and(|there| holds(&there, &handle));
+            let sealed = || file.sync_all().and_then(|()| handle.sealed(&file)).ok();
+            is_there.then(sealed).flatten().map(|handle| Handle { last: true, ..handle })
+        });
+        self.handle = sealed.await.ok().flatten()?;
+        self.handle.to_json().ok()
+    }
+
+    async fn publish(&mut self, handle: &serde_json::Value, token: &Token) -> Result<Option<serde_json::Value>, Error> {
         self.mark.counted = Handle::from_json(handle.clone())?.length;
-        self.mark.ledger = self.sealed;
+        self.mark.ledger = self.before;
+        self.mark.ledger.add(&token.counters);
         let (file, mut mark) = (self.file.clone(), self.mark.clone());
-        blocking::run(move || mark.renew(&file)).await
+        blocking::run(move || mark.renew(&file)).await.map(|()| None)
     }
 
     async fn close(self: Box<Self>) {}

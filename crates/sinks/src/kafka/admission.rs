@@ -4,7 +4,10 @@ use super::{
     ledger::{Entry, Lane, LaneId, Ledger, Opening, is_another, opened},
     topic::Topic,
 };
-use crate::{owner::Owner, table::Claim};
+use crate::{
+    claim::{Claim, Kind},
+    owner::Owner,
+};
 use dataflow_core::{
     id::{Generation, Incarnation},
     position::Positions,
@@ -26,11 +29,11 @@ pub(super) struct Admission {
     pub(super) begins: BTreeMap<Generation, Positions>,
 }
 
-/// Decides whether a lane may write to a topic.
+/// Decides whether a lane may write to a topic. `from`: where that ended before the lane wrote anything.
 ///
 /// # Errors
 /// [`Error::Fenced`] if a later writer has opened it; and whatever only a user can decide.
-pub(super) fn admit(mut ledger: Ledger, lane: &OpenLane, topic: &Topic) -> Result<Admission, Error> {
+pub(super) fn admit(mut ledger: Ledger, lane: &OpenLane, topic: &Topic, from: Vec<i64>) -> Result<Admission, Error> {
     let own = LaneId::of(&lane.fence);
     let known = ledger.lanes.get(&own);
     if let Some(later) = known.and_then(|own| own.opening.as_ref()).filter(|opened| opened.rank() > lane.fence.rank()) {
@@ -65,6 +68,7 @@ pub(super) fn admit(mut ledger: Ledger, lane: &OpenLane, topic: &Topic) -> Resul
         opening: lane.fence.opening,
         topic: topic.name.clone(),
         topic_id: topic.id.as_deref().map(Into::into),
+        from,
     };
     let begun = if is_new { lane.begin.clone() } else { Positions::new() };
     claim.extend(opened(&lane.fence, &opening, &begun)?);
@@ -149,19 +153,7 @@ pub(super) fn check_claim(
         of.incarnation == lane.fence.incarnation && at.opening.as_ref().is_some_and(is_gone)
     };
     let written = ledger.lanes.iter().filter(lost).map(|(of, at)| (of.generation, at.rows_written() as i64));
-    let Some((generations, rows)) = Claim::of(lane).required(written) else { return Ok(()) };
-    let (code, what) = match id {
-        None => ("topic-missing", "is missing; this pipeline has written"),
-        Some(_) => ("topic-replaced", "was recreated; to its predecessor this pipeline has written"),
-    };
-    Err(Error::Contradicts {
-        code,
-        message: format!("topic {topic} {what} {rows} records"),
-        fix: "choose: set the checkpoint to \"beginning\" to write everything again, or to \"journal\" to continue after the last checkpoint and count the missing records as lost"
-            .into(),
-        begins: generations.into_iter().map(|generation| (generation, Positions::new())).collect(),
-        ledger: None,
-    })
+    Claim::of(lane).check(Kind::Topic, topic, id.is_none(), written)
 }
 
 /// The error for a writer that a later one has fenced.
@@ -169,6 +161,6 @@ pub(super) fn fenced(lane: &OpenLane, later: &Opening) -> Error {
     let fence = &lane.fence;
     Error::Fenced(format!(
         "the topic of tokens has epoch {}, opening {} for pipeline {} (generation {}, lane {}, epoch {}, opening {})",
-        later.epoch, later.opening, fence.pipeline, fence.generation, fence.lane, fence.epoch, fence.opening
+        later.epoch, later.opening, fence.branch, fence.generation, fence.lane, fence.epoch, fence.opening
     ))
 }

@@ -1,38 +1,66 @@
 //! The client library: its callbacks, and the classification of its errors.
 use super::{KafkaSink, properties};
-use dataflow_core::id::PipelineId;
-use dataflow_kafka::Heard;
+use dataflow_core::branch::BranchId;
+use dataflow_kafka::{Cluster, HasClient, Heard};
 use dataflow_sdk::Error;
 use rdkafka::{
     ClientConfig, ClientContext, Message,
     admin::AdminClient,
+    client::OAuthToken,
     config::{FromClientConfigAndContext, RDKafkaLogLevel},
     consumer::{BaseConsumer, ConsumerContext},
     error::{KafkaError, RDKafkaErrorCode as Code},
     message::DeliveryResult,
+    metadata::Metadata,
     producer::{NoCustomPartitioner, ProducerContext},
 };
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 /// How long to wait for an answer.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The library's placeholder for an unknown topic id: 16 bytes of zero.
+const NO_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+
 /// What the library reports by callbacks.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Callbacks(Arc<Told>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Told {
     heard: Heard,
     /// Records that were not delivered: the number that each was sent with, and why.
     undelivered: Mutex<Vec<(usize, Code)>>,
+    /// A topic that the user may not write to.
+    denied: Mutex<Option<String>>,
+    /// A topic was deleted and created again under the producer.
+    renewed: AtomicBool,
 }
 
 impl ClientContext for Callbacks {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.0.heard.token()
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // A transaction that lacks a right is only said to have failed.
+        if facility == "ADDPARTS" && message.contains("Topic authorization failed") {
+            let topic = message.split('"').nth(1).map(str::to_owned);
+            *self.0.denied.lock().unwrap_or_else(PoisonError::into_inner) = topic;
+        }
+        // Records go to a topic by its name: that it is another one by now is only told here.
+        let changed = message.split_once(" changed id from ").and_then(|(_, ids)| ids.split_once(" to "));
+        if changed.is_some_and(|(before, _)| before != NO_ID) {
+            self.0.renewed.store(true, Ordering::Relaxed);
+        }
         self.0.heard.log(level, facility, message);
     }
     fn error(&self, error: KafkaError, reason: &str) {
@@ -59,26 +87,39 @@ impl ProducerContext<NoCustomPartitioner> for Callbacks {
 pub(super) struct Client {
     pub(super) base: ClientConfig,
     pub(super) brokers: String,
+    pub(super) topic: String,
     /// The name of the topic of tokens.
     pub(super) tokens: String,
+    /// How long a transaction may take.
+    pub(super) timeout: Duration,
     pub(super) callbacks: Callbacks,
+    cluster: Cluster,
 }
 
 impl Client {
-    pub(super) fn new(config: &KafkaSink, pipeline: &PipelineId) -> Self {
+    pub(super) fn new(config: &KafkaSink, branch: &BranchId) -> Self {
         Self {
-            base: properties::client(config, pipeline),
-            brokers: config.cluster().brokers().join(","),
+            base: properties::client(config, branch),
+            brokers: config.cluster.brokers().join(","),
+            topic: config.topic.clone(),
             tokens: config.tokens_topic.clone(),
-            callbacks: Callbacks::default(),
+            timeout: config.transaction_timeout.into(),
+            callbacks: Callbacks(Arc::new(Told {
+                heard: Heard::new(config.cluster.clone()),
+                undelivered: Mutex::default(),
+                denied: Mutex::default(),
+                renewed: AtomicBool::default(),
+            })),
+            cluster: config.cluster.clone(),
         }
     }
 
     /// A client of these settings. Connects in the background.
-    pub(super) fn make<T: FromClientConfigAndContext<Callbacks>>(&self, settings: &ClientConfig) -> Result<T, Error> {
-        settings.create_with_context(self.callbacks.clone()).map_err(|error| {
-            Error::fatal("bad-property", format!("can't create the Kafka client: {error}")).fix("check `properties`")
-        })
+    pub(super) fn make<T: FromClientConfigAndContext<Callbacks> + HasClient<Callbacks>>(
+        &self,
+        settings: &ClientConfig,
+    ) -> Result<T, Error> {
+        self.cluster.connect(settings, self.callbacks.clone())
     }
 
     /// A consumer that sees only what was committed.
@@ -108,6 +149,22 @@ impl Client {
         !self.callbacks.0.undelivered.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
+    /// What the brokers know of a topic.
+    pub(super) fn metadata(&self, consumer: &BaseConsumer<Callbacks>, topic: &str) -> Result<Metadata, Error> {
+        let asked = dataflow_kafka::metadata(consumer, topic, &self.callbacks.0.heard, TIMEOUT);
+        asked.map_err(|error| self.failed(&format!("looking up topic {topic}"), &error))
+    }
+
+    /// The topic that the user may not write to, where that was the end of a transaction.
+    pub(super) fn denied(&self) -> Option<String> {
+        self.callbacks.0.denied.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Whether a topic was deleted and created again under the producer.
+    pub(super) fn is_renewed(&self) -> bool {
+        self.callbacks.0.renewed.load(Ordering::Relaxed)
+    }
+
     /// Classifies an error of the library. `what` could not be done.
     pub(super) fn failed(&self, what: &str, error: &KafkaError) -> Error {
         match error.rdkafka_error_code() {
@@ -129,10 +186,7 @@ impl Client {
             | Code::ClusterAuthorizationFailed
             | Code::TransactionalIdAuthorizationFailed => {
                 let message = format!("{what} at Kafka {brokers} is not permitted: {code}");
-                Error::fatal("access-denied", message).fix(format!(
-                    "grant this user WRITE and DESCRIBE on the topic and on transactional ids that begin with {0}, and READ, WRITE and DESCRIBE on {0}",
-                    self.tokens
-                ))
+                Error::fatal("access-denied", message).fix(format!("grant this user {}", self.right(what, code)))
             }
             Code::InvalidTransactionTimeout => {
                 let message =
@@ -153,6 +207,25 @@ impl Client {
                 let why = if why == code.to_string() { why } else { format!("{code}; {why}") };
                 Error::transient("kafka", format!("{what} at Kafka {brokers} failed: {why}"))
             }
+        }
+    }
+
+    /// The right that is missing.
+    fn right(&self, what: &str, code: Code) -> String {
+        let Self { topic, tokens, .. } = self;
+        match code {
+            Code::TransactionalIdAuthorizationFailed => {
+                format!("WRITE and DESCRIBE on transactional ids that begin with {tokens}")
+            }
+            Code::ClusterAuthorizationFailed => "CREATE and IDEMPOTENT_WRITE on the cluster".into(),
+            _ if what.starts_with("creating topic ") => {
+                format!(
+                    "CREATE on topic {topic}, or have somebody create it (kafka-topics.sh --create --topic {topic} …)"
+                )
+            }
+            _ if what.ends_with(&format!(" {tokens}")) => format!("READ, WRITE and DESCRIBE on topic {tokens}"),
+            _ if what == format!("reading {topic}") => format!("READ and DESCRIBE on topic {topic}"),
+            _ => format!("WRITE and DESCRIBE on topic {topic}"),
         }
     }
 }

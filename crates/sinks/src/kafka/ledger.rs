@@ -1,9 +1,11 @@
 //! What the topic of tokens holds of one pipeline: for each lane of each of its generations, who opened it, where the
 //! generation began, the last commit, and the positions, each in a record of its own. So a commit writes the positions that
 //! it has moved, however many there are, and compaction keeps the last of each.
+use super::topic::Topic;
 use dataflow_core::{
+    branch::BranchId,
     chunk::ChunkRef,
-    id::{Epoch, Generation, Incarnation, PipelineId},
+    id::{Epoch, Generation, Incarnation},
     ledger::Counters,
     position::{Partition, Position, Positions},
     token::{Fence, Token},
@@ -27,14 +29,14 @@ impl LaneId {
     }
 
     /// The id of the transactions of this lane: an opening fences whoever has used it before. `tokens`: the topic of tokens.
-    pub(super) fn transactional_id(&self, tokens: &str, pipeline: &PipelineId) -> String {
-        format!("{tokens}-{pipeline}-{}-{}-{}", self.incarnation, self.generation, self.lane)
+    pub(super) fn transactional_id(&self, tokens: &str, branch: &BranchId) -> String {
+        format!("{tokens}-{branch}-{}-{}-{}", self.incarnation, self.generation, self.lane)
     }
 }
 
 /// The key of a record: `["orders","1-a","2-5f3a",0,{"at":"user-events/0"}]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Key(PipelineId, Incarnation, Generation, u32, Part);
+struct Key(BranchId, Incarnation, Generation, u32, Part);
 
 /// What a record holds of its lane.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,11 +64,18 @@ pub(super) struct Opening {
     pub(super) topic: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) topic_id: Option<String>,
+    /// Where each partition of that topic ended before the lane wrote to it: what is before is not its own.
+    pub(super) from: Vec<i64>,
 }
 
 impl Opening {
     pub(super) fn rank(&self) -> (Epoch, u64) {
         (self.epoch, self.opening)
+    }
+
+    /// Whether it is of this very topic.
+    pub(super) fn is_of(&self, topic: &Topic) -> bool {
+        self.topic == topic.name && !is_another(self.topic_id.as_deref(), topic.id.as_deref())
     }
 }
 
@@ -117,26 +126,26 @@ impl Lane {
     }
 
     /// All records of it, under an id.
-    fn entries(&self, pipeline: &PipelineId, id: &LaneId) -> Result<Vec<Entry>, Error> {
+    fn entries(&self, branch: &BranchId, id: &LaneId) -> Result<Vec<Entry>, Error> {
         let mut entries = Vec::new();
         for (partition, at) in &self.began {
-            entries.push(entry(pipeline, id, Part::Began(partition.clone()), Some(at))?);
+            entries.push(entry(branch, id, Part::Began(partition.clone()), Some(at))?);
         }
         for (partition, at) in &self.positions {
-            entries.push(entry(pipeline, id, Part::At(partition.clone()), Some(at))?);
+            entries.push(entry(branch, id, Part::At(partition.clone()), Some(at))?);
         }
         if let Some(opening) = &self.opening {
-            entries.push(entry(pipeline, id, Part::Opening, Some(opening))?);
+            entries.push(entry(branch, id, Part::Opening, Some(opening))?);
         }
         if let Some(commit) = &self.commit {
-            entries.push(entry(pipeline, id, Part::Commit, Some(commit))?);
+            entries.push(entry(branch, id, Part::Commit, Some(commit))?);
         }
         Ok(entries)
     }
 }
 
-fn entry<T: Serialize>(pipeline: &PipelineId, id: &LaneId, part: Part, value: Option<&T>) -> Result<Entry, Error> {
-    let key = Key(pipeline.clone(), id.incarnation.clone(), id.generation, id.lane, part);
+fn entry<T: Serialize>(branch: &BranchId, id: &LaneId, part: Part, value: Option<&T>) -> Result<Entry, Error> {
+    let key = Key(branch.clone(), id.incarnation.clone(), id.generation, id.lane, part);
     let failed = |error| Error::fatal("internal", format!("a token can't be written: {error}"));
     let value = value.map(serde_json::to_vec).transpose().map_err(failed)?;
     Ok(Entry { key: serde_json::to_vec(&key).map_err(failed)?, value })
@@ -145,7 +154,7 @@ fn entry<T: Serialize>(pipeline: &PipelineId, id: &LaneId, part: Part, value: Op
 /// The records of an opening; of where the generation began, only if nobody has said it before.
 pub(super) fn opened(fence: &Fence, opening: &Opening, began: &Positions) -> Result<Vec<Entry>, Error> {
     let lane = Lane { opening: Some(opening.clone()), began: began.clone(), ..Lane::default() };
-    lane.entries(&fence.pipeline, &LaneId::of(fence))
+    lane.entries(&fence.branch, &LaneId::of(fence))
 }
 
 /// The records of a commit that goes on from these positions.
@@ -163,33 +172,29 @@ pub(super) fn committed(token: &Token, before: &Positions) -> Result<Vec<Entry>,
         warnings: warnings.clone(),
     };
     let lane = Lane { commit: Some(commit), positions: moved.collect(), ..Lane::default() };
-    let mut entries = lane.entries(&fence.pipeline, &LaneId::of(fence))?;
+    let mut entries = lane.entries(&fence.branch, &LaneId::of(fence))?;
     for gone in before.keys().filter(|partition| !positions.contains_key(*partition)) {
-        entries.push(entry::<()>(&fence.pipeline, &LaneId::of(fence), Part::At(gone.clone()), None)?);
+        entries.push(entry::<()>(&fence.branch, &LaneId::of(fence), Part::At(gone.clone()), None)?);
     }
     Ok(entries)
 }
 
-/// Which lane wrote a record, for users.
-pub(super) fn writer(key: &[u8]) -> String {
-    match serde_json::from_slice(key) {
-        Ok(Key(pipeline, incarnation, generation, lane, _)) => {
-            format!("pipeline {pipeline} (incarnation {incarnation}, generation {generation}), lane {lane}")
-        }
-        Err(_) => format!("the writer of key {:?}", String::from_utf8_lossy(key)),
-    }
+/// Which lane of which pipeline wrote a record.
+pub(super) fn writer(key: &[u8]) -> Option<(BranchId, LaneId)> {
+    let Key(branch, incarnation, generation, lane, _) = serde_json::from_slice(key).ok()?;
+    Some((branch, LaneId { incarnation, generation, lane }))
 }
 
 /// What there is of a pipeline.
 #[derive(Clone, Debug)]
 pub(super) struct Ledger {
-    pub(super) pipeline: PipelineId,
+    pub(super) branch: BranchId,
     pub(super) lanes: BTreeMap<LaneId, Lane>,
 }
 
 impl Ledger {
-    pub(super) fn new(pipeline: PipelineId) -> Self {
-        Self { pipeline, lanes: BTreeMap::new() }
+    pub(super) fn new(branch: BranchId) -> Self {
+        Self { branch, lanes: BTreeMap::new() }
     }
 
     /// Takes in a record, if it is of the pipeline.
@@ -197,7 +202,7 @@ impl Ledger {
     /// # Errors
     /// If its key says that it is, and nothing else that is known.
     pub(super) fn take(&mut self, key: &[u8], value: Option<&[u8]>, offset: i64) -> Result<(), Error> {
-        let start = format!("[\"{}\",", self.pipeline);
+        let start = format!("[\"{}\",", self.branch);
         if !key.starts_with(start.as_bytes()) {
             return Ok(());
         }
@@ -231,7 +236,7 @@ impl Ledger {
         if lane.positions.len() != commit.partitions {
             return Err(unreadable(&format!(
                 "the token of pipeline {}, lane {} in the topic of tokens: it has the positions of {} of {} partitions",
-                self.pipeline,
+                self.branch,
                 id.lane,
                 lane.positions.len(),
                 commit.partitions
@@ -239,7 +244,7 @@ impl Ledger {
         }
         Ok(Some(Token {
             fence: Fence {
-                pipeline: self.pipeline.clone(),
+                branch: self.branch.clone(),
                 incarnation: id.incarnation.clone(),
                 generation: id.generation,
                 lane: id.lane,
@@ -255,6 +260,12 @@ impl Ledger {
         }))
     }
 
+    /// Where the topic ended before a lane wrote anything; none: it has not written anything.
+    pub(super) fn from(&self, id: &LaneId, topic: &Topic) -> Option<Vec<i64>> {
+        let lane = self.lanes.get(id).filter(|lane| lane.sequence() > 0)?;
+        Some(lane.opening.as_ref().filter(|opening| opening.is_of(topic))?.from.clone())
+    }
+
     /// The token of the lane of a fence.
     pub(super) fn token(&self, fence: &Fence) -> Result<Option<Token>, Error> {
         self.token_of(&LaneId::of(fence))
@@ -263,10 +274,10 @@ impl Ledger {
     /// Makes the records of a lane those of another; what has to be written for it. None: they are removed.
     pub(super) fn turn(&mut self, from: &LaneId, into: Option<LaneId>) -> Result<Vec<Entry>, Error> {
         let Some(lane) = self.lanes.remove(from) else { return Ok(Vec::new()) };
-        let mut entries = lane.entries(&self.pipeline, from)?;
+        let mut entries = lane.entries(&self.branch, from)?;
         entries.iter_mut().for_each(|entry| entry.value = None);
         if let Some(into) = into {
-            entries.extend(lane.entries(&self.pipeline, &into)?);
+            entries.extend(lane.entries(&self.branch, &into)?);
             self.lanes.insert(into, lane);
         }
         Ok(entries)

@@ -1,5 +1,8 @@
 //! What is sent for each row, and which rows the topic would refuse: those are found before anything is sent.
-use super::topic::{Limits, Topic};
+use super::{
+    KafkaSink,
+    topic::{Limits, Topic},
+};
 use arrow::array::{Array, AsArray, Int32Array, StringArray};
 use arrow::datatypes::Int32Type;
 use dataflow_sdk::{
@@ -43,6 +46,16 @@ pub(super) struct Wanted {
     pub(super) headers: Vec<String>,
 }
 
+impl Wanted {
+    pub(super) fn of(config: &KafkaSink) -> Self {
+        Self {
+            key: config.key.is_some(),
+            partition: config.partition.is_some(),
+            headers: config.headers.keys().cloned().collect(),
+        }
+    }
+}
+
 impl<'a> Messages<'a> {
     pub(super) fn of(output: &'a Output, wanted: &'a Wanted) -> Result<Self, Error> {
         let internal = |what: &str| Error::fatal("internal", format!("the sink got {what}")).for_user();
@@ -69,7 +82,7 @@ impl<'a> Messages<'a> {
     /// What is sent for a row. `scratch`: where a key is put that is nowhere else.
     pub(super) fn get<'b>(&'b self, row: usize, scratch: &'b mut Vec<u8>) -> Message<'b> {
         let span = self.spans[row];
-        let value = (!span.is_null()).then(|| span.of(self.data));
+        let value = (!self.output.deletes(row)).then(|| span.of(self.data));
         let (of, records) = (self.output.rows[row] as usize, self.output.records.as_ref());
         let key = match (self.side.key, records) {
             (Some(keys), _) => keys.is_valid(row).then(|| keys.value(row).as_bytes()),
@@ -79,6 +92,12 @@ impl<'a> Messages<'a> {
         let partition = self.side.partition.filter(|numbers| numbers.is_valid(row)).map(|numbers| numbers.value(row));
         let timestamp = records.and_then(|records| *records.timestamps.as_ref()?.get(of)?);
         Message { key, value, partition, timestamp }
+    }
+
+    /// The names and values of a row's headers.
+    pub(super) fn each_header(&self, row: usize) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+        let value = move |values: &'a StringArray| values.is_valid(row).then(|| values.value(row).as_bytes());
+        self.side.headers.iter().map(move |(name, values)| (*name, value(values)))
     }
 
     /// The headers of a row; none: there are none.

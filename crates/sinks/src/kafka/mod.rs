@@ -4,9 +4,12 @@
 //! (`tokens`). Opening a lane fences its earlier producers, reads what that topic has, and decides whether the lane may
 //! write (`admission`).
 mod admission;
+mod audit;
 mod client;
+mod fingerprint;
 mod ledger;
 mod message;
+mod offsets;
 mod opening;
 mod producer;
 mod properties;
@@ -22,37 +25,40 @@ use dataflow_core::{
     token::{Fence, Token},
     types::Type,
 };
-use dataflow_kafka::{Cluster, Names, SaslMechanism, SecurityProtocol, Setting};
+use dataflow_kafka::Cluster;
 use dataflow_sdk::{
     Context, Error, Problem, SinkConfig,
+    audit::{Audit, Audited},
     declared::{SideExpression, SinkRows},
-    sink::{DeliveryMode, OpenLane, Opened, Sink, Traces},
+    sink::{DeliveryMode, OpenLane, Opened, Sink, Traces, Waits},
 };
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// Writes records to a Kafka topic, in transactions.
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct KafkaSink {
-    /// Bootstrap brokers, as a list or separated by commas: `host:port`. Usually from the node's connection.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-address" = "host"))]
-    pub brokers: Option<Names>,
     /// The topic to write to. It must exist, unless `createTopic` is given.
     pub topic: String,
     /// The key of each record: an expression over the output record, whose value is written as text. Default: the key that the
     /// record has in Kafka, byte for byte; from other sources, its id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub key: Option<String>,
     /// Headers of each record: an expression for each name, whose value is written as text.
-    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    #[serde(default)]
     pub headers: IndexMap<String, String>,
     /// The partition of each record: an expression that gives its number. Default, and where it gives null: by the hash of the
     /// key, as Java's client has it; a record without a key goes to any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub partition: Option<String>,
+    /// What becomes of what has the record's key: an expression over the output record. It is written as a tombstone if the value is
+    /// `delete` or `d`, and as a record if it is null, `index`, `upsert`, `create`, `insert`, `update`, `read`, `c`, `i`, `u` or `r`.
+    /// Records without data are tombstones in any case.
+    #[serde(default)]
+    pub op: Option<String>,
     /// How the batches of records are compressed.
     #[serde(default)]
     pub compression: Compression,
@@ -60,7 +66,7 @@ pub struct KafkaSink {
     #[serde(default)]
     pub format: Format,
     /// Creates the topic if it is missing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub create_topic: Option<CreateTopic>,
     /// The topic that keeps the progress of all pipelines that write to this cluster. It is created if it is missing.
     #[serde(default = "tokens_topic")]
@@ -69,22 +75,9 @@ pub struct KafkaSink {
     /// as long, until another one takes over.
     #[serde(default = "one_minute")]
     pub transaction_timeout: Millis,
-    /// The protocol between client and brokers.
-    #[serde(default)]
-    pub security_protocol: SecurityProtocol,
-    /// The login mechanism, with `SASL_PLAINTEXT`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sasl_mechanism: Option<SaslMechanism>,
-    /// The user name of the login.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sasl_username: Option<String>,
-    /// The user's password.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-secret" = true))]
-    pub sasl_password: Option<String>,
-    /// More settings for the client library (librdkafka), by its own names: `{"linger.ms": 20}`.
-    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
-    pub properties: IndexMap<String, Setting>,
+    /// How the brokers are reached.
+    #[serde(flatten)]
+    pub cluster: Cluster,
 }
 
 /// How batches of records are compressed.
@@ -133,20 +126,14 @@ fn one_minute() -> Millis {
 /// Without the password, and without settings that may hold one.
 impl std::fmt::Debug for KafkaSink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KafkaSink").field("brokers", &self.brokers).field("topic", &self.topic).finish_non_exhaustive()
+        f.debug_struct("KafkaSink").field("cluster", &self.cluster).field("topic", &self.topic).finish_non_exhaustive()
     }
 }
 
 impl KafkaSink {
-    fn cluster(&self) -> Cluster<'_> {
-        Cluster {
-            brokers: self.brokers.as_ref(),
-            security_protocol: self.security_protocol,
-            sasl_mechanism: self.sasl_mechanism,
-            sasl_username: self.sasl_username.as_deref(),
-            sasl_password: self.sasl_password.as_deref(),
-            properties: &self.properties,
-        }
+    /// The same, with the certificates that it names read.
+    fn read(&self, cx: &Context) -> Result<Self, Error> {
+        Ok(Self { cluster: self.cluster.read(&cx.paths)?, ..self.clone() })
     }
 }
 
@@ -160,7 +147,7 @@ impl SinkConfig for KafkaSink {
     const CONNECTION: Option<&'static str> = Some("kafka");
 
     fn check(&self) -> Vec<Problem> {
-        let mut problems = self.cluster().check(properties::OWNED);
+        let mut problems = self.cluster.check(properties::OWNED);
         problems.extend(dataflow_kafka::check_topic("topic", &self.topic));
         problems.extend(dataflow_kafka::check_topic("tokensTopic", &self.tokens_topic));
         if self.topic == self.tokens_topic {
@@ -185,10 +172,14 @@ impl SinkConfig for KafkaSink {
         Box::new(self)
     }
 
+    /// With the topic of tokens: progress that is elsewhere is missing there.
     fn target(&self) -> String {
-        let mut brokers: Vec<String> = self.cluster().brokers().into_iter().map(str::to_lowercase).collect();
-        brokers.sort_unstable();
-        format!("{} {}", brokers.join(","), self.topic)
+        format!("{} {} (progress in {})", self.cluster.places().join(","), self.topic, self.tokens_topic)
+    }
+
+    fn writes(&self) -> Vec<(&'static str, String)> {
+        let topics = [("topic", &self.topic), ("tokensTopic", &self.tokens_topic)].into_iter();
+        topics.flat_map(|(setting, topic)| self.cluster.topic(topic).map(move |place| (setting, place))).collect()
     }
 
     /// In the order in which `message` takes them.
@@ -199,41 +190,57 @@ impl SinkConfig for KafkaSink {
         side.extend(self.partition.iter().map(|number| expression("partition".into(), number, Type::Integer)));
         let headers = self.headers.iter();
         side.extend(headers.map(|(name, value)| expression(format!("headers.{name}"), value, Type::Text)));
-        SinkRows { side, tombstones: true, ..SinkRows::default() }
+        SinkRows { side, tombstones: true, op: self.op.clone(), ..SinkRows::default() }
     }
 
     fn tuning() -> &'static [&'static str] {
-        &["compression", "createTopic", "transactionTimeout"]
+        &[
+            "compression",
+            "createTopic",
+            "transactionTimeout",
+            "tokensTopic",
+            "properties",
+            "securityProtocol",
+            "saslMechanism",
+            "saslUsername",
+            "oauth",
+            "tls",
+        ]
     }
 }
 
 #[async_trait]
 impl Sink for KafkaSink {
-    fn delivery(&self) -> DeliveryMode {
-        Self::DELIVERY
-    }
     async fn open(&self, cx: &Context, lane: OpenLane) -> Result<Opened, Error> {
-        let (config, stop) = (self.clone(), cx.stop.clone());
+        let (config, stop) = (self.read(cx)?, cx.stop.clone());
         crate::blocking::run(move || opening::open(config, lane, stop)).await?
     }
     async fn token(&self, cx: &Context, fence: &Fence) -> Result<Option<Token>, Error> {
-        let (config, stop, fence) = (self.clone(), cx.stop.clone(), fence.clone());
+        let (config, stop, fence) = (self.read(cx)?, cx.stop.clone(), fence.clone());
         crate::blocking::run(move || {
-            let client = client::Client::new(&config, &fence.pipeline);
+            let client = client::Client::new(&config, &fence.branch);
             let Some(tokens) = tokens::look(&client)? else { return Ok(None) };
-            tokens.read(&fence.pipeline, &stop)?.token(&fence)
+            tokens.read(&fence.branch, &BTreeSet::new(), &stop, &Waits::default())?.token(&fence)
         })
         .await?
     }
     async fn is_target_of(&self, cx: &Context, traces: &Traces) -> Result<bool, Error> {
-        let (config, stop, traces) = (self.clone(), cx.stop.clone(), traces.clone());
+        let (config, stop, traces) = (self.read(cx)?, cx.stop.clone(), traces.clone());
         crate::blocking::run(move || {
-            let client = client::Client::new(&config, &traces.pipeline);
+            let client = client::Client::new(&config, &traces.branch);
             let (Some(tokens), Some(topic)) = (tokens::look(&client)?, topic::look(&client, &config.topic)?) else {
                 return Ok(false);
             };
-            Ok(tokens.read(&traces.pipeline, &stop)?.has_traces(&traces, &config.topic, topic.id.as_deref()))
+            Ok(tokens.read(&traces.branch, &BTreeSet::new(), &stop, &Waits::default())?.has_traces(
+                &traces,
+                &config.topic,
+                topic.id.as_deref(),
+            ))
         })
         .await?
+    }
+    async fn audit(&self, cx: &Context, audit: Audit) -> Result<Option<Audited>, Error> {
+        let (config, cx) = (self.read(cx)?, cx.clone());
+        Ok(Some(crate::blocking::run(move || audit::open(&config, &cx, audit)).await??))
     }
 }

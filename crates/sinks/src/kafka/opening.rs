@@ -5,6 +5,7 @@ use super::{
     client::Client,
     ledger::{Entry, LaneId, Ledger},
     message::Wanted,
+    offsets,
     producer::Producer,
     tokens,
     topic::{self, Topic},
@@ -23,9 +24,9 @@ pub(super) fn open(config: KafkaSink, lane: OpenLane, stop: CancellationToken) -
     let topic = find(&config, &lane, &stop)?;
     let own = LaneId::of(&lane.fence);
     let producer = producer(&config, &topic, &lane, &own, false)?;
-    let client = Client::new(&config, &lane.fence.pipeline);
+    let client = Client::new(&config, &lane.fence.branch);
     let tokens = tokens::make(&client)?;
-    let partition = tokens.partition(&lane.fence.pipeline);
+    let partition = tokens.partition(&lane.fence.branch);
     let write = |entries: &[Entry]| {
         producer.write(partition, entries).map_err(|error| match error {
             // Another one came in between: who opens again finds out who it is.
@@ -33,9 +34,11 @@ pub(super) fn open(config: KafkaSink, lane: OpenLane, stop: CancellationToken) -
             error => error,
         })
     };
-    let mut gone = BTreeSet::new();
+    let mut gone = BTreeSet::from([own.clone()]);
     let Admission { claim, taken, token, others, begins, .. } = loop {
-        let admission = admit(tokens.read(&lane.fence.pipeline, &stop)?, &lane, &topic)?;
+        let ledger = tokens.read(&lane.fence.branch, &gone, &stop, &lane.waits)?;
+        let from = ledger.from(&own, &topic).map_or_else(|| offsets::ends(&client, &topic), Ok)?;
+        let admission = admit(ledger, &lane, &topic, from)?;
         let mut fenced = admission.fenced.difference(&gone).peekable();
         if fenced.peek().is_none() {
             break admission;
@@ -48,11 +51,7 @@ pub(super) fn open(config: KafkaSink, lane: OpenLane, stop: CancellationToken) -
         gone.extend(admission.fenced);
     };
     write(&[taken, claim].concat())?;
-    let wanted = Wanted {
-        key: config.key.is_some(),
-        partition: config.partition.is_some(),
-        headers: config.headers.keys().cloned().collect(),
-    };
+    let wanted = Wanted::of(&config);
     let (sequence, positions) =
         token.as_ref().map(|token| (token.sequence, token.positions.clone())).unwrap_or_default();
     let lane = Lane { config, of: lane, topic, wanted, partition, producer: Some(producer), sequence, positions, stop };
@@ -75,23 +74,23 @@ pub(super) fn producer(
     id: &LaneId,
     alone: bool,
 ) -> Result<Producer, Error> {
-    let client = Client::new(config, &lane.fence.pipeline);
-    let id = id.transactional_id(&client.tokens, &lane.fence.pipeline);
+    let client = Client::new(config, &lane.fence.branch);
+    let id = id.transactional_id(&client.tokens, &lane.fence.branch);
     Producer::open(client, config, &id, &topic.limits, alone)
 }
 
 /// What was committed of the pipeline of a lane.
 pub(super) fn read(config: &KafkaSink, lane: &OpenLane, stop: &CancellationToken) -> Result<Ledger, Error> {
-    let client = Client::new(config, &lane.fence.pipeline);
+    let client = Client::new(config, &lane.fence.branch);
     match tokens::look(&client)? {
-        Some(tokens) => tokens.read(&lane.fence.pipeline, stop),
-        None => Ok(Ledger::new(lane.fence.pipeline.clone())),
+        Some(tokens) => tokens.read(&lane.fence.branch, &BTreeSet::new(), stop, &lane.waits),
+        None => Ok(Ledger::new(lane.fence.branch.clone())),
     }
 }
 
 /// The topic; created if it is missing, is to be created, and need not hold any records.
 pub(super) fn find(config: &KafkaSink, lane: &OpenLane, stop: &CancellationToken) -> Result<Topic, Error> {
-    let client = Client::new(config, &lane.fence.pipeline);
+    let client = Client::new(config, &lane.fence.branch);
     if let Some(topic) = topic::look(&client, &config.topic)? {
         return Ok(topic);
     }

@@ -50,6 +50,9 @@ impl Producer {
             client.make(&properties::producer(&client.base, config, id, limits, alone))?;
         let timeout = Duration::from(config.transaction_timeout);
         let opened = of.init_transactions(timeout.max(Duration::from_secs(30)));
+        if opened.is_err() {
+            of.poll(Duration::ZERO);
+        }
         opened.map_err(|error| match client.failed("opening transactions", &error) {
             // Another one came in between: who opens again finds out who it is.
             Error::Fenced(message) => Error::transient("fenced", message),
@@ -101,6 +104,12 @@ impl Producer {
         let sent = work(self);
         let delivered = self.deliver();
         let undelivered = self.client.undelivered();
+        if self.client.is_renewed() {
+            drop(self.abort());
+            let message =
+                format!("topic {} at Kafka {} was recreated meanwhile", self.client.topic, self.client.brokers);
+            return Err(Error::transient("topic-renewed", message).into());
+        }
         if sent.is_ok() && delivered && undelivered.is_empty() {
             let committed = self.of.commit_transaction(self.timeout);
             return Ok(committed.map_err(|error| failed("committing a transaction", &error))?);
@@ -108,15 +117,27 @@ impl Producer {
         if let Some((code, _)) = self.of.client().fatal_error() {
             return Err(self.client.refused("writing", code).into());
         }
-        self.abort()?;
+        let aborted = self.abort();
+        if let Some(topic) = self.client.denied() {
+            return Err(self
+                .client
+                .refused(&format!("writing to topic {topic}"), Code::TopicAuthorizationFailed)
+                .into());
+        }
         let undelivered = [undelivered, self.client.undelivered()].concat();
         let (refused, others): (Vec<_>, Vec<_>) = undelivered.into_iter().partition(|(_, code)| is_refusal(*code));
         if !refused.is_empty() {
-            return Err(Failed::Refused(refused));
+            return Err(aborted.map_or_else(Failed::Other, |()| Failed::Refused(refused)));
         }
         sent?;
-        let code = others.iter().map(|(_, code)| *code).find(|code| !is_consequence(*code));
-        Err(self.client.refused("writing", code.unwrap_or(Code::MessageTimedOut)).into())
+        let Client { topic, tokens, .. } = &self.client;
+        let (what, code) = match others.into_iter().find(|(_, code)| !is_consequence(*code)) {
+            Some((NO_ROW, code)) => (format!("writing progress to topic {tokens}"), code),
+            Some((_, code)) => (format!("writing to topic {topic}"), code),
+            None if aborted.is_err() => return Ok(aborted?),
+            None => (format!("writing to topic {topic}"), Code::MessageTimedOut),
+        };
+        Err(self.client.refused(&what, code).into())
     }
 
     /// Sends a record of a topic. `number` tells it from others if it is refused.
@@ -180,11 +201,9 @@ impl Producer {
         }
     }
 
-    /// The number of partitions that a topic has by now.
-    pub(super) fn partitions(&self, topic: &str) -> Option<i32> {
-        let metadata = self.of.client().fetch_metadata(Some(topic), super::client::TIMEOUT).ok()?;
-        let found = metadata.topics().iter().find(|found| found.name() == topic)?;
-        Some(found.partitions().len() as i32)
+    /// Has it learn which partitions a topic has by now; if that fails, sending to a new one does, too.
+    pub(super) fn learn(&self, topic: &str) {
+        drop(self.of.client().fetch_metadata(Some(topic), super::client::TIMEOUT));
     }
 }
 

@@ -6,13 +6,13 @@ use dataflow_core::{
     ledger::Counters,
     position::{Partition, Position, Positions},
     token::{Fence, Token},
-    warned::{Warned, Warnings},
+    warned::Warned,
 };
 use std::path::Path;
 
 fn fence() -> Fence {
     Fence {
-        pipeline: "orders".try_into().unwrap(),
+        branch: "orders".try_into().unwrap(),
         incarnation: "incarnation-1".try_into().unwrap(),
         generation: Generation::new(2, 0x5f3a),
         lane: 3,
@@ -39,11 +39,10 @@ fn tokens_of_version_1_are_read_and_written() {
         opening: 4,
         topic: "out".into(),
         topic_id: Some("4b1e".into()),
+        from: vec![10, 0, 7],
     };
     let warned =
         Warned { code: "ignored-field".into(), subject: "zip".into(), message: "no column".into(), records: 7 };
-    let mut warnings = Warnings::default();
-    warnings.add(&warned);
     let token = Token {
         fence: fence(),
         sequence: 12,
@@ -61,7 +60,7 @@ fn tokens_of_version_1_are_read_and_written() {
             kind: ChunkKind::DeadLetters,
             records: 10,
         }],
-        warnings,
+        warnings: [warned].into_iter().collect(),
         version: 0,
     };
     let before = Positions::from([(partition("user-events/1"), at("3", None))]);
@@ -75,7 +74,7 @@ fn tokens_of_version_1_are_read_and_written() {
     let stored = std::fs::read_to_string(&file).unwrap();
     assert_eq!(shown(&entries), stored);
 
-    let mut ledger = Ledger::new(fence().pipeline);
+    let mut ledger = Ledger::new(fence().branch);
     for (line, offset) in stored.lines().zip(0..) {
         let (key, value) = line.split_once('\t').unwrap();
         ledger.take(key.as_bytes(), (!value.is_empty()).then_some(value.as_bytes()), offset).unwrap();
@@ -87,6 +86,6 @@ fn tokens_of_version_1_are_read_and_written() {
 
 #[test]
 fn a_lane_keeps_the_id_of_its_transactions() {
-    let id = LaneId::of(&fence()).transactional_id("dataflow-tokens", &fence().pipeline);
+    let id = LaneId::of(&fence()).transactional_id("dataflow-tokens", &fence().branch);
     assert_eq!(id, "dataflow-tokens-orders-incarnation-1-2-5f3a-3");
 }

@@ -2,17 +2,20 @@
 //! partition, so that who opens a lane finds at one place what it and any other lane, generation, incarnation or node has written.
 use super::{
     client::{Callbacks, Client, TIMEOUT},
-    ledger::{Ledger, writer},
+    ledger::{LaneId, Ledger, writer},
     topic,
 };
-use dataflow_core::id::PipelineId;
-use dataflow_sdk::Error;
+use dataflow_core::branch::BranchId;
+use dataflow_sdk::{Error, sink::Waits};
 use rdkafka::{
     Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
     error::{KafkaError, RDKafkaErrorCode as Code},
 };
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -28,14 +31,36 @@ const SETTINGS: [(&str, &str); 4] = [
 ];
 /// How long to wait for transactions of other pipelines that hide what comes after them.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long such a wait is nothing to speak of.
+const USUAL: Duration = Duration::from_secs(1);
+/// How long the end of a transaction may take to be seen once the brokers have decided on it.
+const SETTLING: Duration = Duration::from_secs(2);
+/// How often brokers look for transactions that have taken too long.
+const SWEEP: Duration = Duration::from_secs(10);
+/// How far clocks may differ, and how long aborting may take.
+const MARGIN: Duration = Duration::from_secs(30);
 
 /// The topic, which is there.
 pub(super) struct Tokens<'a> {
     client: &'a Client,
+    /// Sees only what was committed.
+    committed: BaseConsumer<Callbacks>,
+    /// Sees what is not committed, too.
+    uncommitted: BaseConsumer<Callbacks>,
 }
 
-fn partition_of(pipeline: &PipelineId) -> i32 {
-    (xxh3_64(pipeline.as_str().as_bytes()) % PARTITIONS as u64) as i32
+/// A transaction that is open.
+struct Open {
+    /// Where its first record is.
+    offset: i64,
+    /// Whose it is; otherwise what is known of that.
+    holder: Result<(BranchId, LaneId), String>,
+    /// When that record was made, in milliseconds since the Unix epoch.
+    since: Option<i64>,
+}
+
+fn partition_of(branch: &BranchId) -> i32 {
+    (xxh3_64(branch.as_str().as_bytes()) % PARTITIONS as u64) as i32
 }
 
 /// Looks for the topic; none: nobody has committed anything yet.
@@ -57,7 +82,7 @@ pub(super) fn look(client: &Client) -> Result<Option<Tokens<'_>>, Error> {
             "kafka-configs.sh --bootstrap-server {brokers} --alter --topic {name} --add-config cleanup.policy=compact"
         )));
     }
-    Ok(Some(Tokens { client }))
+    Ok(Some(Tokens { client, committed: client.committed()?, uncommitted: client.uncommitted()? }))
 }
 
 /// Looks for the topic, and creates it where nobody has yet.
@@ -80,23 +105,28 @@ pub(super) fn make(client: &Client) -> Result<Tokens<'_>, Error> {
 
 impl Tokens<'_> {
     /// The partition of a pipeline.
-    pub(super) fn partition(&self, pipeline: &PipelineId) -> i32 {
-        partition_of(pipeline)
+    pub(super) fn partition(&self, branch: &BranchId) -> i32 {
+        partition_of(branch)
     }
 
-    /// All that was committed of a pipeline until now.
-    pub(super) fn read(&self, pipeline: &PipelineId, stop: &CancellationToken) -> Result<Ledger, Error> {
-        let (number, mut ledger) = (partition_of(pipeline), Ledger::new(pipeline.clone()));
-        let consumer = self.client.committed()?;
-        let (low, high) = self.ends(&self.client.uncommitted()?, number)?;
+    /// All that was committed of a pipeline until now. The producers of `fenced` lanes can end no transaction any more.
+    pub(super) fn read(
+        &self,
+        branch: &BranchId,
+        fenced: &BTreeSet<LaneId>,
+        stop: &CancellationToken,
+        waits: &Waits,
+    ) -> Result<Ledger, Error> {
+        let (number, mut ledger) = (partition_of(branch), Ledger::new(branch.clone()));
+        let (low, high) = self.ends(&self.uncommitted, number)?;
         if low >= high {
             return Ok(ledger);
         }
-        self.wait_for(&consumer, number, high, stop)?;
-        self.assign(&consumer, number, low)?;
+        self.wait_for(number, high, |(of, lane)| of == branch && fenced.contains(lane), (stop, waits))?;
+        self.assign(&self.committed, number, low)?;
         let begun = Instant::now();
         loop {
-            match consumer.poll(Duration::from_millis(100)) {
+            match self.committed.poll(Duration::from_millis(100)) {
                 Some(Ok(record)) => {
                     ledger.take(record.key().unwrap_or_default(), record.payload(), record.offset())?;
                 }
@@ -138,41 +168,108 @@ impl Tokens<'_> {
     /// before, and an older token must not be taken for the last one.
     fn wait_for(
         &self,
-        consumer: &BaseConsumer<Callbacks>,
         number: i32,
         offset: i64,
-        stop: &CancellationToken,
+        is_fenced: impl Fn(&(BranchId, LaneId)) -> bool,
+        (stop, waits): (&CancellationToken, &Waits),
     ) -> Result<(), Error> {
         let begun = Instant::now();
+        let mut known: Option<Open> = None;
         loop {
-            let (_, stable) = self.ends(consumer, number)?;
+            let (_, stable) = self.ends(&self.committed, number)?;
             if stable >= offset {
                 return Ok(());
             }
             if stop.is_cancelled() {
                 return Err(stopped());
             }
-            if begun.elapsed() > PATIENCE {
-                let holder = self.writer_at(number, stable)?;
-                let message = format!(
-                    "a transaction of {holder} is open at offset {stable} of {}/{number} at Kafka {}: what was committed after it can't be seen yet",
-                    self.client.tokens, self.client.brokers
-                );
-                return Err(Error::transient("open-transaction", message)
-                    .fix("it ends when its node goes on or restarts, or after its transactionTimeout and some 10 s"));
+            if begun.elapsed() > USUAL && known.as_ref().is_none_or(|open| open.offset != stable) {
+                let open = self.open_at(number, stable)?;
+                waits.on(self.said(number, &open));
+                known = Some(open);
+            }
+            let forgotten = |open: &&Open| begun.elapsed() > SETTLING && open.holder.as_ref().is_ok_and(&is_fenced);
+            if let Some(open) = known.as_ref().filter(forgotten) {
+                return Err(self.forgotten(number, open));
+            }
+            if let Some(open) = known.as_ref().filter(|open| begun.elapsed() > PATIENCE || self.hangs(open)) {
+                let error = Error::transient("open-transaction", self.said(number, open));
+                return Err(error.fix(self.remedy(number, open)));
             }
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 
-    /// Who wrote the record at an offset, whether it is committed or not.
-    fn writer_at(&self, number: i32, offset: i64) -> Result<String, Error> {
-        let consumer = self.client.uncommitted()?;
-        self.assign(&consumer, number, offset)?;
-        match consumer.poll(TIMEOUT) {
-            Some(Ok(record)) => Ok(writer(record.key().unwrap_or_default())),
-            _ => Ok("an unknown writer".into()),
+    /// The transaction whose first record is at an offset.
+    fn open_at(&self, number: i32, offset: i64) -> Result<Open, Error> {
+        self.assign(&self.uncommitted, number, offset)?;
+        Ok(match self.uncommitted.poll(TIMEOUT) {
+            Some(Ok(record)) => {
+                let key = record.key().unwrap_or_default();
+                let unknown = || format!("an unknown writer (key {})", String::from_utf8_lossy(key));
+                let holder = writer(key).ok_or_else(unknown);
+                Open { offset, holder, since: record.timestamp().to_millis() }
+            }
+            _ => Open { offset, holder: Err("an unknown writer".into()), since: None },
+        })
+    }
+
+    /// A transaction that stays open though its producers are fenced: nobody will end it, and whether the brokers had decided to
+    /// commit it can't be known. A coordinator that finds no leader of a partition, as while the only broker starts again, takes it
+    /// for deleted and leaves out the end of a transaction there, even of one that it has committed in other partitions (seen with
+    /// Kafka 4.4: "likely deleted already and hence can be skipped").
+    fn forgotten(&self, number: i32, open: &Open) -> Error {
+        let Client { topic, brokers, .. } = self.client;
+        let message = format!("{}. The brokers have forgotten it: nobody will end it", self.said(number, open));
+        let fix = format!(
+            "abort it there: {}. Do the same where `kafka-transactions.sh --bootstrap-server {brokers} find-hanging --topic {topic}` finds it, \
+             then start the pipeline, which writes its records again. Those that the brokers have committed in other partitions of \
+             {topic} are there twice then: `dataflow verify` lists them",
+            self.abort(number, open)
+        );
+        Error::fatal("transaction-forgotten", message).fix(fix).for_user()
+    }
+
+    /// The command that aborts a transaction.
+    fn abort(&self, number: i32, open: &Open) -> String {
+        let Client { tokens, brokers, .. } = self.client;
+        format!(
+            "kafka-transactions.sh --bootstrap-server {brokers} abort --topic {tokens} --partition {number} --start-offset {}",
+            open.offset
+        )
+    }
+
+    fn said(&self, number: i32, Open { offset, holder, since }: &Open) -> String {
+        let since = since.and_then(|since| jiff::Timestamp::from_millisecond(since).ok());
+        let since = since.map_or(String::new(), |since| format!(" since {since:.0}"));
+        let holder = match holder {
+            Ok((branch, LaneId { incarnation, generation, lane })) => {
+                format!("pipeline {branch} (incarnation {incarnation}, generation {generation}), lane {lane}")
+            }
+            Err(unknown) => unknown.clone(),
+        };
+        let Client { tokens, brokers, .. } = self.client;
+        format!(
+            "a transaction of {holder} is open{since} at offset {offset} of {tokens}/{number} at Kafka {brokers}: records committed after it are not visible yet"
+        )
+    }
+
+    /// Whether it is open for longer than the brokers leave it open: they have forgotten it.
+    fn hangs(&self, open: &Open) -> bool {
+        let now = jiff::Timestamp::now().as_millisecond();
+        let most = (self.client.timeout + SWEEP + MARGIN).as_millis();
+        open.since.is_some_and(|since| now.saturating_sub(since) > most as i64)
+    }
+
+    fn remedy(&self, number: i32, open: &Open) -> String {
+        if !self.hangs(open) {
+            return "it ends when its node resumes or restarts, or about 10 s after its transactionTimeout".into();
         }
+        format!(
+            "unless its transactionTimeout is longer than {} s, the brokers have forgotten it. Its pipeline says what to do when it starts; if that pipeline is gone, abort it: {}",
+            self.client.timeout.as_secs(),
+            self.abort(number, open)
+        )
     }
 
     fn failed(&self, error: &KafkaError) -> Error {
@@ -185,7 +282,7 @@ impl Tokens<'_> {
 }
 
 /// Whether the brokers have not agreed yet who leads a partition, as with a new topic.
-fn is_unsettled(error: &KafkaError) -> bool {
+pub(super) fn is_unsettled(error: &KafkaError) -> bool {
     let code = error.rdkafka_error_code();
     code.is_some_and(|code| {
         matches!(
@@ -206,7 +303,7 @@ fn stopped() -> Error {
 #[cfg(test)]
 mod tests {
     use super::{PATIENCE, SETTINGS, partition_of};
-    use dataflow_core::id::PipelineId;
+    use dataflow_core::branch::BranchId;
     use std::time::Duration;
 
     #[test]
@@ -217,7 +314,7 @@ mod tests {
 
     #[test]
     fn a_pipeline_keeps_its_partition() {
-        let partition = |id: &str| partition_of(&PipelineId::try_from(id).unwrap());
+        let partition = |id: &str| partition_of(&BranchId::try_from(id).unwrap());
         assert_eq!(["orders", "a", "user-events_2"].map(partition), [59, 31, 4]);
     }
 }

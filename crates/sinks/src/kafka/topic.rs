@@ -63,8 +63,7 @@ impl Limits {
 /// Looks a topic up; none: there is no such topic.
 pub(super) fn look(client: &Client, name: &str) -> Result<Option<Topic>, Error> {
     let consumer = client.committed()?;
-    let failed = |error| client.failed(&format!("looking up topic {name}"), &error);
-    let metadata = consumer.fetch_metadata(Some(name), TIMEOUT).map_err(failed)?;
+    let metadata = client.metadata(&consumer, name)?;
     let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == name) else { return Ok(None) };
     match topic.error().map(Code::from) {
         None => {}
@@ -76,7 +75,7 @@ pub(super) fn look(client: &Client, name: &str) -> Result<Option<Topic>, Error> 
     let id = match dataflow_kafka::topic_id(consumer.client(), name, broker.id(), TIMEOUT) {
         Ok(id) => id,
         Err(error) if matches!(error.rdkafka_error_code(), Some(Code::UnknownTopicOrPartition)) => return Ok(None),
-        Err(error) => return Err(failed(error)),
+        Err(error) => return Err(client.failed(&format!("looking up topic {name}"), &error)),
     };
     let limits = config(client, name)?.as_ref().map(Limits::of).unwrap_or_default();
     Ok(Some(Topic { name: name.into(), id: id.map(Arc::from), partitions, limits }))

@@ -50,18 +50,19 @@ impl Lane {
         let entries = committed(&token.with_rows(rows), &self.positions)?;
         let wanted = self.wanted.clone();
         let messages = outputs.iter().map(|output| Messages::of(output, &wanted)).collect::<Result<Vec<_>, _>>()?;
-        self.check(&messages)?;
+        // A row that the topic would refuse by the settings that were read last may be one that it takes by now.
+        let is_known = self.check(&messages).is_err();
+        if is_known {
+            self.look_again()?;
+            self.check(&messages)?;
+        }
         match self.send(&messages, &entries, false, alive) {
             Ok(()) => {}
             Err(Failed::Refused(_)) => {
-                // The topic's settings may have changed since they were read.
-                let found = opening::find(&self.config, &self.of, &self.stop)?;
-                if found.id != self.topic.id {
-                    let message = format!("topic {} was recreated meanwhile", found.name);
-                    return Err(Error::transient("topic-renewed", message).into());
+                if !is_known {
+                    self.look_again()?;
+                    self.check(&messages)?;
                 }
-                self.topic = found;
-                self.check(&messages)?;
                 // Otherwise the brokers refuse whole batches, so each record goes by itself.
                 match self.send(&messages, &entries, true, alive) {
                     Ok(()) => self.producer = None,
@@ -76,20 +77,31 @@ impl Lane {
         Ok(Committed { rows_written: rows })
     }
 
+    /// Reads the topic's settings anew, which may have changed.
+    fn look_again(&mut self) -> Result<(), Error> {
+        let found = opening::find(&self.config, &self.of, &self.stop)?;
+        if found.id != self.topic.id {
+            return Err(Error::transient("topic-renewed", format!("topic {} was recreated meanwhile", found.name)));
+        }
+        if found.limits != self.topic.limits {
+            // The settings of a producer follow from them.
+            self.producer = None;
+        }
+        if let Some(producer) = self.producer.as_ref().filter(|_| found.partitions != self.topic.partitions) {
+            producer.learn(&found.name);
+        }
+        self.topic = found;
+        Ok(())
+    }
+
     /// Finds the rows that the topic would refuse.
-    fn check(&mut self, messages: &[Messages<'_>]) -> Result<(), CommitError> {
+    fn check(&self, messages: &[Messages<'_>]) -> Result<(), CommitError> {
         let now = jiff::Timestamp::now().as_millisecond();
         let mut scratch = Vec::new();
-        let (mut refused, mut looked) = (Vec::new(), false);
+        let mut refused = Vec::new();
         for (output, messages) in messages.iter().enumerate() {
             for row in 0..messages.len() {
                 let message = messages.get(row, &mut scratch);
-                if message.partition.is_some_and(|number| number >= self.topic.partitions) && !looked {
-                    // It may have grown.
-                    looked = true;
-                    let now = self.producer.as_ref().and_then(|producer| producer.partitions(&self.topic.name));
-                    self.topic.partitions = now.unwrap_or(0).max(self.topic.partitions);
-                }
                 if let Some(cause) = messages.refusal(row, &message, &self.topic, now) {
                     refused.push(RejectedRow { output, row, cause });
                 }
@@ -179,8 +191,8 @@ impl KafkaWriter {
 
 #[async_trait]
 impl Writer for KafkaWriter {
-    async fn commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
-        let (outputs, token) = (outputs.to_vec(), token.clone());
+    async fn commit(&mut self, outputs: &Arc<[Output]>, token: &Token) -> Result<Committed, CommitError> {
+        let (outputs, token) = (outputs.clone(), token.clone());
         self.0.with(move |lane, alive| lane.commit(&outputs, &token, alive)).await
     }
 

@@ -1,6 +1,8 @@
 //! Audits a table: reads its rows one by one as the server's own text, and compares them with the records.
 use super::{
-    PostgresSink, durable,
+    PostgresSink,
+    audit_keys::Key,
+    durable,
     encode::{Encoder, Refused},
     failure, pipeline,
     pool::Server,
@@ -13,7 +15,7 @@ use super::{
 use crate::{
     blocking,
     table::{
-        Layout,
+        self, Layout,
         audit::{self, Cell, Class, Column, Equal, Expected, Said, Same},
         ddl::{quote, quote_table},
         keys::{self, Place},
@@ -21,7 +23,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use dataflow_sdk::{
-    Error,
+    Context, Error,
     audit::{Audit, Audited, Auditor, Findings},
     batch::{Demand, Output},
     sink::CommitError,
@@ -32,8 +34,6 @@ use std::{collections::BTreeMap, pin::pin};
 use tokio_postgres::IsolationLevel;
 
 const JUDGE: &str = "pg_temp.dataflow_judge";
-/// Prefix of the temporary tables, one per column, that number the distinct keys.
-const KEYS: &str = "pg_temp.dataflow_keys_";
 /// Fixes the formats in which the server prints values.
 const PLAIN: &str = "set datestyle = 'ISO, YMD'; set timezone = 'UTC'; set bytea_output = 'hex'; \
     set extra_float_digits = 1";
@@ -55,6 +55,8 @@ struct Compared {
     spelling: Option<String>,
     /// The type without a length, as which values are printed.
     cast: String,
+    /// The type of an array's elements.
+    element: Option<String>,
 }
 
 /// The class of a type; `None`: only the server knows when two of its values are the same.
@@ -103,27 +105,27 @@ async fn types(client: &ClientWrapper, target: &str) -> Result<BTreeMap<String, 
                 "bit" => "varbit".into(),
                 _ => row.get(6),
             });
-            return Compared { class: Class::List(element.unwrap_or(&Class::Text)), spelling, cast: full };
+            let class = Class::List(element.unwrap_or(&Class::Text));
+            return Compared { class, spelling, cast: full, element: row.get(6) };
         }
-        match class(name, kind) {
+        let (class, spelling, cast) = match class(name, kind) {
             // Under its other name it has the length 1.
-            Some(Class::Padded) => Compared { class: Class::Padded, spelling: None, cast: "bpchar".into() },
+            Some(Class::Padded) => (Class::Padded, None, "bpchar".into()),
             // Its text is as the server's locale has it.
-            Some(class) if name == "money" => Compared { class, spelling: None, cast: "numeric".into() },
-            Some(class) => Compared { class, spelling: None, cast: full },
+            Some(class) if name == "money" => (class, None, "numeric".into()),
+            Some(class) => (class, None, full),
             // Without a length: a cast to it would truncate.
-            None if name == "bit" => {
-                Compared { class: Class::Text, spelling: Some("varbit".into()), cast: "varbit".into() }
-            }
-            None => Compared { class: Class::Text, spelling: Some(full.clone()), cast: full },
-        }
+            None if name == "bit" => (Class::Text, Some("varbit".into()), "varbit".into()),
+            None => (Class::Text, Some(full.clone()), full),
+        };
+        Compared { class, spelling, cast, element: None }
     };
     Ok(client.query(TYPES, &[&target]).await?.iter().map(|row| (row.get(0), compared(row))).collect())
 }
 
 /// Opens the target for reading, and creates an empty table with its constraints.
-pub(super) async fn open(config: &PostgresSink, wanted: &Audit) -> Result<Audited, Error> {
-    let (server, options) = (config.server()?, config.options().as_journalled(&wanted.lanes));
+pub(super) async fn open(config: &PostgresSink, cx: &Context, wanted: &Audit) -> Result<Audited, Error> {
+    let (server, options) = (config.server(cx)?, config.options().as_journalled(&wanted.lanes));
     let client = server.connection().await?;
     let target = quote_table(&options.table);
     let failed = |error: tokio_postgres::Error| server.failed("look at the table in", &error);
@@ -140,7 +142,7 @@ pub(super) async fn open(config: &PostgresSink, wanted: &Audit) -> Result<Audite
     let (mut columns, mut spellings, mut casts) = (Vec::new(), Vec::new(), Vec::new());
     for place in audit::compared(&options, &found, &layout) {
         let column = &found.columns[place];
-        let Some(Compared { class, spelling, cast }) = types.get(&column.name) else { continue };
+        let Some(Compared { class, spelling, cast, .. }) = types.get(&column.name) else { continue };
         casts.push(cast.clone());
         columns.push(Column {
             name: column.name.clone(),
@@ -154,11 +156,13 @@ pub(super) async fn open(config: &PostgresSink, wanted: &Audit) -> Result<Audite
     let demand = layout.demand();
     let key = audit::key(&layout);
     let of_keys = columns.iter().enumerate().filter(|(_, column)| {
-        let text = matches!(column.class, Class::Text | Class::Padded);
+        let text = matches!(column.class, Class::Text | Class::Padded | Class::List(Class::Text | Class::Padded));
         key.contains(&column.name) && column.equal == Equal::ByDatabase && text
     });
-    let of_keys =
-        of_keys.map(|(place, column)| (place, types.get(&column.name).map_or_else(String::new, |it| it.cast.clone())));
+    let of_keys = of_keys.filter_map(|(place, column)| {
+        let Compared { cast, element, .. } = types.get(&column.name)?;
+        Some(Key::new(place, &column.name, cast, element.as_deref()))
+    });
     let mut auditor = PostgresAuditor {
         keys: of_keys.collect(),
         judge: Statements::new(JUDGE, &Layout { key: Vec::new(), ..layout.clone() }, &wires, copied),
@@ -194,8 +198,8 @@ struct PostgresAuditor {
     spellings: Vec<Option<String>>,
     /// For each column, the type as which its values are printed.
     casts: Vec<String>,
-    /// The key columns whose values only the server can compare, by place, and their types.
-    keys: Vec<(usize, String)>,
+    /// The key columns whose values only the server can compare.
+    keys: Vec<Key>,
     /// `None` while a thread works with it.
     expected: Option<Expected>,
 }
@@ -214,51 +218,23 @@ impl PostgresAuditor {
             sql.push_str(&format!("alter table {JUDGE} alter {} drop not null; ", quote(&column)));
         }
         self.client.batch_execute(&sql).await.map_err(|error| self.failed(&error))?;
-        for (place, _) in &self.keys {
-            // A column of the target with its type and collation.
-            let (keys, column) = (format!("{KEYS}{place}"), quote(&self.columns[*place].name));
-            let sql = format!(
-                "create temp table dataflow_keys_{place} as select {column} as value from {target} limit 0; \
-                 alter table {keys} add unique (value); alter table {keys} add number bigint generated always as identity"
-            );
-            self.client.batch_execute(&sql).await.map_err(|error| self.failed(&error))?;
+        for key in &self.keys {
+            self.client.batch_execute(&key.table(target)).await.map_err(|error| self.failed(&error))?;
         }
         Ok(())
     }
 
     /// Has the server decide which keys are the same.
     async fn compare_keys(&mut self, rows: &mut [Said]) {
-        for (place, ty) in self.keys.clone() {
-            let text =
-                |row: &Said| row.cells[place].as_deref().and_then(|cell| cell.strip_prefix('t')).map(str::to_owned);
-            let texts: Vec<Option<String>> = rows.iter().map(text).collect();
-            let mut numbers = self.numbers(place, &ty, &texts).await;
-            if numbers.is_none() {
-                let mut each = Vec::with_capacity(texts.len());
-                for text in &texts {
-                    let one = self.numbers(place, &ty, std::slice::from_ref(text)).await;
-                    each.push(one.and_then(|one| one.into_iter().next()).flatten());
-                }
-                numbers = Some(each);
-            }
-            for (row, number) in rows.iter_mut().zip(numbers.unwrap_or_default()) {
-                row.same.extend(number.map(|number| (place, number)));
+        for key in &mut self.keys {
+            let of = |row: &Said| row.cells[key.place].as_deref().map(audit::texts).unwrap_or_default();
+            let texts: Vec<Option<String>> = rows.iter().flat_map(of).map(Some).collect();
+            let mut numbers = key.numbers(&self.client, &texts).await.into_iter();
+            for row in rows.iter_mut() {
+                let number = row.cells[key.place].as_deref().and_then(|cell| key.number(cell, &mut numbers));
+                row.same.extend(number.map(|number| (key.place, number)));
             }
         }
-    }
-
-    /// Returns the numbers of these keys; `None` if one of them is not a value of this type.
-    async fn numbers(&mut self, place: usize, ty: &str, texts: &[Option<String>]) -> Option<Vec<Option<i64>>> {
-        let keys = format!("{KEYS}{place}");
-        let add = format!(
-            "insert into {keys} (value) select text::{ty} from unnest($1::text[]) t (text) where text is not null on conflict do nothing"
-        );
-        self.client.execute(&add, &[&texts]).await.ok()?;
-        let sql = format!(
-            "select number from unnest($1::text[]) with ordinality t (text, place) left join {keys} on value = text::{ty} order by place"
-        );
-        let rows = self.client.query(&sql, &[&texts]).await.ok()?;
-        Some(rows.iter().map(|row| row.get(0)).collect())
     }
 
     /// Rewrites values in the server's spelling, where only the server knows which are the same.
@@ -299,7 +275,7 @@ impl PostgresAuditor {
     async fn causes(&mut self, output: &Output) -> Result<Vec<Option<String>>, Error> {
         let mut causes: Vec<Option<String>> = vec![None; output.len()];
         let outputs = std::slice::from_ref(output);
-        if let Err(CommitError::Rejected(rows)) = keys::refuse_nulls(&self.layout, &keys::batches(outputs)?) {
+        if let Err(CommitError::Rejected(rows)) = keys::refuse_nulls(&self.layout, outputs) {
             rows.into_iter().for_each(|row| causes[row.row] = Some(row.cause));
         }
         for (row, cause) in causes.iter_mut().enumerate().filter(|(_, cause)| cause.is_none()) {
@@ -311,6 +287,10 @@ impl PostgresAuditor {
                     continue;
                 }
             };
+            // An empty table has no row that could not be deleted.
+            if output.deletes(row) {
+                continue;
+            }
             let server = self.server.clone();
             let failed = |error: &tokio_postgres::Error| server.failed("audit a table in", error);
             self.client.batch_execute("begin").await.map_err(|error| failed(&error))?;
@@ -329,8 +309,13 @@ impl PostgresAuditor {
     fn judged(&self, outputs: &[Output], row: usize) -> Result<Result<Encoded, Refused>, Error> {
         let batches = keys::batches(outputs)?;
         let encoder = Encoder::new(&self.layout.slots, &self.wires, &batches)?;
-        let fields = (0..self.layout.slots.len()).filter(|slot| !batches[0].is_absent(*slot, row)).collect();
-        Ok(self.judge.encode(&encoder, &fields, &[Place { output: 0, row }]))
+        let fields = match outputs[0].deletes(row) {
+            true => self.layout.key.as_slice().into(),
+            false => (0..self.layout.slots.len()).filter(|slot| !batches[0].is_absent(*slot, row)).collect(),
+        };
+        // The empty table has no key.
+        let said = table::Said { fields, deletes: false };
+        Ok(self.judge.encode(&encoder, &said, &[Place { output: 0, row }]))
     }
 
     async fn compare(mut self) -> Result<Findings, Error> {
@@ -344,10 +329,7 @@ impl PostgresAuditor {
             Class::List(_) => format!("array_to_json({}::text[])::text", quote(&column.name)),
             _ => format!("{}::{cast}::text", quote(&column.name)),
         });
-        let numbers = self.keys.iter().map(|(place, _)| {
-            let column = quote(&self.columns[*place].name);
-            format!("(select k.number from {KEYS}{place} k where k.value = dataflow_target.{column})")
-        });
+        let numbers = self.keys.iter().map(Key::numbers_there);
         let wanted: Vec<String> = columns.chain(numbers).collect();
         let sql = format!("select {} from {} dataflow_target", wanted.join(", "), self.target);
         let none: [&str; 0] = [];
@@ -361,11 +343,15 @@ impl PostgresAuditor {
                         class => class.stored_text(text),
                     })
                 };
-                let cells = self.columns.iter().enumerate().map(cell).collect();
-                let number = |(at, (place, _)): (usize, &(usize, String))| {
-                    row.get::<_, Option<i64>>(self.columns.len() + at).map(|number| (*place, number))
+                let cells: Vec<Cell> = self.columns.iter().enumerate().map(cell).collect();
+                let number = |(at, key): (usize, &mut Key)| {
+                    let numbers: Option<&str> = row.get(self.columns.len() + at);
+                    let numbers =
+                        numbers.into_iter().flat_map(|numbers| numbers.split(',')).map(|number| number.parse().ok());
+                    Some((key.place, key.number(cells[key.place].as_deref()?, numbers)?))
                 };
-                expected.found(cells, &self.keys.iter().enumerate().filter_map(number).collect::<Same>())?;
+                let same = self.keys.iter_mut().enumerate().filter_map(number).collect::<Same>();
+                expected.found(cells, &same)?;
             }
         }
         reading.rollback().await.map_err(failed)?;

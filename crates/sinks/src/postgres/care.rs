@@ -64,7 +64,9 @@ const CARE: &str = "with recursive \
                 and d.refclassid = 'pg_class'::regclass join pg_class s on s.oid = d.refobjid and s.relkind = 'S' \
             union all select attname::text from pg_attribute where attrelid = to_regclass($1) and attidentity <> '' \
             union all select attname::text from pg_attribute join pg_type t on t.oid = atttypid \
-            where attrelid = to_regclass($1) and typtype = 'd' and typdefault is not null)";
+            where attrelid = to_regclass($1) and typtype = 'd' and typdefault is not null), \
+        exists (select from tree t join pg_trigger on tgrelid = t.oid join pg_proc p on p.oid = tgfoid \
+            where tgenabled <> 'D' and tgtype & 8 <> 0 and (not tgisinternal or proname !~ '^RI_FKey_'))";
 
 /// Adds to `found` how sensitive a table is; its name comes quoted.
 pub(super) async fn learn(client: &impl GenericClient, table: &str, found: &mut Found) -> Result<(), Error> {
@@ -73,7 +75,7 @@ pub(super) async fn learn(client: &impl GenericClient, table: &str, found: &mut 
     found.care = care(Care::Alone, 0).max(care(Care::Arrival, 1)).max(care(Care::Each, 2));
     found.unsure = row.get(3);
     found.rules = usize::try_from(row.get::<_, i64>(4)).unwrap_or(usize::MAX);
-    (found.indexed, found.referenced) = (row.get(5), row.get(6));
+    (found.indexed, found.referenced, found.guarded) = (row.get(5), row.get(6), row.get(9));
     let (calling, numbered): (Vec<String>, Vec<String>) = (row.get(7), row.get(8));
     for column in &mut found.columns {
         column.fills = Care::Alone.when(calling.contains(&column.name));

@@ -1,6 +1,6 @@
 //! Encodes rows in PostgreSQL's binary form: for a COPY, or as one array per column.
 use super::{exact::Exact, list::List, numeric, types::Wire};
-use crate::table::{Slot, keys::Place};
+use crate::table::{Said, Slot, keys::Place};
 use arrow::{
     array::{
         Array, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array,
@@ -198,18 +198,18 @@ impl<'a> Encoder<'a> {
     }
 
     /// Returns which of these rows have values that can't be sent.
-    pub(super) fn refusals(&self, places: &[Place]) -> Refused {
+    pub(super) fn refusals(&self, rows: &[(Said, Place)]) -> Refused {
         let mut out = Vec::new();
-        let refusal = |place: &Place| {
-            let columns = self.columns[place.output].iter().zip(self.wires).enumerate();
-            let mut causes = columns.filter_map(|(slot, (column, wire))| {
+        let refusal = |(said, place): &(Said, Place)| {
+            let columns = &self.columns[place.output];
+            let mut causes = said.fields.iter().filter_map(|slot| {
                 out.clear();
-                let cause = column.write(place.row, wire.exact, &mut out).err()?;
-                Some((*place, self.refused(slot, &cause)))
+                let cause = columns[*slot].write(place.row, self.wires[*slot].exact, &mut out).err()?;
+                Some((*place, self.refused(*slot, &cause)))
             });
             causes.next()
         };
-        places.iter().filter_map(refusal).collect()
+        rows.iter().filter_map(refusal).collect()
     }
 
     /// Encodes the rows as one array for each of these fields.

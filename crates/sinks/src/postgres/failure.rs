@@ -5,6 +5,8 @@ use dataflow_sdk::{Error, batch::Cells};
 use std::error::Error as _;
 use tokio_postgres::error::{DbError, SqlState};
 
+/// What writing takes.
+const WRITES: &str = "insert (for an upsert also select and update, for a delete select and delete)";
 /// What precedes a value in the server's messages.
 const QUOTES: [&str; 2] = [": ", "value "];
 
@@ -18,8 +20,15 @@ pub(super) fn classify(doing: &str, server: &str, error: &tokio_postgres::Error)
             let message = format!("can't {doing} PostgreSQL at {server}: {}", chain(error));
             return Error::fatal("internal", message).fix("report this; it is a defect of the sink");
         }
+        if let Some(failure) = dataflow_tls::failure(&format!("PostgreSQL at {server}"), error) {
+            return failure;
+        }
+        if chain(error).contains("server does not support TLS") {
+            return Error::fatal("tls-failed", format!("PostgreSQL at {server} does not offer TLS"))
+                .fix("set ssl = on in postgresql.conf, or connect without TLS (sslmode=disable)");
+        }
         // Whether the request took effect is unknown: the sink is reopened, and the token shows it.
-        return Error::transient("unreachable", format!("can't {doing} PostgreSQL at {server}: {}", chain(error)));
+        return unreachable(format!("can't {doing} PostgreSQL at {server}: {}", chain(error)));
     };
     let message = format!("can't {doing} PostgreSQL at {server}: {}", words(db));
     let code = db.code();
@@ -50,9 +59,14 @@ pub(super) fn classify(doing: &str, server: &str, error: &tokio_postgres::Error)
         _ if *code == SqlState::UNDEFINED_COLUMN => {
             Error::fatal("column-missing", message).fix("restart the pipeline to read the table's columns again")
         }
-        (_, "28") => Error::fatal("access-denied", message)
-            .fix("check user and password in the url, and pg_hba.conf of the server"),
-        (_, "08") => Error::transient("unreachable", message),
+        (_, "28") if db.message().contains("client certificate") => Error::fatal("client-certificate", message)
+            .fix("set `tls.cert` and `tls.key` to a certificate of an authority that the server trusts"),
+        (_, "28") if db.message().contains("no encryption") => Error::fatal("access-denied", message)
+            .fix("connect with TLS (sslmode=verify-full in the url), or change pg_hba.conf of the server"),
+        (_, "28") => Error::fatal("access-denied", message).fix(
+            "check user and password in the url, whether the password has expired (\\du shows until when it is valid), and pg_hba.conf of the server",
+        ),
+        (_, "08") => unreachable(message),
         (_, "53" | "57" | "58") => Error::transient("unavailable", message),
         ("25006", _) => Error::transient("server-read-only", message).fix(
             "promote the standby, or name the primary in the url; for a read-only user or database, \
@@ -61,6 +75,13 @@ pub(super) fn classify(doing: &str, server: &str, error: &tokio_postgres::Error)
         ("55000" | "25P03", _) => Error::transient("unavailable", message),
         _ => Error::fatal("postgres", message),
     }
+}
+
+/// The server does not answer.
+pub(super) fn unreachable(message: String) -> Error {
+    Error::transient("unreachable", message).fix(
+        "see whether the server runs, and whether the url names it; the pipeline goes on by itself once it answers",
+    )
 }
 
 /// The grant that is missing, as far as the operation and the server's words tell.
@@ -74,7 +95,7 @@ fn missing(doing: &str, words: &str) -> Option<String> {
         "function" => "execute",
         "table" | "view" if name == TABLE => "select, insert and update",
         // A trigger may have touched another table.
-        "table" | "view" if doing.starts_with("write") && is_own() => "insert (for an upsert also select and update)",
+        "table" | "view" if doing.starts_with("write") && is_own() => WRITES,
         "table" | "view" if doing.starts_with("audit") => "select",
         _ => return None,
     };
@@ -179,7 +200,7 @@ pub(super) fn column_of(words: &str, slots: &[Slot], cells: &Cells, row: usize) 
 
 #[cfg(test)]
 mod tests {
-    use super::missing;
+    use super::{WRITES, missing};
 
     #[test]
     fn a_missing_privilege_is_named_where_it_is_known() {
@@ -187,8 +208,8 @@ mod tests {
             ("create the table dataflow_tokens in", "schema s", "usage and create"),
             ("look at the table in", "schema s", "usage"),
             ("keep progress (table dataflow_tokens) in", "table dataflow_tokens", "select, insert and update"),
-            ("write to table s.users in", "table users", "insert (for an upsert also select and update)"),
-            ("write to table users in", "view users", "insert (for an upsert also select and update)"),
+            ("write to table s.users in", "table users", WRITES),
+            ("write to table users in", "view users", WRITES),
             ("write to table users in", "sequence users_id_seq", "usage"),
             ("write to table users in", "table audit", ""),
             ("write to table users in", "table user", ""),

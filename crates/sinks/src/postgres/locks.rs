@@ -43,7 +43,7 @@ pub(super) async fn breaking_locks<T>(
             Err(_) => {
                 if let Err(error) = break_lock(server, pid, ended, wait).await {
                     // The connection must not continue to wait in the pool.
-                    if let Err(error) = transaction.cancel_token().cancel_query(tokio_postgres::NoTls).await {
+                    if let Err(error) = transaction.cancel_token().cancel_query(server.tls.clone()).await {
                         tracing::debug!(%error, "a waiting statement could not be cancelled");
                     }
                     return Err(error);

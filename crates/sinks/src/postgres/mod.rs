@@ -1,5 +1,6 @@
 //! `postgres`: rows of a table in a PostgreSQL database.
 mod audit;
+mod audit_keys;
 mod care;
 mod definition;
 mod drops;
@@ -19,6 +20,7 @@ mod schema;
 mod search;
 mod statement;
 mod target;
+mod tls;
 mod tokens;
 mod transaction;
 mod types;
@@ -36,6 +38,7 @@ use dataflow_sdk::{
     declared::SinkRows,
     sink::{DeliveryMode, OpenLane, Opened, Sink, Traces},
 };
+use dataflow_tls::Tls;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -51,6 +54,10 @@ pub struct PostgresSink {
     /// URL of the database: `postgres://user:password@host:5432/database`. Default: that of the node's connection.
     #[schemars(extend("x-address" = true))]
     pub url: Option<String>,
+    /// Certificates for TLS. What is checked of the server's, the url says as libpq has it: `sslmode=require` nothing (with `ca`, as
+    /// `verify-ca`), `verify-ca` its authority, `verify-full` its host name, too. Without `sslmode`: `verify-full` if this is given,
+    /// otherwise `prefer`, which encrypts if the server can.
+    pub tls: Option<Tls>,
     /// Name of the table, `users` or `sales.users`, spelled exactly as in the database.
     pub table: String,
     /// Columns to write: their names, or names and types. Default: all columns of the table, or, if the table is
@@ -63,6 +70,10 @@ pub struct PostgresSink {
     /// What a record does: replace the row with the same key or add one (`upsert`), or always add one (`append`).
     /// Default: `upsert` if there is a key or the table has a primary key (which is then the key), otherwise `append`.
     pub mode: Option<Mode>,
+    /// What becomes of the row of a record's key: an expression over the output record. The row is deleted if the value is `delete` or
+    /// `d`, and written if it is null, `index`, `upsert`, `create`, `insert`, `update`, `read`, `c`, `i`, `u` or `r`. Records without
+    /// data (tombstones) are deletes in any case. Of a delete only the key columns are looked at.
+    pub op: Option<String>,
     /// Whether a missing table is created.
     #[serde(default = "yes")]
     pub create_table: bool,
@@ -111,6 +122,7 @@ impl PostgresSink {
             columns: self.columns.clone(),
             key: self.key.clone(),
             mode: self.mode,
+            op: self.op.clone(),
             create_table: self.create_table,
             unknown_fields: self.unknown_fields.unwrap_or_default(),
             leaves_out: self.unknown_fields == Some(Unknown::Ignore),
@@ -118,8 +130,8 @@ impl PostgresSink {
         }
     }
 
-    fn server(&self) -> Result<pool::Server, Error> {
-        pool::server(self.url.as_deref().unwrap_or_default(), self.max_connections)
+    fn server(&self, cx: &Context) -> Result<pool::Server, Error> {
+        pool::server(self.url.as_deref().unwrap_or_default(), self.tls.as_ref(), &cx.paths, self.max_connections)
     }
 }
 
@@ -134,7 +146,7 @@ impl SinkConfig for PostgresSink {
     fn check(&self) -> Vec<Problem> {
         let mut problems = self.options().check(&NAMING);
         match &self.url {
-            Some(url) => problems.extend(pool::check_url(url)),
+            Some(url) => problems.extend(pool::check(url, self.tls.as_ref())),
             None => {
                 let problem = Problem::new("url", "missing-field", "no PostgreSQL server is given");
                 problems
@@ -162,33 +174,30 @@ impl SinkConfig for PostgresSink {
         self.options().rows()
     }
     fn tuning() -> &'static [&'static str] {
-        &["fenceTimeout", "maxConnections"]
+        &["fenceTimeout", "maxConnections", "tls"]
     }
 }
 
 #[async_trait]
 impl Sink for PostgresSink {
-    fn delivery(&self) -> DeliveryMode {
-        Self::DELIVERY
-    }
-    async fn open(&self, _: &Context, lane: OpenLane) -> Result<Opened, Error> {
+    async fn open(&self, cx: &Context, lane: OpenLane) -> Result<Opened, Error> {
         let options = self.options().as_known_to(&lane);
-        writer::open(self.server()?, options, self.fence_timeout.into(), &lane).await
+        writer::open(self.server(cx)?, options, self.fence_timeout.into(), &lane).await
     }
     fn recognizes(&self, handle: Option<&serde_json::Value>) -> bool {
         self.options().recognizes(handle)
     }
-    async fn token(&self, _: &Context, fence: &Fence) -> Result<Option<Token>, Error> {
-        let server = self.server()?;
+    async fn token(&self, cx: &Context, fence: &Fence) -> Result<Option<Token>, Error> {
+        let server = self.server(cx)?;
         let schema = target::schema_of(&server, &self.table).await?;
         tokens::read(&server, &schema, fence).await
     }
-    async fn is_target_of(&self, _: &Context, traces: &Traces) -> Result<bool, Error> {
-        let server = self.server()?;
+    async fn is_target_of(&self, cx: &Context, traces: &Traces) -> Result<bool, Error> {
+        let server = self.server(cx)?;
         let schema = target::schema_of(&server, &self.table).await?;
         tokens::has_traces(&server, &schema, target::name_of(&self.table), traces).await
     }
-    async fn audit(&self, _: &Context, audit: Audit) -> Result<Option<Audited>, Error> {
-        audit::open(self, &audit).await.map(Some)
+    async fn audit(&self, cx: &Context, audit: Audit) -> Result<Option<Audited>, Error> {
+        audit::open(self, cx, &audit).await.map(Some)
     }
 }

@@ -1,22 +1,25 @@
 //! One capped pool of connections per server, common to all pipelines of the process.
-use super::failure;
-use dataflow_sdk::{Error, Problem};
+use super::{
+    failure,
+    tls::{self, Connector},
+};
+use dataflow_sdk::{Error, Paths, Problem};
+use dataflow_tls::{Material, Tls};
 use deadpool_postgres::{
     ClientWrapper, Hook, HookError, Manager, ManagerConfig, Metrics, Object, Pool, PoolError, RecyclingMethod, Runtime,
     TimeoutType,
 };
 use std::{
     collections::HashMap,
-    str::FromStr,
     sync::{Arc, LazyLock, Mutex, PoisonError},
     time::{Duration, Instant},
 };
-use tokio_postgres::{
-    Client, Config, NoTls,
-    config::{Host, SslMode},
-};
+use tokio_postgres::{Client, Config, config::Host};
 
-static POOLS: LazyLock<Mutex<HashMap<String, Server>>> = LazyLock::new(Mutex::default);
+/// By url, whether `tls` is given, and the certificates.
+type Key = (String, bool, Material);
+
+static POOLS: LazyLock<Mutex<HashMap<Key, Server>>> = LazyLock::new(Mutex::default);
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a lane waits for a connection that others use.
@@ -35,6 +38,7 @@ const PINNED: &str = "set array_nulls = on; set xmloption = content; set interva
 pub(super) struct Server {
     pool: Pool,
     config: Arc<Config>,
+    pub(super) tls: Connector,
     /// When a sink was last opened: sessions that began earlier are not used any more.
     opened: Arc<Mutex<Instant>>,
     /// `host:port/database`, for messages.
@@ -44,44 +48,44 @@ pub(super) struct Server {
 /// Doesn't contain the URL, which may hold a password.
 const INVALID: &str = "the url is not a valid PostgreSQL URL (postgres://user:password@host:5432/database)";
 
-/// Checks a URL.
-pub(super) fn check_url(url: &str) -> Option<Problem> {
-    const EXAMPLE: &str = "write postgres://user:password@host:5432/database";
-    let problem = |code, message: &str| Some(Problem::new("url", code, message));
-    match Config::from_str(url) {
+/// Checks a URL, and what is said of TLS beside it.
+pub(super) fn check(url: &str, tls: Option<&Tls>) -> Vec<Problem> {
+    let mut problems = tls::check(url, tls);
+    let wrong = match tls::read(url).map(|asked| asked.config) {
         // The parser's message may contain parts of the URL, and so of its password.
-        Err(_) => problem("invalid-value", INVALID).map(|problem| problem.fix(EXAMPLE)),
-        Ok(config) if config.get_ssl_mode() == SslMode::Require => {
-            problem("no-tls", "this build connects to PostgreSQL without TLS only").map(|problem| {
-                problem.fix("remove sslmode=require and reach the server over a trusted network or a TLS tunnel")
-            })
-        }
-        Ok(config) if config.get_hosts().is_empty() => {
-            problem("invalid-value", "the url has no host").map(|problem| problem.fix(EXAMPLE))
-        }
-        Ok(config) if config.get_user().is_none() => {
-            problem("invalid-value", "the url has no user").map(|problem| problem.fix(EXAMPLE))
-        }
-        Ok(_) => None,
+        None => Some(INVALID),
+        Some(config) if config.get_hosts().is_empty() => Some("the url has no host"),
+        Some(config) if config.get_user().is_none() => Some("the url has no user"),
+        Some(_) => None,
+    };
+    if let Some(wrong) = wrong.filter(|_| problems.is_empty()) {
+        let problem = Problem::new("url", "invalid-value", wrong);
+        problems.push(problem.fix("write postgres://user:password@host:5432/database"));
     }
+    problems
 }
 
 /// The database that a URL names, independent of its spelling.
 pub(super) fn target(url: &str) -> String {
-    Config::from_str(url).map_or_else(|_| url.into(), |config| name(&config).to_lowercase())
+    tls::read(url).map_or_else(|| url.into(), |asked| name(&asked.config).to_lowercase())
 }
 
 /// Returns the server at a URL, for opening a sink. From now on it uses only new sessions: the settings that a session
-/// gets when it begins (read-only, a search path, time limits, the server of several) may have changed.
-pub(super) fn server(url: &str, max_connections: u16) -> Result<Server, Error> {
+/// gets when it begins (read-only, a search path, time limits, the server of several) may have changed. So may certificates
+/// have: with others, it is another server.
+pub(super) fn server(url: &str, tls: Option<&Tls>, paths: &Paths, max_connections: u16) -> Result<Server, Error> {
     let invalid = || Error::fatal("invalid-url", INVALID).for_user();
-    let mut config = Config::from_str(url).map_err(|_| invalid())?;
-    let name = name(&config);
+    let mut asked = tls::read(url).ok_or_else(invalid)?;
+    let material = tls.map(|tls| tls.read(paths)).transpose()?.unwrap_or_default();
+    let key = (url.to_owned(), tls.is_some(), material);
     let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(server) = pools.get(url) {
+    if let Some(server) = pools.get(&key) {
         *server.opened.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         return Ok(server.clone());
     }
+    let connector = asked.connector(tls.is_some(), &key.2)?;
+    let mut config = asked.config;
+    let name = name(&config);
     if config.get_application_name().is_none() {
         config.application_name("dataflow");
     }
@@ -89,8 +93,11 @@ pub(super) fn server(url: &str, max_connections: u16) -> Result<Server, Error> {
         config.connect_timeout(CONNECT_TIMEOUT);
     }
     config.tcp_user_timeout(DEAD_AFTER).keepalives_idle(DEAD_AFTER);
-    let manager =
-        Manager::from_config(config.clone(), NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+    let manager = Manager::from_config(
+        config.clone(),
+        connector.clone(),
+        ManagerConfig { recycling_method: RecyclingMethod::Fast },
+    );
     let pinned = Hook::async_fn(|client: &mut ClientWrapper, _| {
         Box::pin(async move { client.batch_execute(PINNED).await.map_err(HookError::Backend) })
     });
@@ -111,8 +118,8 @@ pub(super) fn server(url: &str, max_connections: u16) -> Result<Server, Error> {
         .pre_recycle(current)
         .build();
     let pool = pool.map_err(|error| Error::fatal("internal", format!("can't create a pool for {name}: {error}")))?;
-    let server = Server { pool, config: Arc::new(config), opened, name };
-    pools.insert(url.into(), server.clone());
+    let server = Server { pool, config: Arc::new(config), tls: connector, opened, name };
+    pools.insert(key, server.clone());
     Ok(server)
 }
 
@@ -134,8 +141,7 @@ fn name(config: &Config) -> Arc<str> {
 impl Server {
     /// Takes a connection from the pool; dropping it returns it.
     pub(super) async fn connection(&self) -> Result<Object, Error> {
-        let unreachable =
-            |why: &str| Error::transient("unreachable", format!("can't reach PostgreSQL at {}: {why}", self.name));
+        let unreachable = |why: &str| failure::unreachable(format!("can't reach PostgreSQL at {}: {why}", self.name));
         self.pool.get().await.map_err(|error| match error {
             PoolError::Timeout(TimeoutType::Wait) => Error::transient(
                 "busy",
@@ -159,8 +165,8 @@ impl Server {
         &self,
         work: impl AsyncFnOnce(Client) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let connecting = tokio::time::timeout(CONNECT_TIMEOUT, self.config.connect(NoTls)).await;
-        let late = |_| Error::transient("unreachable", format!("PostgreSQL at {} does not answer", self.name));
+        let connecting = tokio::time::timeout(CONNECT_TIMEOUT, self.config.connect(self.tls.clone())).await;
+        let late = |_| failure::unreachable(format!("PostgreSQL at {} does not answer", self.name));
         let (client, connection) =
             connecting.map_err(late)?.map_err(|error| failure::classify("connect to", &self.name, &error))?;
         // The connection ends when the client is dropped.

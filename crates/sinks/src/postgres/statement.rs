@@ -4,7 +4,7 @@ use super::{
     encode::{Encoder, Refused},
     types::Wire,
 };
-use crate::table::{Fields, Layout, ddl, keys::Place};
+use crate::table::{Layout, Said, ddl, keys::Place};
 use bytes::{BufMut, Bytes, BytesMut};
 use deadpool_postgres::ClientWrapper;
 use futures::{SinkExt, future::try_join_all};
@@ -34,7 +34,7 @@ pub(super) struct Statements {
     folded: Vec<String>,
     /// Whether COPY may be used.
     copied: bool,
-    made: Mutex<HashMap<Fields, Arc<Texts>>>,
+    made: Mutex<HashMap<Said, Arc<Texts>>>,
 }
 
 /// The statements for one set of fields.
@@ -44,11 +44,20 @@ pub(super) struct Texts {
     insert: Vec<String>,
     /// `None` if COPY can't be used: rows with a key, columns that need a cast.
     copy: Option<String>,
-    /// Whether each row has an effect of its own, triggers and rules aside. An existing row is left alone if the new
-    /// one has nothing but its key.
-    counts: bool,
+    counts: Counts,
     /// Whether connections keep them prepared.
     kept: bool,
+}
+
+/// Which rows count as written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Counts {
+    /// Those that the server counts; the others were swallowed by triggers or rules.
+    Each,
+    /// Those that the server counts: an existing row is left alone if the new one has nothing but its key.
+    Answered,
+    /// All: a delete of a row that is not there is one, too.
+    Sent,
 }
 
 impl Statements {
@@ -60,30 +69,31 @@ impl Statements {
         Self { folded, copied, table, layout, wires, made: Mutex::default() }
     }
 
-    /// Encodes rows with these fields.
-    pub(super) fn encode(&self, encoder: &Encoder<'_>, fields: &Fields, places: &[Place]) -> Result<Encoded, Refused> {
-        let texts = self.texts(fields);
+    /// Encodes rows of which this is said.
+    pub(super) fn encode(&self, encoder: &Encoder<'_>, said: &Said, places: &[Place]) -> Result<Encoded, Refused> {
+        let (texts, fields) = (self.texts(said), &said.fields);
         let rows = match texts.copy.is_some() && places.len() >= COPY_FROM {
+            _ if fields.is_empty() => Rows::Arrays(vec![Binary((places.len() as i64).to_be_bytes().into())]),
             true => Rows::Copy(encoder.copy(fields, places)?.into()),
             false => Rows::Arrays(encoder.arrays(fields, places)?.into_iter().map(Binary).collect()),
         };
         Ok(Encoded { texts, rows, count: places.len() as u64 })
     }
 
-    fn texts(&self, fields: &Fields) -> Arc<Texts> {
+    fn texts(&self, said: &Said) -> Arc<Texts> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(texts) = made.get(fields) {
+        if let Some(texts) = made.get(said) {
             return texts.clone();
         }
         if made.len() >= 2 * KEPT {
             made.retain(|_, texts| texts.kept);
         }
-        let texts = Arc::new(self.make(fields, made.len() < KEPT));
-        made.insert(fields.clone(), texts.clone());
+        let texts = Arc::new(self.make(said, made.len() < KEPT));
+        made.insert(said.clone(), texts.clone());
         texts
     }
 
-    fn make(&self, fields: &Fields, kept: bool) -> Texts {
+    fn make(&self, Said { fields, deletes }: &Said, kept: bool) -> Texts {
         let Self { table, layout, wires, .. } = self;
         let name = |slot: &usize| layout.slots[*slot].column.name.clone();
         let names: Vec<String> = fields.iter().map(name).collect();
@@ -94,18 +104,26 @@ impl Statements {
         let arrays = joined(&mut (1..).zip(&**fields).map(|(at, slot)| format!("${at}::{}[]", wires[*slot].base)));
         let aliases = joined(&mut fields.iter().map(|slot| format!("c{slot}")));
         let rows = format!("from unnest({arrays}) as r ({aliases})");
+        let same = |slot: &usize| {
+            format!("t.{} = {}", ddl::quote(&name(slot)), wires[*slot].comparable(&format!("r.c{slot}")))
+        };
+        let same = layout.key.iter().map(same).collect::<Vec<_>>().join(" and ");
+        if *deletes {
+            let delete = format!("delete from {table} as t using unnest({arrays}) as r ({aliases}) where {same}");
+            return Texts { insert: vec![delete], copy: None, counts: Counts::Sent, kept };
+        }
         let is_upsert = !key.is_empty() && layout.key.iter().all(|slot| fields.contains(slot));
-        let copied = self.copied && key.is_empty() && fields.iter().all(|slot| wires[*slot].copy);
+        let copied = self.copied && key.is_empty() && !fields.is_empty() && fields.iter().all(|slot| wires[*slot].copy);
         let copy = copied.then(|| format!("copy {table} ({columns}) from stdin (format binary)"));
-        let insert = format!("insert into {table} as t ({columns}) select {values} {rows}");
+        let insert = match fields.is_empty() {
+            // Rows of defaults: how many.
+            true => format!("insert into {table} as t select from generate_series(1, $1::int8)"),
+            false => format!("insert into {table} as t ({columns}) select {values} {rows}"),
+        };
         let changes = |slot: &usize| !layout.key.contains(slot) || self.folded.contains(&name(slot));
         let insert = match is_upsert {
             false => vec![insert],
             true if layout.patches(|slot| fields.contains(&slot)) => {
-                let same = |slot: &usize| {
-                    format!("t.{} = {}", ddl::quote(&name(slot)), wires[*slot].comparable(&format!("r.c{slot}")))
-                };
-                let same = layout.key.iter().map(same).collect::<Vec<_>>().join(" and ");
                 let changed = fields.iter().filter(|slot| changes(slot));
                 let changed = changed
                     .map(|slot| format!("{} = {}", ddl::quote(&name(slot)), wires[*slot].value(&format!("r.c{slot}"))));
@@ -117,7 +135,7 @@ impl Statements {
             }
             true => vec![format!("{insert} {}", ddl::on_conflict(&key, &names, &self.folded))],
         };
-        let counts = !is_upsert || fields.iter().any(changes);
+        let counts = if !is_upsert || fields.iter().any(changes) { Counts::Each } else { Counts::Answered };
         Texts { insert, copy, counts, kept }
     }
 }
@@ -176,15 +194,18 @@ impl Encoded {
                 try_join_all(answers).await?.into_iter().sum()
             }
         };
-        let swallowed = if self.texts.counts { self.count.saturating_sub(rows) } else { 0 };
-        Ok(Written { rows, swallowed })
+        Ok(match self.texts.counts {
+            Counts::Each => Written { rows, swallowed: self.count.saturating_sub(rows) },
+            Counts::Answered => Written { rows, swallowed: 0 },
+            Counts::Sent => Written { rows: self.count, swallowed: 0 },
+        })
     }
 }
 
 /// The effect of rows that the server has accepted.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Written {
-    /// Rows that were added or changed.
+    /// Rows that were added, changed or deleted.
     pub(super) rows: u64,
     /// Rows without an effect on the table, because of a trigger or a rule.
     pub(super) swallowed: u64,

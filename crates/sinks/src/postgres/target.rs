@@ -10,10 +10,14 @@ use super::{
     tokens,
     types::{self, Wire},
 };
-use crate::table::{
-    Claim, Layout, Options, ddl,
-    layout::{columns_to_add, new_columns},
+use crate::{
+    claim::Claim,
+    table::{
+        Layout, Options, ddl,
+        layout::{columns_to_add, new_columns},
+    },
 };
+use dataflow_core::types::Type;
 use dataflow_sdk::{
     Error,
     batch::{Column, Warning},
@@ -122,7 +126,7 @@ pub(super) async fn prepare(
     let (layout, more) = Layout::of(options, &found, added)?;
     warnings.extend(more);
     warnings.extend(durable::check(server, &*client, &quoted).await?);
-    warnings.extend(drops::look(&*client, &quoted, &options.table).await.map_err(failed)?);
+    warnings.extend(drops::look(&*client, &quoted, &options.table, !layout.key.is_empty()).await.map_err(failed)?);
     let wires: Vec<Wire> = layout.slots.iter().filter_map(|slot| wires.remove(&slot.column.name)).collect();
     let statements = Statements::new(&quoted, &layout, &wires, copied);
     Ok(Some((Target { definition, layout, wires, statements }, warnings)))
@@ -138,7 +142,9 @@ fn changes(
 ) -> Result<Option<Vec<String>>, Error> {
     let table = &options.table;
     let Some(Described { found, .. }) = described else {
-        let columns = new_columns(options, &NAMING, columns)?;
+        let mut columns = new_columns(options, &NAMING, columns)?;
+        // A table needs no columns to have rows, and a column without a type doesn't exist.
+        columns.iter_mut().for_each(|columns| columns.retain(|column| column.ty != Type::Any));
         let create = columns.map(|columns| ddl::create_table(table, &columns, &options.key(), types::declare));
         if !options.create_table {
             let message =

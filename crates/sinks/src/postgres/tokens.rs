@@ -5,9 +5,9 @@ use super::{
     pool::Server,
 };
 use crate::{
+    claim::{Claim, Kind},
     owner::Owner,
     table::{
-        Claim,
         ddl::quote,
         pages::Pages,
         tokens::{self, Counts, Found, Holder, Row, Stored, TABLE, fenced, guarded, outdated, stored_id},
@@ -404,7 +404,7 @@ pub(super) async fn unclaimed(
     let rows = rows.map_err(|error| server.failed("read progress (table dataflow_tokens) in", &error))?;
     let written = rows.iter().map(|row| Ok((stored_id(row.get(0))?, row.get(1))));
     let name = format!("{schema}.{target} in PostgreSQL at {}", server.name);
-    claim.check(&name, missing, written.collect::<Result<Vec<(Generation, i64)>, Error>>()?)
+    claim.check(Kind::Table, &name, missing, written.collect::<Result<Vec<(Generation, i64)>, Error>>()?)
 }
 
 /// Whether a pipeline's last progress is of the table of this name, or of one that was called otherwise then.
@@ -423,7 +423,7 @@ pub(super) async fn has_traces(server: &Server, schema: &str, target: &str, trac
     );
     let generations: Vec<String> = traces.generations.iter().map(ToString::to_string).collect();
     let values: [&(dyn ToSql + Sync); 5] =
-        [&traces.pipeline.as_str(), &traces.incarnation.as_str(), &generations, &target, &there];
+        [&traces.branch.as_str(), &traces.incarnation.as_str(), &generations, &target, &there];
     Ok(client.query_opt(&written, &values).await.map_err(failed)?.is_some_and(|row| row.get(0)))
 }
 
@@ -467,7 +467,7 @@ struct Key<'a> {
 
 impl<'a> Key<'a> {
     fn of(fence: &'a Fence) -> Self {
-        let (pipeline, incarnation) = (fence.pipeline.as_str(), fence.incarnation.as_str());
+        let (pipeline, incarnation) = (fence.branch.as_str(), fence.incarnation.as_str());
         Self { pipeline, incarnation, generation: fence.generation.to_string(), lane: fence.lane as i32 }
     }
 }

@@ -11,8 +11,9 @@ use super::{
 };
 use crate::{
     blocking,
+    claim::Claim,
     table::{
-        Claim, Layout, Options, Order, Pages, Remembered, ddl,
+        Options, Order, Pages, Remembered, ddl,
         kept::{self, Kept},
         keys::{self, Place, reject},
         order::Run,
@@ -49,7 +50,7 @@ pub(super) async fn open(
         warnings.extend(more);
         Arc::new(target)
     });
-    let demand = target.as_ref().map_or(Demand::AllColumns, |target| target.layout.demand());
+    let demand = demand(target.as_deref());
     let remembered = target.as_ref().map(|target| Remembered::of(&options, &target.layout));
     options = options.as_before(remembered.as_ref());
     let handle = remembered.map(|remembered| remembered.to_json()).transpose()?;
@@ -66,6 +67,11 @@ pub(super) async fn open(
         swallowed: 0,
     });
     Ok(Opened { writer, token, others, begins, demand, warnings, handle })
+}
+
+/// What is wanted of each row. A table without columns has rows of nulls only, and gets columns as a missing one does.
+fn demand(target: Option<&Target>) -> Demand {
+    target.filter(|target| !target.layout.slots.is_empty()).map_or(Demand::AllColumns, |target| target.layout.demand())
 }
 
 /// How often a commit is retried at once after a deadlock with another lane, for which the server ends one of the two.
@@ -102,7 +108,7 @@ struct PostgresWriter {
 #[derive(Clone)]
 struct Rows {
     target: Arc<Target>,
-    outputs: Arc<Vec<Output>>,
+    outputs: Arc<[Output]>,
     order: Arc<Order>,
 }
 
@@ -112,8 +118,8 @@ impl Rows {
         self.order.places.len()
     }
 
-    /// Encodes a part of the rows, each piece with its start in the part; for an empty part, statements without rows
-    /// for each set of fields. Runs on a thread that may block.
+    /// Encodes a part of the rows, each piece with its start in the part; for an empty part, the statements of
+    /// all parts without rows. Runs on a thread that may block.
     async fn encode(&self, part: Range<usize>) -> Result<Result<Vec<(usize, Encoded)>, Refused>, Error> {
         let rows = self.clone();
         let encode = move || {
@@ -125,11 +131,11 @@ impl Rows {
                 false => Refused::new(),
             };
             let mut sent = Vec::new();
-            let none = rows.order.sets().filter(|_| part.is_empty());
-            let none = none.map(|fields| Run { fields: fields.clone(), rows: part.clone() });
+            let none = rows.order.said().filter(|_| part.is_empty());
+            let none = none.map(|said| Run { said: said.clone(), rows: part.clone() });
             for run in rows.order.runs(part.clone()).chain(none) {
                 let places = &rows.order.places[run.rows.clone()];
-                match rows.target.statements.encode(&encoder, &run.fields, places) {
+                match rows.target.statements.encode(&encoder, &run.said, places) {
                     Ok(encoded) => sent.push((run.rows.start - part.start, encoded)),
                     Err(more) => refused.extend(more),
                 }
@@ -185,17 +191,14 @@ impl PostgresWriter {
         Committed { rows_written: written.rows }
     }
 
-    async fn rows(&self, outputs: &[Output]) -> Result<Option<Rows>, CommitError> {
+    async fn rows(&self, outputs: &Arc<[Output]>) -> Result<Option<Rows>, CommitError> {
         if outputs.iter().all(Output::is_empty) {
             return Ok(None);
         }
-        let Some(target) = self.target.clone() else {
-            return Err(Error::fatal("internal", "rows came before the table was defined").for_user().into());
-        };
-        let outputs = Arc::new(outputs.to_vec());
+        let Some(target) = self.target.clone() else { return keys::of_nothing(outputs).map(|()| None) };
         let (layout, of) = (target.clone(), outputs.clone());
         let order = blocking::run(move || Order::of(&layout.layout, &of)).await??;
-        Ok(Some(Rows { target, outputs, order: Arc::new(order) }))
+        Ok(Some(Rows { target, outputs: outputs.clone(), order: Arc::new(order) }))
     }
 
     /// Begins a transaction with the token of these rows, and checks that the table is unchanged.
@@ -373,7 +376,11 @@ impl PostgresWriter {
         same
     }
 
-    async fn commit_to_what_is_there(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
+    async fn commit_to_what_is_there(
+        &mut self,
+        outputs: &Arc<[Output]>,
+        token: &Token,
+    ) -> Result<Committed, CommitError> {
         let mut looks = 0;
         loop {
             let done = match self.try_commit(outputs, token).await {
@@ -399,7 +406,7 @@ impl PostgresWriter {
         }
     }
 
-    async fn try_commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
+    async fn try_commit(&mut self, outputs: &Arc<[Output]>, token: &Token) -> Result<Committed, CommitError> {
         let Some(rows) = self.rows(outputs).await? else {
             self.release().await;
             return match self.write(None, token).await {
@@ -517,10 +524,10 @@ impl Writer for PostgresWriter {
         if let Some(target) = &self.target {
             self.options = self.options.clone().as_before(Some(&Remembered::of(&self.options, &target.layout)));
         }
-        Ok(self.target.as_ref().map_or(Demand::AllColumns, |target| Layout::demand(&target.layout)))
+        Ok(demand(self.target.as_deref()))
     }
 
-    async fn commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
+    async fn commit(&mut self, outputs: &Arc<[Output]>, token: &Token) -> Result<Committed, CommitError> {
         let (server, table) = (self.server.clone(), ddl::quote_table(&self.options.table));
         let mut work = pin!(self.commit_to_what_is_there(outputs, token));
         let mut holders: Option<String> = None;

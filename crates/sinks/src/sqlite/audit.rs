@@ -11,7 +11,7 @@ use super::{
 use crate::{
     blocking,
     table::{
-        FoundColumn, Layout,
+        FoundColumn, Layout, Said,
         audit::{self, Cell, Class, Column, Equal, Expected, Same},
         ddl::{quote, quote_all},
         keys,
@@ -108,6 +108,7 @@ fn class(declared: &str, strict: bool) -> Class {
         Type::Json => Class::NumericJson,
         Type::Any => Class::Anything,
         Type::Bigint => Class::Number,
+        Type::Number => Class::Numeric,
         _ => Class::Double,
     }
 }
@@ -150,7 +151,7 @@ impl SqliteAuditor {
         let batches = keys::batches(outputs)?;
         let Some(batch) = batches.first() else { return Ok(Vec::new()) };
         let mut causes: Vec<Option<String>> = vec![None; output.len()];
-        if let Err(CommitError::Rejected(rows)) = keys::refuse_nulls(&self.layout, &batches) {
+        if let Err(CommitError::Rejected(rows)) = keys::refuse_nulls(&self.layout, outputs) {
             rows.into_iter().for_each(|row| causes[row.row] = Some(row.cause));
         }
         let columns = self
@@ -161,14 +162,18 @@ impl SqliteAuditor {
             .map(|(slot, column)| Reader::new(slot, self.strict, column.as_ref()));
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
         for (row, cause) in causes.iter_mut().enumerate().filter(|(_, cause)| cause.is_none()) {
-            let fields: Vec<usize> = (0..columns.len()).filter(|place| !batch.is_absent(*place, row)).collect();
-            *cause = self.refuses(&columns, &fields, row).map_err(|error| self.failed(&error))?;
+            let deletes = output.deletes(row);
+            let fields = match deletes {
+                true => self.layout.key.as_slice().into(),
+                false => (0..columns.len()).filter(|place| !batch.is_absent(*place, row)).collect(),
+            };
+            *cause = self.refuses(&columns, &Said { fields, deletes }, row).map_err(|error| self.failed(&error))?;
         }
         Ok(causes)
     }
 
-    fn refuses(&self, columns: &[Reader<'_>], fields: &[usize], row: usize) -> rusqlite::Result<Option<String>> {
-        let values: Result<Vec<_>, String> = fields.iter().map(|place| columns[*place].value(row)).collect();
+    fn refuses(&self, columns: &[Reader<'_>], said: &Said, row: usize) -> rusqlite::Result<Option<String>> {
+        let values: Result<Vec<_>, String> = said.fields.iter().map(|place| columns[*place].value(row)).collect();
         let values = match values {
             Ok(values) => values,
             Err(cause) => return Ok(Some(cause)),
@@ -176,7 +181,7 @@ impl SqliteAuditor {
         let Some(judge) = &self.judge else { return Ok(None) };
         judge.execute_batch("savepoint judged")?;
         let layout = Layout { key: Vec::new(), ..self.layout.clone() };
-        let sql = statements(&layout, &self.table, fields, &[]).concat();
+        let sql = statements(&layout, &self.table, said, &[]).concat();
         let written = judge.prepare_cached(&sql).and_then(|mut statement| {
             values
                 .into_iter()

@@ -1,10 +1,10 @@
 //! An open database file, and the tokens in it.
 use super::failure;
 use crate::{
+    claim::{Claim, Kind},
     on_disk::FileId,
     owner::Owner,
     table::{
-        Claim,
         ddl::quote,
         pages::Pages,
         tokens::{Counts, Found, Holder, Row, Stored, TABLE, began, fenced, guarded, outdated, stored_id},
@@ -244,7 +244,7 @@ impl Database {
         let written = written.and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(failed)?;
         let written = written.iter().map(|(generation, rows)| Ok((stored_id(generation)?, *rows)));
         let name = format!("{target} in {}", self.path.display());
-        claim.check(&name, true, written.collect::<Result<Vec<(Generation, i64)>, Error>>()?)
+        claim.check(Kind::Table, &name, true, written.collect::<Result<Vec<(Generation, i64)>, Error>>()?)
     }
 
     /// Moves the token of a lane, which has these pages, by one commit, within a transaction.
@@ -328,7 +328,7 @@ impl Database {
         if !self.has_tokens()? {
             return Ok(false);
         }
-        let (pipeline, incarnation) = (traces.pipeline.as_str(), traces.incarnation.as_str());
+        let (pipeline, incarnation) = (traces.branch.as_str(), traces.incarnation.as_str());
         let mut written = self.connection.prepare(TRACES).map_err(failed)?;
         let written = written.query_map(params![pipeline, incarnation, target], |row| {
             Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?))
@@ -366,7 +366,7 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
 }
 
 fn key(fence: &Fence) -> (&str, &str, String) {
-    (fence.pipeline.as_str(), fence.incarnation.as_str(), fence.generation.to_string())
+    (fence.branch.as_str(), fence.incarnation.as_str(), fence.generation.to_string())
 }
 
 /// As SQLite stores it; none of our numbers gets near 2^63.

@@ -15,7 +15,8 @@ struct Trigger {
 
 /// Constraints that drop rows themselves, triggers that stand in the place of the table, and those that reach its rows, also
 /// by way of other tables and their triggers.
-pub(super) fn droppers(db: &Connection, table: &str) -> Result<BTreeSet<String>> {
+/// `deletes`: whether its rows may be deleted.
+pub(super) fn droppers(db: &Connection, table: &str, deletes: bool) -> Result<BTreeSet<String>> {
     let (own, mut droppers) = (table.to_lowercase(), BTreeSet::new());
     let is_view = schema::kind(db, table)?.as_deref() == Some("view");
     let clauses = words(&schema::sql_of(db, table)?.unwrap_or_default());
@@ -30,7 +31,8 @@ pub(super) fn droppers(db: &Connection, table: &str) -> Result<BTreeSet<String>>
     reached.push(own.clone());
     let reached: Vec<&str> = reached.iter().map(String::as_str).collect();
     let triggers = triggers(db)?;
-    let mut fired = ["insert", "update"].map(|event| (event.to_owned(), own.clone())).to_vec();
+    let mut fired = ["insert", "update", "delete"].map(|event| (event.to_owned(), own.clone())).to_vec();
+    fired.truncate(if deletes { 3 } else { 2 });
     let mut next = 0;
     while let Some((event, on)) = fired.get(next).cloned() {
         next += 1;

@@ -56,6 +56,10 @@ pub struct SqliteSink {
     /// What a record does: replace the row with the same key or add one (`upsert`), or always add one (`append`). By default
     /// `upsert` if there is a key or the table has a primary key (which is then the key), otherwise `append`.
     pub mode: Option<Mode>,
+    /// What becomes of the row of a record's key: an expression over the output record. The row is deleted if the value is `delete` or
+    /// `d`, and written if it is null, `index`, `upsert`, `create`, `insert`, `update`, `read`, `c`, `i`, `u` or `r`. Records without
+    /// data (tombstones) are deletes in any case. Of a delete only the key columns are looked at.
+    pub op: Option<String>,
     /// Whether a missing table is made.
     #[serde(default = "yes")]
     pub create_table: bool,
@@ -85,6 +89,7 @@ impl SqliteSink {
             columns: self.columns.clone(),
             key: self.key.clone(),
             mode: self.mode,
+            op: self.op.clone(),
             create_table: self.create_table,
             unknown_fields: self.unknown_fields.unwrap_or_default(),
             leaves_out: self.unknown_fields == Some(Unknown::Ignore),
@@ -137,13 +142,6 @@ impl SinkConfig for SqliteSink {
 
 #[async_trait]
 impl Sink for SqliteSink {
-    fn delivery(&self) -> DeliveryMode {
-        Self::DELIVERY
-    }
-    /// SQLite has one writer at a time.
-    fn single_lane(&self) -> bool {
-        Self::SINGLE_LANE
-    }
     async fn open(&self, cx: &Context, lane: OpenLane) -> Result<Opened, Error> {
         let (config, paths) = (self.clone(), cx.paths.clone());
         crate::blocking::run(move || {

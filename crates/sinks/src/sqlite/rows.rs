@@ -2,10 +2,11 @@
 use super::{
     cell::Reader,
     database::Database,
+    deferred::Returning,
     failure::{self, Blame},
 };
 use crate::table::{
-    Fields, Layout, Order,
+    Layout, Order, Said,
     keys::{self, Place, reject},
 };
 use dataflow_sdk::{
@@ -19,7 +20,7 @@ use std::collections::BTreeMap;
 /// What became of rows that the table has taken.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Written {
-    /// Rows that were added or changed.
+    /// Rows that were added, changed or deleted.
     pub(super) rows: u64,
     /// Rows without an effect on the table: a trigger or a rule of its own has seen to that.
     pub(super) swallowed: u64,
@@ -29,7 +30,7 @@ pub(super) struct Written {
 pub(super) struct Rows<'a> {
     layout: &'a Layout,
     /// The end of each statement, if it returns whether its row has to be refused.
-    returning: &'a str,
+    returning: &'a Returning,
     /// In the order of their arrival. They are written in it, each of them: the last one of a key wins by the table's own
     /// equality, and a value that another unique index holds is free once the row that had it has another.
     pub(super) order: Order,
@@ -47,11 +48,11 @@ impl<'a> Rows<'a> {
     pub(super) fn new(
         layout: &'a Layout,
         strict: bool,
-        returning: &'a str,
+        returning: &'a Returning,
         outputs: &'a [Output],
     ) -> Result<Self, CommitError> {
         let batches = keys::batches(outputs)?;
-        keys::refuse_nulls(layout, &batches)?;
+        keys::refuse_nulls(layout, outputs)?;
         let columns = batches.iter().map(|batch| {
             let columns = layout.slots.iter().zip(batch.columns());
             columns.map(|(slot, column)| Reader::new(slot, strict, column.as_ref())).collect::<Result<Vec<_>, _>>()
@@ -67,7 +68,7 @@ impl<'a> Rows<'a> {
         &mut self,
         db: &Database,
         table: &str,
-        sql: &impl Fn(&Fields) -> Vec<String>,
+        sql: &impl Fn(&Said) -> Vec<String>,
         care: bool,
     ) -> Result<Option<Written>, Error> {
         let failed = |error: rusqlite::Error| db.failed(&format!("write to table {table} of"), &error);
@@ -77,9 +78,11 @@ impl<'a> Rows<'a> {
         let mut written = Written::default();
         let runs: Vec<_> = self.order.runs(0..self.order.places.len()).collect();
         for run in runs {
-            let sql = sql(&run.fields);
-            let counts = !sql.iter().any(|sql| sql.ends_with("do nothing"));
-            let sql: Vec<String> = sql.into_iter().map(|sql| sql + self.returning).collect();
+            let Said { fields, deletes } = &run.said;
+            let sql = sql(&run.said);
+            let counts = !deletes && !sql.iter().any(|sql| sql.ends_with("do nothing"));
+            let returning = if *deletes { &self.returning.deleted } else { &self.returning.written };
+            let sql: Vec<String> = sql.into_iter().map(|sql| sql + returning).collect();
             let prepared = sql.iter().map(|sql| db.connection.prepare_cached(sql));
             let mut statements = prepared.collect::<Result<Vec<_>, _>>().map_err(failed)?;
             for number in run.rows {
@@ -89,7 +92,7 @@ impl<'a> Rows<'a> {
                 }
                 let mut bound = Ok(());
                 for statement in &mut statements {
-                    bound = bind(statement, &self.columns[output], self.layout, &run.fields, row).map_err(failed)?;
+                    bound = bind(statement, &self.columns[output], self.layout, fields, row).map_err(failed)?;
                 }
                 if let Err(cause) = bound {
                     self.refused.insert(number, cause);
@@ -98,9 +101,10 @@ impl<'a> Rows<'a> {
                 if care {
                     step("savepoint one_row")?;
                 }
-                let error = match first(&mut statements, &db.connection, !self.returning.is_empty()) {
+                let error = match first(&mut statements, &db.connection, !returning.is_empty()) {
                     Ok(rows) => {
-                        written.rows += rows as u64;
+                        // A delete of a row that is not there is one, too.
+                        written.rows += if *deletes { 1 } else { rows as u64 };
                         written.swallowed += u64::from(counts && rows == 0);
                         if care {
                             step("release one_row")?;

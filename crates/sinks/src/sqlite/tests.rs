@@ -1,4 +1,5 @@
 #![allow(clippy::unwrap_used)]
+mod deletes;
 mod refused;
 
 use super::SqliteSink;
@@ -8,7 +9,7 @@ use dataflow_sdk::{
     Error, Records, SinkConfig, Span,
     batch::{Column, Demand, Output, Payload},
     records::Layout,
-    sink::{CommitError, OpenLane, Opened, Sink},
+    sink::{CommitError, DeliveryMode, OpenLane, Opened, Sink},
 };
 use dataflow_testkit::{
     conformance::{self, Subject},
@@ -64,6 +65,9 @@ impl Subject for Target {
         config.as_object_mut().unwrap().extend(self.more.as_object().unwrap().clone());
         sink(config)
     }
+    fn delivery(&self) -> DeliveryMode {
+        SqliteSink::DELIVERY
+    }
     async fn rows(&self) -> Vec<(i64, String)> {
         let db = self.db();
         let Ok(mut rows) = db.prepare("select id, name from users") else { return Vec::new() };
@@ -116,7 +120,7 @@ async fn a_table_is_made_with_the_types_of_the_first_batch() {
     assert_eq!(demand, Demand::Columns(expected.into()));
     let sql: String =
         target.db().query_row("select sql from sqlite_schema where name = 'users'", [], |row| row.get(0)).unwrap();
-    let expected = r#"CREATE TABLE "users" ("id" INTEGER, "price" NUMERIC, "camelCase" JSON TEXT, "at" TIMESTAMP, primary key ("id"))"#;
+    let expected = r#"CREATE TABLE "users" ("id" INTEGER, "price" NUMERIC, "camelCase" JSON TEXT, "at" TIMESTAMP, primary key ("id")) without rowid"#;
     assert_eq!(sql.to_lowercase(), expected.to_lowercase());
 }
 
@@ -132,7 +136,7 @@ async fn columns_are_added_where_that_is_wanted() {
     let names: Vec<_> = columns.iter().map(|column| column.name.as_str()).collect();
     assert_eq!(names, ["id", "name", "age"]);
     let output = output(&Demand::Columns(columns), 0, &[(Some(1), Some("Ann"))]);
-    writer.commit(&[output], &token(&fence("p", 1), 1)).await.unwrap();
+    writer.commit(&[output].into(), &token(&fence("p", 1), 1)).await.unwrap();
     assert_eq!(target.rows().await, [(1, "Ann".into())]);
 }
 
@@ -225,7 +229,7 @@ async fn a_primary_key_is_the_key_and_generated_columns_are_left_out() {
     let Demand::Columns(columns) = &demand else { panic!("{demand:?}") };
     assert_eq!(columns.len(), 3);
     let output = output(&demand, 0, &[(Some(1), Some("a")), (Some(1), Some("b"))]);
-    writer.commit(&[output], &token(&fence("p", 1), 1)).await.unwrap();
+    writer.commit(&[output].into(), &token(&fence("p", 1), 1)).await.unwrap();
     assert_eq!(target.rows().await, [(1, "b".into())]);
 }
 
@@ -251,7 +255,7 @@ async fn a_file_that_is_gone_is_opened_again() {
     let target = Target::new(None, json!({"columns": {"id": "bigint"}}));
     let Opened { mut writer, .. } = target.try_open(1).await.unwrap();
     std::fs::remove_file(target.path()).unwrap();
-    let error = writer.commit(&[], &token(&fence("p", 1), 1)).await.unwrap_err();
+    let error = writer.commit(&[].into(), &token(&fence("p", 1), 1)).await.unwrap_err();
     assert!(matches!(&error, CommitError::Failed(Error::Transient { code: "file-moved", .. })), "{error:?}");
 }
 
@@ -338,7 +342,7 @@ async fn what_keeps_progress_from_being_stored_is_named() {
     target.db().execute_batch(guard).unwrap();
     let rows = [output(&demand, 0, &[(Some(1), Some("a"))])];
     let named = |error: &Error| matches!(error, Error::Fatal { code: "progress-not-kept", message, .. } if message.contains("guard"));
-    let error = writer.commit(&rows, &token(&fence("p", 1), 1)).await.unwrap_err();
+    let error = writer.commit(&rows.clone().into(), &token(&fence("p", 1), 1)).await.unwrap_err();
     assert!(matches!(&error, CommitError::Failed(error) if named(error)), "{error:?}");
     drop(writer);
     let error = target.try_open(2).await.unwrap_err();
@@ -391,7 +395,9 @@ async fn numbers_that_would_be_rounded_are_rejected() {
         Arc::new(arrow::array::StringArray::from(vec!["1.5", "0.1234567890123456789"]));
     let batch = arrow::array::RecordBatch::try_new(batch.schema(), vec![numbers, batch.column(1).clone()]).unwrap();
     output.payload = dataflow_sdk::batch::Payload::Columns(batch.into());
-    let Err(CommitError::Rejected(rows)) = writer.commit(&[output], &token(&fence("p", 1), 1)).await else { panic!() };
+    let Err(CommitError::Rejected(rows)) = writer.commit(&[output].into(), &token(&fence("p", 1), 1)).await else {
+        panic!()
+    };
     assert_eq!(rows.len(), 1);
     assert_eq!(
         rows[0].cause,
@@ -403,13 +409,12 @@ async fn numbers_that_would_be_rounded_are_rejected() {
 async fn write(target: &Target, rows: &[(Option<i64>, Option<&str>)]) -> Vec<(usize, String)> {
     let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
     let output = output(&demand, 0, rows);
-    let Err(CommitError::Rejected(rejected)) =
-        writer.commit(std::slice::from_ref(&output), &token(&fence("p", 1), 1)).await
+    let Err(CommitError::Rejected(rejected)) = writer.commit(&[output.clone()].into(), &token(&fence("p", 1), 1)).await
     else {
         return Vec::new();
     };
     let rest = output.retain(|row| rejected.iter().all(|refused| refused.row != row));
-    writer.commit(&[rest], &token(&fence("p", 1), 1)).await.unwrap();
+    writer.commit(&[rest].into(), &token(&fence("p", 1), 1)).await.unwrap();
     rejected.into_iter().map(|refused| (refused.row, refused.cause)).collect()
 }
 
@@ -467,7 +472,7 @@ async fn a_trigger_that_can_not_run_is_no_fault_of_the_rows() {
         create trigger t after insert on users begin insert into gone values (1); end";
     let target = Target::new(Some(setup), json!({}));
     let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
-    let commit = writer.commit(&[output(&demand, 0, &[(Some(1), Some("a"))])], &token(&fence("p", 1), 1)).await;
+    let commit = writer.commit(&[output(&demand, 0, &[(Some(1), Some("a"))])].into(), &token(&fence("p", 1), 1)).await;
     assert!(matches!(&commit, Err(CommitError::Failed(error)) if error.to_string().contains("gone")), "{commit:?}");
 }
 
@@ -509,7 +514,7 @@ async fn a_commit_of_a_dropped_writer_that_waits_for_the_file_never_happens() {
     let demand = writer.define(&columns).await.unwrap();
     let db = target.db();
     db.execute_batch("begin immediate").unwrap();
-    let rows = [output(&demand, 0, &[(Some(1), Some("late"))])];
+    let rows = [output(&demand, 0, &[(Some(1), Some("late"))])].into();
     let token = token(&fence("p", 1), 1);
     let commit = writer.commit(&rows, &token);
     assert!(tokio::time::timeout(Duration::from_millis(100), commit).await.is_err(), "it waits for the lock");
@@ -555,9 +560,9 @@ async fn a_table_that_changes_under_a_writer_is_looked_at_again() {
         let target = Target::new(Some("create table users (id integer, name text)"), more.clone());
         let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
         let rows = |id| [output(&demand, 0, &[(Some(id), Some("x"))])];
-        writer.commit(&rows(1), &token(&fence("p", 1), 1)).await.unwrap();
+        writer.commit(&rows(1).into(), &token(&fence("p", 1), 1)).await.unwrap();
         target.db().execute_batch(change).unwrap();
-        let done = writer.commit(&rows(2), &token(&fence("p", 1), 2)).await;
+        let done = writer.commit(&rows(2).into(), &token(&fence("p", 1), 2)).await;
         match noticed {
             true => assert!(
                 matches!(done, Err(CommitError::Failed(Error::Transient { code: "table-changed", .. }))),
@@ -582,7 +587,7 @@ async fn rows_that_the_database_swallows_are_told() {
         target.db().execute_batch(&format!("create table users ({table}); {more}")).unwrap();
         let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
         let rows = [output(&demand, 0, &[(Some(1), Some("x")), (Some(2), Some("x")), (Some(3), Some("x"))])];
-        writer.commit(&rows, &token(&fence("p", 1), 1)).await.unwrap();
+        writer.commit(&rows.clone().into(), &token(&fence("p", 1), 1)).await.unwrap();
         let told: u64 = writer.warnings().iter().map(|warning| warning.records).sum();
         assert_eq!((told, target.rows().await.len() as u64), (swallowed, 3 - swallowed), "{table} {more}");
         assert!(writer.warnings().is_empty());
@@ -617,9 +622,9 @@ async fn a_table_that_had_rows_is_not_made_anew_unasked() {
         }
         let (mut writer, demand, _) = made(open_lane(&fence("p", 1))).await.unwrap();
         let rows = |id| [output(&demand, 0, &[(Some(id), Some("x"))])];
-        writer.commit(&rows(1), &token(&fence("p", 1), 1)).await.unwrap();
+        writer.commit(&rows(1).into(), &token(&fence("p", 1), 1)).await.unwrap();
         target.db().execute_batch(gone).unwrap();
-        let error = writer.commit(&rows(2), &token(&fence("p", 1), 2)).await.unwrap_err();
+        let error = writer.commit(&rows(2).into(), &token(&fence("p", 1), 2)).await.unwrap_err();
         assert!(matches!(&error, CommitError::Failed(error) if error.code() == "table-changed"), "{error:?}");
         drop(writer);
         let own = fence("p", 2);
@@ -630,7 +635,7 @@ async fn a_table_that_had_rows_is_not_made_anew_unasked() {
             assert!(matches!(error, Some(Error::Contradicts { code: "table-missing", .. })), "{error:?}");
         }
         let (mut writer, demand, _) = made(next()).await.unwrap();
-        writer.commit(&[output(&demand, 0, &[(Some(3), Some("x"))])], &token(&next().fence, 1)).await.unwrap();
+        writer.commit(&[output(&demand, 0, &[(Some(3), Some("x"))])].into(), &token(&next().fence, 1)).await.unwrap();
         assert_eq!(target.rows().await, [(3, "x".into())], "{gone}");
     }
 }
@@ -695,7 +700,7 @@ async fn a_dropped_table_that_several_pipelines_share_is_in_nobodys_way() {
         let lane = OpenLane { journal: journal.into(), ..open_lane(&fence) };
         let mut opened = target.sink().open(&context(pipeline), lane).await?;
         let rows = [output(&opened.demand, 0, &[(Some(1), Some("a"))])];
-        opened.writer.commit(&rows, &token(&fence, 1)).await
+        opened.writer.commit(&rows.clone().into(), &token(&fence, 1)).await
     };
     for pipeline in ["p", "q", "r"] {
         write("one", pipeline).await.unwrap();
@@ -727,7 +732,7 @@ async fn a_commit_stores_what_it_moved() {
         let token = dataflow_core::token::Token { positions: positions.clone().into(), ..token(&fence, sequence) };
         let before = log();
         let rows = [output(&opened.demand, 0, &[(Some(1), Some("a"))])];
-        opened.writer.commit(&rows, &token).await.unwrap();
+        opened.writer.commit(&rows.clone().into(), &token).await.unwrap();
         let written = log() - before;
         // The first one stores all; some store what several have moved.
         assert!(sequence == 1 || written < 400_000, "commit {sequence} wrote {written} bytes");

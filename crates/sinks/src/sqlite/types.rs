@@ -30,11 +30,14 @@ fn is_integer(word: &str) -> bool {
     word.ends_with("INTEGER") || word.ends_with("INT") && !word.ends_with("POINT")
 }
 
+/// The type that integers are declared with.
+pub(super) const INTEGER: &str = "INTEGER";
+
 /// The type that a column is declared with.
 pub(super) fn declare(ty: Type) -> String {
     match ty {
         Type::Boolean => "BOOLEAN",
-        Type::Smallint | Type::Integer | Type::Bigint => "INTEGER",
+        Type::Smallint | Type::Integer | Type::Bigint => INTEGER,
         Type::Real | Type::Double => "REAL",
         Type::Decimal { .. } | Type::Number => "NUMERIC",
         Type::Text | Type::Uuid => "TEXT",
@@ -43,7 +46,9 @@ pub(super) fn declare(ty: Type) -> String {
         Type::Date => "DATE",
         Type::Binary => "BLOB",
         // With TEXT in it, so that SQLite leaves numbers as they are written.
-        Type::Json | Type::Any => "JSON TEXT",
+        Type::Json => "JSON TEXT",
+        // A column without a type holds every value as it is.
+        Type::Any => "",
     }
     .into()
 }
@@ -65,6 +70,7 @@ mod tests {
             (Type::Date, Type::Date),
             (Type::Binary, Type::Binary),
             (Type::Json, Type::Json),
+            (Type::Any, Type::Any),
         ] {
             assert_eq!(of_declared(&declare(ty)), back, "{}", declare(ty));
         }

@@ -2,14 +2,16 @@
 use super::{
     NAMING, SqliteSink,
     database::Database,
-    deferred, drops, failure,
+    deferred::Returning,
+    drops, failure,
     rows::{Rows, Written},
     schema, types,
 };
 use crate::{
     blocking::{Alive, Owned},
+    claim::Claim,
     table::{
-        Claim, Fields, Layout, Options, Pages, Remembered, ddl,
+        Layout, Options, Pages, Remembered, Said, ddl,
         drops::warning,
         kept::{self, Kept},
         keys,
@@ -24,6 +26,7 @@ use dataflow_sdk::{
     batch::{Column, Demand, Output, Warning},
     sink::{CommitError, Committed, OpenLane, Opened, Writer},
 };
+use std::sync::Arc;
 
 /// Opens the file, fences older writers, reads the token, and looks at the table.
 pub(super) fn open(config: &SqliteSink, lane: &OpenLane) -> Result<Opened, Error> {
@@ -81,7 +84,7 @@ struct Table {
     /// Columns of the key of which texts that differ may be equal.
     folded: Vec<String>,
     /// The end of each statement, which returns what a deferred foreign key has against the row.
-    returning: String,
+    returning: Returning,
     /// Of a view's rows SQLite does not tell how many had an effect.
     is_view: bool,
     /// That of the file when the table was described: each change of a table in it raises it.
@@ -148,7 +151,7 @@ impl Target {
                 return Err(self.missing(columns.as_deref()));
             }
             let Some(columns) = columns else { return Ok(Vec::new()) };
-            self.run(&ddl::create_table(&table, &columns, &self.options.key(), types::declare))?;
+            self.run(&self.create(&columns))?;
             self.db.forget_others(&table, &self.claim)?;
             found = describe(self)?;
         } else if let Some(there) = &found {
@@ -166,9 +169,9 @@ impl Target {
         let (layout, mut warnings) = Layout::of(&self.options, &found, &self.added)?;
         let strict = schema::is_strict(&self.db.connection, &table).map_err(failed)?;
         let folded = schema::folded(&self.db.connection, &table).map_err(failed)?;
-        let returning = deferred::returning(&self.db.connection, &table).map_err(failed)?;
+        let returning = Returning::of(&self.db.connection, &table).map_err(failed)?;
         let version = schema::version(&self.db.connection).map_err(failed)?;
-        let droppers = drops::droppers(&self.db.connection, &table).map_err(failed)?;
+        let droppers = drops::droppers(&self.db.connection, &table, !layout.key.is_empty()).map_err(failed)?;
         warnings.extend(warning(&table, &droppers));
         self.table = Some(Table { layout, strict, folded, returning, is_view: kind == "view", version });
         Ok(warnings)
@@ -193,13 +196,25 @@ impl Target {
         }
     }
 
+    /// The statement that makes the table.
+    fn create(&self, columns: &[Column]) -> String {
+        let key = self.options.key();
+        let made = ddl::create_table(&self.options.table, columns, &key, types::declare);
+        let is_integer = |name: &String| {
+            columns.iter().any(|column| column.name == *name && types::declare(column.ty) == types::INTEGER)
+        };
+        match key.as_slice() {
+            // Otherwise it is the row's id, which SQLite makes up for a record that has no key: that of another record.
+            [only] if is_integer(only) => format!("{made} without rowid"),
+            _ => made,
+        }
+    }
+
     fn missing(&self, columns: Option<&[Column]>) -> Error {
         let message =
             format!("{} has no table {}, and createTable is false", self.db.path.display(), self.options.table);
         let fix = match columns {
-            Some(columns) => {
-                format!("run: {}", ddl::create_table(&self.options.table, columns, &self.options.key(), types::declare))
-            }
+            Some(columns) => format!("run: {}", self.create(columns)),
             None => "create the table, or set createTable: true".into(),
         };
         Error::fatal("table-missing", message).fix(fix)
@@ -210,15 +225,13 @@ impl Target {
         self.look_again()?;
         let Self { db, options, pages, table, kept, swallowed, .. } = self;
         let Some(Table { layout, strict, folded, returning, is_view, version }) = table else {
-            return match outputs.iter().all(Output::is_empty) {
-                true => Ok(db.advance(token, pages).map(|()| Committed::default())?),
-                false => Err(Error::fatal("internal", "rows came before the table was defined").for_user().into()),
-            };
+            keys::of_nothing(outputs)?;
+            return Ok(db.advance(token, pages).map(|()| Committed::default())?);
         };
         let mut rows = Rows::new(layout, *strict, returning, outputs)?;
         let expected = token.with_rows(rows.order.places.len() as u64);
         db.advance(&expected, pages)?;
-        let sql = |fields: &Fields| statements(layout, &options.table, fields, folded);
+        let sql = |said: &Said| statements(layout, &options.table, said, folded);
         let mut written = rows.write(db, &options.table, &sql, false)?;
         while written.is_none() {
             db.roll_back();
@@ -250,14 +263,23 @@ fn changed(table: &str) -> Error {
     Error::transient("table-changed", format!("table {table} has changed since it was opened"))
 }
 
-/// The statements that write a row with these fields, of which the first one that finds something to do is enough. A key of
+/// The statements that write a row of which this is said, of which the first one that finds something to do is enough. A key of
 /// which `folded` says that other texts are equal to it becomes that of the last record.
-pub(super) fn statements(layout: &Layout, table: &str, fields: &[usize], folded: &[String]) -> Vec<String> {
+pub(super) fn statements(
+    layout: &Layout,
+    table: &str,
+    Said { fields, deletes }: &Said,
+    folded: &[String],
+) -> Vec<String> {
     let name = |place: &usize| layout.slots[*place].column.name.clone();
     let names: Vec<String> = fields.iter().map(name).collect();
     let key: Vec<String> = layout.key.iter().map(name).collect();
     let marks: Vec<String> = (1..=names.len()).map(|number| format!("?{number}")).collect();
     let table = ddl::quote(table);
+    if *deletes {
+        let same = names.iter().zip(&marks).map(|(name, mark)| format!("{} = {mark}", ddl::quote(name)));
+        return vec![format!("delete from {table} where {}", same.collect::<Vec<_>>().join(" and "))];
+    }
     let insert = format!("insert into {table} ({}) values ({})", ddl::quote_all(&names), marks.join(", "));
     let lacks_required =
         layout.slots.iter().enumerate().any(|(place, slot)| slot.is_required() && !fields.contains(&place));
@@ -299,8 +321,8 @@ impl Writer for SqliteWriter {
             .await
     }
 
-    async fn commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
-        let (outputs, token) = (outputs.to_vec(), token.clone());
+    async fn commit(&mut self, outputs: &Arc<[Output]>, token: &Token) -> Result<Committed, CommitError> {
+        let (outputs, token) = (outputs.clone(), token.clone());
         self.0
             .with(move |target, alive| {
                 alive.check()?;

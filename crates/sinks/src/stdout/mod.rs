@@ -9,7 +9,10 @@ use dataflow_sdk::{
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::io::{ErrorKind, Write};
+use std::{
+    io::{ErrorKind, Write},
+    sync::Arc,
+};
 
 /// Writes each record as one line of JSON to the standard output of the node's process.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -39,11 +42,8 @@ struct Stdout;
 
 #[async_trait]
 impl Sink for Stdout {
-    fn delivery(&self) -> DeliveryMode {
-        StdoutSink::DELIVERY
-    }
     async fn open(&self, _: &Context, _: OpenLane) -> Result<Opened, Error> {
-        let (writer, demand) = (Box::new(Self), Demand::Documents);
+        let (writer, demand) = (Box::new(Self), Demand::Lines);
         Ok(Opened {
             writer,
             token: None,
@@ -58,7 +58,7 @@ impl Sink for Stdout {
 
 #[async_trait]
 impl Writer for Stdout {
-    async fn commit(&mut self, outputs: &[Output], _: &Token) -> Result<Committed, CommitError> {
+    async fn commit(&mut self, outputs: &Arc<[Output]>, _: &Token) -> Result<Committed, CommitError> {
         let (text, rows_written) = lines::documents(outputs)?;
         // The process-wide lock of standard output keeps the lines of a commit together, whoever else writes.
         let written = blocking::run(move || {

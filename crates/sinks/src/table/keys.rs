@@ -80,19 +80,27 @@ fn comparable(ty: Type, column: &ArrayRef) -> ArrayRef {
 }
 
 /// Rejects rows without a key, or with NULL in a column that refuses it. Only the table can decide about a missing
-/// field in an upsert: its row may exist.
+/// field in an upsert: its row may exist. Of a delete only the key counts.
 ///
 /// # Errors
 /// [`CommitError::Rejected`] with all of them.
-pub fn refuse_nulls(layout: &Layout, batches: &[&Cells]) -> Result<(), CommitError> {
+pub fn refuse_nulls(layout: &Layout, outputs: &[Output]) -> Result<(), CommitError> {
     let mut rejected = Vec::new();
-    for (output, batch) in batches.iter().enumerate() {
+    for (output, (batch, of)) in batches(outputs)?.into_iter().zip(outputs).enumerate() {
+        if layout.key.is_empty() {
+            let deletes = (0..of.len()).filter(|row| of.deletes(*row));
+            let cause = "rows are written without a key, by which one could be deleted";
+            rejected.extend(deletes.map(|row| reject(Place { output, row }, cause)));
+        }
         for (place, slot) in layout.slots.iter().enumerate() {
             let (column, key) = (batch.column(place), layout.key.contains(&place));
             if column.null_count() == 0 || !(key || slot.not_null) {
                 continue;
             }
-            let filled = |row| batch.is_absent(place, row) && (slot.has_default || !key && !layout.key.is_empty());
+            let filled = |row| match of.deletes(row) {
+                true => !key,
+                false => batch.is_absent(place, row) && (slot.has_default || !key && !layout.key.is_empty()),
+            };
             for row in (0..column.len()).filter(|row| column.is_null(*row) && !filled(*row)) {
                 let name = &slot.column.name;
                 let is = if batch.is_absent(place, row) { "missing" } else { "null" };
@@ -104,7 +112,40 @@ pub fn refuse_nulls(layout: &Layout, batches: &[&Cells]) -> Result<(), CommitErr
             }
         }
     }
-    rejected.sort_by_key(|row: &RejectedRow| (row.output, row.row));
+    all(rejected)
+}
+
+/// Rejects rows without a key, of a table that is not there yet: their columns are those of the key, and one could be made of any
+/// row that has a value for each. Deletes of what is not there are done.
+///
+/// # Errors
+/// [`CommitError::Rejected`] with all of them; [`CommitError::Failed`] if a row has a key.
+pub fn of_nothing(outputs: &[Output]) -> Result<(), CommitError> {
+    let mut rejected = Vec::new();
+    for (output, (batch, of)) in batches(outputs)?.into_iter().zip(outputs).enumerate() {
+        for row in 0..of.len() {
+            match (0..batch.num_columns()).find(|place| batch.column(*place).is_null(row)) {
+                Some(place) => {
+                    let is = if batch.is_absent(place, row) { "missing" } else { "null" };
+                    let cause = format!("key column {} is {is}", batch.schema().field(place).name());
+                    rejected.push(reject(Place { output, row }, &cause));
+                }
+                None if of.deletes(row) => {}
+                None if batch.num_columns() == 0 => {
+                    rejected
+                        .push(reject(Place { output, row }, "no column can have the name of any field of the record"));
+                }
+                None => {
+                    return Err(Error::fatal("internal", "rows came before the table was defined").for_user().into());
+                }
+            }
+        }
+    }
+    all(rejected)
+}
+
+fn all(mut rejected: Vec<RejectedRow>) -> Result<(), CommitError> {
+    rejected.sort_by_key(|row| (row.output, row.row));
     rejected.dedup_by_key(|row| (row.output, row.row));
     if rejected.is_empty() { Ok(()) } else { Err(CommitError::Rejected(rejected)) }
 }

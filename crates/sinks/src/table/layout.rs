@@ -20,6 +20,8 @@ pub struct Found {
     pub rules: usize,
     /// How sensitive the table is because of anything else that checks or observes rows, such as checks and triggers.
     pub care: Care,
+    /// Whether something else observes or refuses deletes.
+    pub guarded: bool,
     /// Columns that rows of other tables refer to.
     pub referenced: Vec<String>,
     /// Whether rows may be rejected for values that the types of the columns allow.
@@ -60,6 +62,8 @@ pub struct Layout {
     pub key: Vec<usize>,
     /// How rows with all fields have to be written.
     pub care: Care,
+    /// How the rows of a commit have to be written if some of them are deletes.
+    pub deletes: Care,
     /// Whether a new row may be rejected for a missing field in another way than by NULL in a column that refuses it.
     pub judged: bool,
 }
@@ -138,6 +142,10 @@ impl Layout {
                 .for_user());
         }
         let key = key(options, found, &slots)?;
+        if key.is_empty() && options.op.is_some() {
+            let message = format!("op needs a key, by which rows are deleted, and table {table} has no primary key");
+            return Err(Error::fatal("key-missing", message).fix("give key, or leave op out").for_user());
+        }
         let unfilled = found.columns.iter().filter(|column| {
             column.not_null
                 && !column.has_default
@@ -152,7 +160,8 @@ impl Layout {
         });
         let warnings = warnings.collect();
         let care = care(found, &slots, &key);
-        Ok((Self { slots, key, care, judged: found.care > Care::Last }, warnings))
+        let deletes = Care::Alone.when(found.guarded || !found.referenced.is_empty());
+        Ok((Self { slots, key, care, deletes, judged: found.care > Care::Last }, warnings))
     }
 }
 
@@ -179,7 +188,7 @@ fn chosen<'a>(options: &Options, found: &'a Found, added: &[String]) -> Result<V
     let table = &options.table;
     let Some(named) = &options.columns else {
         let chosen: Vec<_> = found.columns.iter().filter(|column| !column.generated).collect();
-        return match chosen.is_empty() {
+        return match chosen.is_empty() && !found.columns.is_empty() {
             true => {
                 Err(Error::fatal("no-columns", format!("table {table} has no column that can be written")).for_user())
             }
@@ -239,9 +248,10 @@ pub fn columns_to_add(
     }
     // A field whose name can't be a column counts as one without a column, unless every field is to get one.
     let there = found.columns.iter().map(|column| column.name.as_str());
+    let new: Vec<Column> = new.unwrap_or_default().iter().filter(|column| column.ty != Type::Any).cloned().collect();
     let new = match options.unknown_fields {
-        Unknown::Add => new.unwrap_or_default().to_vec(),
-        Unknown::Ignore | Unknown::Dead | Unknown::Fail => naming.admitted(new.unwrap_or_default(), there.clone()),
+        Unknown::Add => new,
+        Unknown::Ignore | Unknown::Dead | Unknown::Fail => naming.admitted(&new, there.clone()),
     };
     added.extend(new.iter().map(|column| column.name.clone()));
     added.sort();
@@ -301,48 +311,68 @@ fn key(options: &Options, found: &Found, slots: &[Slot]) -> Result<Vec<usize>, E
     Ok(places)
 }
 
-/// Returns the columns of a table to be created, from the spec and the first batch. `None`: the first batch has to be
-/// awaited.
+/// Returns the columns of a table to be created, from the spec and the first batch. `None`: records with a value have to be
+/// awaited, for each part of the key. Columns of [any](Type::Any) type only if no field has a value: they hold rows of nulls.
 ///
 /// # Errors
-/// [`Error::Fatal`] if there is no column, or none for a part of the key.
+/// [`Error::Fatal`] if the table can't have a column that it has to have.
 pub fn new_columns(options: &Options, naming: &Naming, first: Option<&[Column]>) -> Result<Option<Vec<Column>>, Error> {
+    let (table, key) = (&options.table, options.key());
     let columns = match (&options.columns, first) {
         (Some(Columns::Types(types)), _) => {
             types.iter().map(|(name, ty)| Column { name: name.clone(), ty: *ty }).collect()
         }
         (_, None) => return Ok(None),
-        (None, Some(first)) => first.to_vec(),
-        (Some(Columns::Names(names)), Some(first)) => {
-            let of_first = |name: &String| first.iter().find(|column| column.name == *name).cloned();
-            // A field that the first batch lacks may turn out to have any type.
-            names
-                .iter()
-                .map(|name| of_first(name).unwrap_or_else(|| Column { name: name.clone(), ty: Type::Json }))
-                .collect()
+        (columns, Some(first)) => {
+            let typed = |name: &str| first.iter().find(|column| column.name == name && column.ty != Type::Any);
+            if let Some(missing) = key.iter().find(|name| typed(name).is_none()) {
+                if missing.contains('.') {
+                    let message = format!(
+                        "table {table} can't be created for a field inside another, {missing}, which key names"
+                    );
+                    let fix = "give columns with their types, or take the field out with a map transform";
+                    return Err(Error::fatal("column-missing", message).fix(fix).for_user());
+                }
+                return Ok(None);
+            }
+            match columns {
+                // A field that the first batch lacks may turn out to have any type.
+                Some(columns) => {
+                    let json = |name: &str| Column { name: name.into(), ty: Type::Json };
+                    columns.names().into_iter().map(|name| typed(name).cloned().unwrap_or_else(|| json(name))).collect()
+                }
+                None => of_first(options, naming, first),
+            }
         }
     };
-    let table = &options.table;
-    // A field whose name can't be a column counts as one without a column: of names that are the same to the database,
-    // the first one gets it.
-    let mut columns: Vec<Column> = columns;
-    let admitted = naming.admitted(&columns, std::iter::empty());
-    if options.columns.is_none() && !admitted.is_empty() {
-        columns = admitted;
-    }
     naming.refuse(table, &columns, std::iter::empty())?;
     if columns.is_empty() {
-        let message = format!("table {table} can't be created: the first batch has no fields");
-        return Err(Error::fatal("no-columns", message).fix("give columns with their types, or create the table"));
+        return Ok(None);
     }
-    if let Some(missing) = options.key().iter().find(|name| columns.iter().all(|column| column.name != **name)) {
-        let message =
-            format!("table {table} can't be created: no record of the first batch has {missing}, which key names");
-        return Err(Error::fatal("column-missing", message).fix("change key, or give columns with their types"));
+    if let Some(missing) = key.iter().find(|name| columns.iter().all(|column| column.name != **name)) {
+        let message = format!(
+            "table {table} can't be created: another field has the same name for {} as {missing}, which key names",
+            naming.database
+        );
+        return Err(Error::fatal("column-missing", message).fix("rename one of them with a map transform").for_user());
     }
-    if options.mode == Some(Mode::Upsert) && options.key.is_none() {
-        let message = format!("mode: upsert needs a key to create table {table}");
+    if (options.mode == Some(Mode::Upsert) || options.op.is_some()) && options.key.is_none() {
+        let by = if options.op.is_some() { "op" } else { "mode: upsert" };
+        let message = format!("{by} needs a key to create table {table}");
         return Err(Error::fatal("key-missing", message).fix("give key").for_user());
     }
     Ok(Some(columns))
+}
+
+/// The columns of a table for the fields of its first batch: those with a value, or all if none has one. A field whose name
+/// can't be a column counts as one without a column, unless every field is to get one: of names that are the same to the
+/// database, the first one gets it.
+fn of_first(options: &Options, naming: &Naming, first: &[Column]) -> Vec<Column> {
+    let (typed, valueless): (Vec<Column>, Vec<Column>) =
+        first.iter().cloned().partition(|column| column.ty != Type::Any);
+    let admitted = |columns: Vec<Column>| naming.admitted(&columns, std::iter::empty());
+    match options.unknown_fields {
+        Unknown::Add if !typed.is_empty() => typed,
+        _ => Some(admitted(typed)).filter(|columns| !columns.is_empty()).unwrap_or_else(|| admitted(valueless)),
+    }
 }

@@ -2,7 +2,6 @@
 //! tokens beside it. Contains no connection and no SQL specific to one database.
 pub mod audit;
 pub mod care;
-pub mod claim;
 pub mod columns;
 pub mod ddl;
 pub mod decimal;
@@ -20,11 +19,10 @@ pub mod time;
 pub mod tokens;
 
 pub use care::Care;
-pub use claim::Claim;
 pub use columns::{Columns, Names};
 pub use layout::{Found, FoundColumn, Layout, Slot};
 pub use naming::Naming;
 pub use options::{Mode, Options, Unknown};
-pub use order::{Fields, Order};
+pub use order::{Fields, Order, Said};
 pub use pages::Pages;
 pub use remembered::Remembered;

@@ -54,6 +54,8 @@ pub struct Options {
     pub key: Option<Names>,
     /// What a record does; `None`: [`Layout`] decides.
     pub mode: Option<Mode>,
+    /// The expression that says which records delete the row of their key.
+    pub op: Option<String>,
     /// Whether a missing table is created.
     pub create_table: bool,
     /// What happens to fields without a column.
@@ -78,6 +80,8 @@ impl Options {
             columns: self.columns.as_ref().map(Columns::typed).unwrap_or_default(),
             unknown_fields: Some(self.unknown_fields.into()),
             left_out_on_purpose: self.leaves_out || self.columns.is_some(),
+            tombstones: self.mode != Some(Mode::Append),
+            op: self.op.clone(),
             ..SinkRows::default()
         }
     }
@@ -126,6 +130,14 @@ impl Options {
             if let Some((at, twice)) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
                 found(path, "duplicate", format!("{twice:?} is named twice"), &format!("leave out entry {at}"));
             }
+        }
+        if self.op.is_some() && self.mode == Some(Mode::Append) {
+            found(
+                "op",
+                "contradiction",
+                "with mode: append there is no key, by which a row could be deleted".into(),
+                "give key and leave mode out, or leave op out and drop deletes with a filter",
+            );
         }
         if self.key.is_some() && key.is_empty() {
             found("key", "too-few", "key is empty".into(), "name one, or leave key out");

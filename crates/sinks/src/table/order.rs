@@ -4,7 +4,8 @@
 //! A record says nothing about the fields that it lacks: they keep their value, or get their default in a new row. So
 //! rows are grouped by the set of their fields; if all have all fields, there is one set. The table's [`Care`] says
 //! what else has to be preserved. Of records with the same key, one is left out if nothing can observe it and its
-//! successor has all its fields; the others are written one after the other.
+//! successor has all its fields or deletes the row; the others are written one after the other. A delete is always written: what
+//! comes after it makes a new row.
 use super::{
     Care, Layout,
     keys::{self, Place},
@@ -12,7 +13,7 @@ use super::{
 use arrow::row::Rows;
 use dataflow_sdk::{
     Error,
-    batch::{Cells, Output},
+    batch::{Cells, Operations, Output},
     sink::CommitError,
 };
 use indexmap::IndexSet;
@@ -26,16 +27,25 @@ pub type Fields = Arc<[usize]>;
 pub struct Order {
     /// The rows.
     pub places: Vec<Place>,
-    /// Rows that are left out, because later ones with the same key overwrite them.
-    pub covered: Vec<Place>,
+    /// Rows that are left out, because later ones with the same key overwrite or delete them, with what is said of them.
+    pub covered: Vec<(Said, Place)>,
     runs: Vec<Run>,
 }
 
-/// Rows that one statement may write: they are consecutive, have different keys and the same fields.
+/// What is said of a row.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Said {
+    /// The columns that it has fields for; of a delete, those of the key.
+    pub fields: Fields,
+    /// Whether it is deleted.
+    pub deletes: bool,
+}
+
+/// Rows that one statement may write: they are consecutive, have different keys, and the same is said of them.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// Their fields.
-    pub fields: Fields,
+    /// What is said of each.
+    pub said: Said,
     /// The indices of its rows in the [`Order`].
     pub rows: Range<usize>,
 }
@@ -48,8 +58,8 @@ impl Order {
     /// [`CommitError::Rejected`] for rows without a key, or with NULL in a column that refuses it.
     pub fn of(layout: &Layout, outputs: &[Output]) -> Result<Self, CommitError> {
         let batches = keys::batches(outputs)?;
-        keys::refuse_nulls(layout, &batches)?;
-        let sets = Sets::of(layout, &batches);
+        keys::refuse_nulls(layout, outputs)?;
+        let sets = Sets::of(layout, outputs, &batches);
         let mut rows = in_one_turn(outputs);
         let care = layout.care.max(sets.care(layout));
         let mut covered = Vec::new();
@@ -71,26 +81,28 @@ impl Order {
     /// [`Error::Fatal`] if an output has no columns.
     pub fn arrived(layout: &Layout, outputs: &[Output]) -> Result<Self, Error> {
         let batches = keys::batches(outputs)?;
-        Ok(Self::new(in_one_turn(outputs), Vec::new(), &Sets::of(layout, &batches)))
+        Ok(Self::new(in_one_turn(outputs), Vec::new(), &Sets::of(layout, outputs, &batches)))
     }
 
     fn new(rows: Vec<Row>, covered: Vec<Place>, sets: &Sets) -> Self {
+        let said = sets.said();
         let mut runs: Vec<Run> = Vec::new();
         let mut known = None;
         for (index, row) in rows.iter().enumerate() {
             let set = sets.of_row(row.place);
             match runs.last_mut() {
                 Some(run) if known == Some((row.turn, set)) => run.rows.end = index + 1,
-                _ => runs.push(Run { fields: sets.fields(set), rows: index..index + 1 }),
+                _ => runs.push(Run { said: said[set].clone(), rows: index..index + 1 }),
             }
             known = Some((row.turn, set));
         }
+        let covered = covered.into_iter().map(|place| (said[sets.of_row(place)].clone(), place)).collect();
         Self { places: rows.into_iter().map(|row| row.place).collect(), covered, runs }
     }
 
-    /// Iterates over the distinct sets of fields.
-    pub fn sets(&self) -> impl Iterator<Item = &Fields> {
-        self.runs.iter().map(|run| &run.fields).collect::<IndexSet<_>>().into_iter()
+    /// Iterates over what is said of rows, each once.
+    pub fn said(&self) -> impl Iterator<Item = &Said> {
+        self.runs.iter().map(|run| &run.said).collect::<IndexSet<_>>().into_iter()
     }
 
     /// Iterates over the runs of a part of the rows.
@@ -98,7 +110,7 @@ impl Order {
         let first = self.runs.partition_point(|run| run.rows.end <= part.start);
         let within = self.runs[first..].iter().take_while(move |run| run.rows.start < part.end);
         within.map(move |run| Run {
-            fields: run.fields.clone(),
+            said: run.said.clone(),
             rows: run.rows.start.max(part.start)..run.rows.end.min(part.end),
         })
     }
@@ -153,14 +165,19 @@ fn by_key(mut rows: Vec<Row>, keys: &[Rows], sets: &Sets, care: Care) -> (Vec<Ro
                 covered.extend(earlier.iter().map(|row| row.place));
             }
             Care::Last => {
-                let mut said = vec![false; sets.columns()];
+                let (mut said, mut deleted) = (vec![false; sets.columns()], false);
                 for row in of_key.iter().rev() {
+                    if deleted {
+                        covered.push(row.place);
+                        continue;
+                    }
+                    deleted = sets.deletes(row.place);
                     let mut more = row.place == last.place;
                     for (said, has) in said.iter_mut().zip(sets.has(row.place)) {
                         more |= has & !*said;
                         *said |= has;
                     }
-                    if more { kept.push(*row) } else { covered.push(row.place) }
+                    if more || deleted { kept.push(*row) } else { covered.push(row.place) }
                 }
                 kept[from..].reverse();
             }
@@ -174,9 +191,9 @@ fn by_key(mut rows: Vec<Row>, keys: &[Rows], sets: &Sets, care: Care) -> (Vec<Ro
     (kept, covered)
 }
 
-/// The sets of fields that rows have, each with a number.
+/// The sets of fields that rows have, each with a number; those of deletes are others.
 struct Sets {
-    known: IndexSet<Vec<bool>>,
+    known: IndexSet<(Vec<bool>, bool)>,
     /// For each set, whether its rows take two statements.
     patching: Vec<bool>,
     /// Places of the key's columns.
@@ -186,38 +203,43 @@ struct Sets {
 }
 
 impl Sets {
-    fn of(layout: &Layout, batches: &[&Cells]) -> Self {
+    fn of(layout: &Layout, outputs: &[Output], batches: &[&Cells]) -> Self {
         let columns = layout.slots.len();
-        let mut known = IndexSet::from([vec![true; columns]]);
+        let mut known = IndexSet::from([(vec![true; columns], false)]);
         // In an appended row, a column without a default is NULL, whether the record has the field or not.
         let counts = |place: usize| !layout.key.is_empty() || layout.slots[place].has_default;
         let whole = |batch: &Cells| {
             batch.is_whole() || !(0..columns).any(|place| counts(place) && batch.absent(place).is_some())
         };
-        if batches.iter().all(|batch| whole(batch)) {
+        let upserts = outputs.iter().all(|output| output.operations == Operations::Upserts);
+        if upserts && batches.iter().all(|batch| whole(batch)) {
             return Self { known, patching: vec![false], key: layout.key.clone(), of_rows: Vec::new() };
         }
-        let mut has = vec![true; columns];
-        let of_rows = batches.iter().map(|batch| {
+        let mut set = (vec![true; columns], false);
+        let of_rows = batches.iter().zip(outputs).map(|(batch, output)| {
             let set_of = |row: usize| {
-                for (place, has) in has.iter_mut().enumerate() {
-                    *has = !(counts(place) && batch.is_absent(place, row));
+                set.1 = output.deletes(row);
+                for (place, has) in set.0.iter_mut().enumerate() {
+                    *has = match set.1 {
+                        true => layout.key.contains(&place),
+                        false => !(counts(place) && batch.is_absent(place, row)),
+                    };
                 }
-                match known.get_index_of(has.as_slice()) {
-                    Some(set) => set,
-                    None => known.insert_full(has.clone()).0,
-                }
+                known.get_index_of(&set).unwrap_or_else(|| known.insert_full(set.clone()).0)
             };
             (0..batch.num_rows()).map(set_of).collect()
         });
         let of_rows = of_rows.collect();
-        let patching = known.iter().map(|has| layout.patches(|slot| has[slot])).collect();
+        let patching = known.iter().map(|(has, deletes)| !deletes && layout.patches(|slot| has[slot])).collect();
         Self { known, patching, key: layout.key.clone(), of_rows }
     }
 
-    /// How rows have to be written because of the fields they lack.
+    /// How rows have to be written because of the fields they lack, or because there are deletes.
     fn care(&self, layout: &Layout) -> Care {
-        let lacking = |has: &Vec<bool>| {
+        let lacking = |(has, deletes): &(Vec<bool>, bool)| {
+            if *deletes {
+                return Some(layout.deletes);
+            }
             let lacking = layout.slots.iter().zip(has).filter(|(_, has)| !**has);
             lacking.map(|(slot, _)| slot.fills.max(Care::Each.when(slot.is_required()))).max()
         };
@@ -229,7 +251,7 @@ impl Sets {
     }
 
     fn columns(&self) -> usize {
-        self.known[0].len()
+        self.known[0].0.len()
     }
 
     fn of_row(&self, place: Place) -> usize {
@@ -237,7 +259,11 @@ impl Sets {
     }
 
     fn has(&self, place: Place) -> &[bool] {
-        &self.known[self.of_row(place)]
+        &self.known[self.of_row(place)].0
+    }
+
+    fn deletes(&self, place: Place) -> bool {
+        self.known[self.of_row(place)].1
     }
 
     fn patches(&self, place: Place) -> bool {
@@ -250,7 +276,9 @@ impl Sets {
         self.key.iter().any(|column| !has[*column])
     }
 
-    fn fields(&self, set: usize) -> Fields {
-        self.known[set].iter().enumerate().filter(|(_, has)| **has).map(|(place, _)| place).collect()
+    /// What each set says of its rows.
+    fn said(&self) -> Vec<Said> {
+        let fields = |has: &[bool]| has.iter().enumerate().filter(|(_, has)| **has).map(|(place, _)| place).collect();
+        self.known.iter().map(|(has, deletes)| Said { fields: fields(has), deletes: *deletes }).collect()
     }
 }

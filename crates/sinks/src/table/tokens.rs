@@ -178,8 +178,7 @@ fn json<T: serde::de::DeserializeOwned>(fence: &Fence, text: &str) -> Result<T, 
 }
 
 fn unreadable(fence: &Fence, why: &dyn Display) -> Error {
-    let message =
-        format!("the row of pipeline {}, lane {} in {TABLE} can't be read: {why}", fence.pipeline, fence.lane);
+    let message = format!("the row of pipeline {}, lane {} in {TABLE} can't be read: {why}", fence.branch, fence.lane);
     Error::fatal("token-unreadable", message).fix("restore the row, or force a reset of the checkpoint").for_user()
 }
 
@@ -209,7 +208,7 @@ pub fn outdated(database: &str) -> Error {
 pub fn guarded(fence: &Fence, database: &str, guards: &[String]) -> Error {
     let message = format!(
         "{TABLE} in {database} does not store the progress of pipeline {}, lane {}: {} prevents it",
-        fence.pipeline,
+        fence.branch,
         fence.lane,
         guards.join(", ")
     );
@@ -248,7 +247,7 @@ impl Holder {
 pub fn fenced(fence: &Fence, holder: Option<Holder>) -> Error {
     let who = format!(
         "pipeline {} (generation {}, lane {}, epoch {}, opening {})",
-        fence.pipeline, fence.generation, fence.lane, fence.epoch, fence.opening
+        fence.branch, fence.generation, fence.lane, fence.epoch, fence.opening
     );
     Error::Fenced(match holder {
         Some(Holder { epoch, opening, sequence }) => {
@@ -268,7 +267,7 @@ mod tests {
         ledger::Counters,
         position::{Position, Positions},
         token::{Fence, Token},
-        warned::Warned,
+        warned::{Notice, Warned},
     };
     use dataflow_sdk::sink::OpenLane;
     use dataflow_testkit::fixture::open_lane;
@@ -285,9 +284,11 @@ mod tests {
 
     fn token() -> Token {
         let chunk = |id: &str, kind, records| ChunkRef { id: ChunkId(id.into()), kind, records };
+        let message = "the sink has no column zip".into();
+        let zip = Warned { code: "ignored-field".into(), subject: "zip".into(), message, records: 7 };
         Token {
             fence: Fence {
-                pipeline: "orders".try_into().unwrap(),
+                branch: "orders".try_into().unwrap(),
                 incarnation: "i1".try_into().unwrap(),
                 generation: Generation::new(2, 7),
                 lane: 0,
@@ -315,14 +316,7 @@ mod tests {
                 chunk("orders/i1/3/dead-1", ChunkKind::DeadLetters, 2),
                 chunk("orders/i1/3/inbox-10", ChunkKind::Ingest, 7),
             ],
-            warnings: [Warned {
-                code: "ignored-field".into(),
-                subject: "zip".into(),
-                message: "the sink has no column zip".into(),
-                records: 7,
-            }]
-            .into_iter()
-            .collect(),
+            warnings: [zip.into(), Notice::over("unknown-field", "agee")].into_iter().collect(),
             version: 0,
         }
     }

@@ -3,7 +3,7 @@ use crate::target::{Seen, Target};
 use arrow::array::{ArrayRef, Int32Array, StringArray};
 use dataflow_sdk::{
     Records, Span,
-    batch::{Demand, Output, Payload},
+    batch::{Demand, Operation, Operations, Output, Payload},
 };
 use dataflow_testkit::fixture::{fence, open_lane, output, records, token};
 use serde_json::json;
@@ -16,7 +16,7 @@ fn with_side(rows: &[(Option<i64>, Option<&str>)], side: Vec<ArrayRef>) -> Outpu
 
 async fn written(target: &Target, output: Output) -> Vec<Seen> {
     let mut writer = target.open(open_lane(&fence("p", 1))).await.unwrap().writer;
-    writer.commit(&[output], &token(&fence("p", 1), 1)).await.unwrap();
+    writer.commit(&[output].into(), &token(&fence("p", 1), 1)).await.unwrap();
     writer.close().await;
     target.seen("read_committed")
 }
@@ -79,14 +79,22 @@ async fn expressions_give_key_partition_and_headers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tombstone_is_one_and_times_stay() {
     let Some(target) = Target::new(&[("cleanup.policy", "compact")], json!({})).await else { return };
-    let mut records = records(0, &[(Some(1), Some("a")), (Some(2), Some("b"))]);
-    records.spans[1] = Span::NULL;
-    records.timestamps = Some(vec![Some(1_700_000_000_123), None]);
-    let seen = written(&target, of_records(records)).await;
+    let mut of_source = records(0, &[(Some(1), Some("a")), (Some(2), Some("b"))]);
+    of_source.spans[1] = Span::NULL;
+    of_source.timestamps = Some(vec![Some(1_700_000_000_123), None]);
+    let seen = written(&target, of_records(of_source)).await;
     let of = |key: &str| seen.iter().find(|seen| seen.key.as_deref() == Some(key)).unwrap();
     assert_eq!(of("1").timestamp, Some(1_700_000_000_123));
     assert!(of("2").timestamp > Some(1_700_000_000_123), "the time of sending: {seen:?}");
     assert_eq!(of("2").value, None);
+    // So is a record that `op` says to be a delete.
+    let operations = Operations::Each(vec![Operation::Delete, Operation::Upsert]);
+    let rows = [(Some(3), Some("a")), (Some(4), Some("b"))];
+    let deletes = Output { operations, ..of_records(records(0, &rows)) };
+    let Some(target) = Target::new(&[("cleanup.policy", "compact")], json!({"op": "op"})).await else { return };
+    let seen = written(&target, deletes).await;
+    let value = |key: &str| seen.iter().find(|seen| seen.key.as_deref() == Some(key)).unwrap().value.is_some();
+    assert_eq!((value("3"), value("4")), (false, true));
 }
 
 #[tokio::test(flavor = "multi_thread")]

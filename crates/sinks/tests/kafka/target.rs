@@ -2,7 +2,7 @@
 use async_trait::async_trait;
 use dataflow_sdk::{
     Error, SinkConfig,
-    sink::{OpenLane, Opened, Sink},
+    sink::{DeliveryMode, OpenLane, Opened, Sink},
 };
 use dataflow_sinks::KafkaSink;
 use dataflow_testkit::{conformance::Subject, fixture::context, servers, witness};
@@ -100,7 +100,7 @@ impl Target {
     }
 
     pub(crate) async fn open(&self, lane: OpenLane) -> Result<Opened, Error> {
-        self.build().open(&context(lane.fence.pipeline.as_str()), lane).await
+        self.build().open(&context(lane.fence.branch.as_str()), lane).await
     }
 
     /// All records that a consumer with this isolation level gets, by partition and in order.
@@ -148,6 +148,9 @@ pub(crate) fn admin() -> AdminClient<DefaultClientContext> {
 impl Subject for Target {
     fn sink(&self) -> Box<dyn Sink> {
         self.build()
+    }
+    fn delivery(&self) -> DeliveryMode {
+        KafkaSink::DELIVERY
     }
     async fn rows(&self) -> Vec<(i64, String)> {
         let row = |seen: Seen| {

@@ -35,7 +35,10 @@ async fn a_connection_that_is_lost_is_made_anew() {
     let mut sequence = 1;
     for attempt in 0.. {
         assert!(attempt < 20, "it does not recover");
-        match writer.commit(&[output(&demand, 0, &[(Some(1), Some("a"))])], &token(&fence("p", 1), sequence)).await {
+        match writer
+            .commit(&[output(&demand, 0, &[(Some(1), Some("a"))])].into(), &token(&fence("p", 1), sequence))
+            .await
+        {
             Ok(_) if sequence == 3 => break,
             Ok(_) => sequence += 1,
             Err(error) => {
@@ -93,7 +96,7 @@ async fn settings_of_new_sessions_hold_from_the_next_opening_on() {
         let mut opened = target.try_open(epoch).await.map_err(CommitError::from)?;
         let sequence = opened.token.map_or(0, |token| token.sequence) + 1;
         let rows = [output(&opened.demand, 0, &[(Some(1), Some("a"))])];
-        opened.writer.commit(&rows, &token(&fence("p", epoch), sequence)).await
+        opened.writer.commit(&rows.clone().into(), &token(&fence("p", epoch), sequence)).await
     };
     write(1).await.unwrap();
     set("set default_transaction_read_only to on").await;
@@ -135,7 +138,7 @@ async fn many_lanes_share_a_few_connections() {
     let work = futures::future::join_all(lanes.into_iter().map(async |(lane, mut opened, fence)| {
         for sequence in 1..=5 {
             let rows = [output(&opened.demand, 0, &[(Some(lane), Some("a"))])];
-            opened.writer.commit(&rows, &token(&fence, sequence)).await.unwrap();
+            opened.writer.commit(&rows.clone().into(), &token(&fence, sequence)).await.unwrap();
         }
     }));
     let mut most = 0;

@@ -5,12 +5,12 @@ use dataflow_core::position::Position;
 use dataflow_formats::decode::{Decoder, Field, Want};
 use dataflow_sdk::{
     Records, Span,
-    batch::{Cells, Output, arrow_type},
+    batch::{Cells, Operation, Operations, Output, arrow_type},
     records::Layout,
 };
 use std::sync::Arc;
 
-/// An output of these documents as they are.
+/// An output of these documents as they are; those with `"_op": "d"` are deletes.
 pub(crate) fn documents(documents: &[String]) -> Output {
     let mut records = Records::empty("p/0".into(), Position::offset(0), Layout::Json);
     let mut data = Vec::new();
@@ -21,7 +21,16 @@ pub(crate) fn documents(documents: &[String]) -> Output {
     }
     (records.data, records.to) = (data.into(), Position::offset(documents.len() as u64));
     let payload = Payload::Documents { data: records.data.clone(), spans: records.spans.clone() };
-    Output::of(Arc::new(records), (0..documents.len() as u32).collect(), payload)
+    let output = Output::of(Arc::new(records), (0..documents.len() as u32).collect(), payload);
+    let operations = documents.iter().map(|document| match document.contains(r#""_op":"d""#) {
+        true => Operation::Delete,
+        false => Operation::Upsert,
+    });
+    let operations: Vec<Operation> = operations.collect();
+    match operations.contains(&Operation::Delete) {
+        true => Output { operations: Operations::Each(operations), ..output },
+        false => output,
+    }
 }
 
 /// An output of these documents, and which of them have values that the column is not asked for with.
@@ -51,7 +60,7 @@ pub(crate) async fn write(target: &Target, documents: &[&str], together: usize) 
         output = output.retain(|row| !misfits.contains(&row));
         refused.extend(misfits.into_iter().map(|row| (at * together + row, "misfit".to_owned())));
         loop {
-            match writer.commit(std::slice::from_ref(&output), &token(&fence("p", 1), at as u64 + 1)).await {
+            match writer.commit(&[output.clone()].into(), &token(&fence("p", 1), at as u64 + 1)).await {
                 Ok(_) => break,
                 Err(CommitError::Rejected(rows)) => {
                     let place = |row: usize| at * together + output.rows[row] as usize;

@@ -5,7 +5,7 @@ use crate::target::*;
 async fn a_lock_of_a_frozen_writer_is_broken() {
     let Some(target) = Target::new("create table users (id int, name text)", json!({})).await else { return };
     let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
-    writer.commit(&[output(&demand, 0, &[(Some(1), Some("a"))])], &token(&fence("p", 1), 1)).await.unwrap();
+    writer.commit(&[output(&demand, 0, &[(Some(1), Some("a"))])].into(), &token(&fence("p", 1), 1)).await.unwrap();
     let frozen = connect().await.unwrap();
     let lock = format!("begin; update {}.dataflow_tokens set sequence = 2", target.schema);
     frozen.batch_execute(&lock).await.unwrap();
@@ -118,12 +118,12 @@ async fn a_lock_that_a_commit_waits_for_names_its_holder() {
         target.more = json!({"url": format!("{}%20-clock_timeout%3D8s", target.url()), "key": "id"});
         let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
         let rows = [output(&demand, 0, &[(Some(1), Some("a"))])];
-        writer.commit(&rows, &token(&fence("p", 1), 1)).await.unwrap();
+        writer.commit(&rows.clone().into(), &token(&fence("p", 1), 1)).await.unwrap();
         let holder = connect().await.unwrap();
         let pid: i32 = holder.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0);
         let begin = format!("set application_name = 'night-job'; set search_path to {}; begin; {lock}", target.schema);
         holder.batch_execute(&begin).await.unwrap();
-        let error = writer.commit(&rows, &token(&fence("p", 1), 2)).await.unwrap_err();
+        let error = writer.commit(&rows.clone().into(), &token(&fence("p", 1), 2)).await.unwrap_err();
         let CommitError::Failed(Error::Transient { code: "locked", message, .. }) = &error else {
             panic!("{lock}: {error:?}")
         };

@@ -3,14 +3,17 @@
 mod audited;
 mod changed;
 mod connections;
+mod deletes;
 mod json;
 mod keys;
 mod locks;
 mod missing;
+mod names;
 mod order;
 mod positions;
 mod rejected;
 mod round_trip;
+mod secured;
 mod settings;
 mod tables;
 mod target;

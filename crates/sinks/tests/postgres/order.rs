@@ -4,7 +4,7 @@ use proptest::{prelude::*, sample::subsequence};
 use serde_json::{Map, Value};
 
 /// What may be defined on a table `users (id int primary key, a int, b text, p int)`. Each may stand beside each.
-const TRAITS: [&str; 26] = [
+const TRAITS: [&str; 31] = [
     "alter table users alter a set not null",
     "alter table users alter a set default 2",
     "alter table users alter b set not null",
@@ -51,21 +51,41 @@ const TRAITS: [&str; 26] = [
     "create function placed() returns bigint language sql as 'select count(*) from users'; \
      alter table users add n bigint default placed()",
     "alter table users add part int generated always as (6 / a) stored",
+    "create table child (of_id int references users (id) on delete cascade); \
+     create function bear() returns trigger language plpgsql as $$ begin \
+        insert into child values (new.id); return null; end $$; \
+     create trigger bear after insert on users for each row execute function bear()",
+    "create table kept (of_id int references users (id)); \
+     create function keep() returns trigger language plpgsql as $$ begin \
+        insert into kept values (new.id); return null; end $$; \
+     create trigger keep after insert on users for each row when (new.id < 3) execute function keep()",
+    "create table other_way (of_id int references users (id) on delete set null deferrable initially deferred)",
+    "create function stay() returns trigger language plpgsql as $$ begin \
+        if old.p = 1 then return null; elsif old.p = 2 then raise 'stays'; end if; \
+        update users set b = 'left' where id = old.id + 1; return old; end $$; \
+     create trigger stay before delete on users for each row execute function stay()",
+    "create table gone (said text, others bigint); create function go() returns trigger language plpgsql as $$ begin \
+        insert into gone select string_agg(id::text, ','), (select count(*) from users) from old_rows; return null; end $$; \
+     create trigger go after delete on users referencing old table as old_rows for each statement execute function go()",
 ];
 
-/// A record: its key, and which of the other fields it has.
+/// A record: its key, and which of the other fields it has, or that it deletes the row.
 fn record() -> impl Strategy<Value = Map<String, Value>> {
     let number = || prop_oneof![1 => Just(Value::Null), 6 => (0..5).prop_map(Value::from)];
     let text = prop_oneof![Just(Value::Null), "[xyXY]".prop_map(Value::from)];
     let has = prop_oneof![Just([true; 3]), any::<[bool; 3]>()];
-    (1_i64..5, number(), text, number(), has).prop_map(|(id, a, b, p, has)| {
+    (1_i64..5, number(), text, number(), has, 0..4).prop_map(|(id, a, b, p, has, op)| {
+        if op == 0 {
+            return [("id".to_owned(), id.into()), ("_op".to_owned(), "d".into())].into_iter().collect();
+        }
         let fields = [("a", a), ("b", b), ("p", p)].into_iter().zip(has).filter(|(_, has)| *has);
         let fields = fields.map(|((name, value), _)| (name.to_owned(), value));
         std::iter::once(("id".to_owned(), id.into())).chain(fields).collect()
     })
 }
 
-/// What the oracle refuses: a whole record is upserted, another one changes its row, or is a new one if there is none.
+/// What the oracle refuses: a whole record is upserted, another one changes its row, or is a new one if there is none, or
+/// deletes it.
 async fn by_hand(client: &Client, records: &[Map<String, Value>]) -> Vec<usize> {
     let mut dead = Vec::new();
     for (at, record) in records.iter().enumerate() {
@@ -79,6 +99,9 @@ async fn by_hand(client: &Client, records: &[Map<String, Value>]) -> Vec<usize> 
         let there = format!("select from users where id = {id}");
         let insert = format!("insert into users ({names}) values ({values})");
         let done = match record.len() {
+            _ if record.contains_key("_op") => {
+                client.batch_execute(&format!("delete from users where id = {id}")).await
+            }
             4 => client.batch_execute(&format!("{insert} on conflict (id) do update set {set}")).await,
             _ if client.query_opt(&there, &[]).await.unwrap().is_none() => client.batch_execute(&insert).await,
             1 => Ok(()),
@@ -94,7 +117,7 @@ async fn by_hand(client: &Client, records: &[Map<String, Value>]) -> Vec<usize> 
 /// What is in the table afterwards, and in those that triggers write to.
 async fn content(target: &Target) -> Vec<Option<String>> {
     let mut content = target.texts("select users::text from users order by id").await;
-    for more in ["seen", "refers"] {
+    for more in ["seen", "refers", "child", "kept", "gone"] {
         if target.texts(&format!("select to_regclass('{more}')::text")).await != [None] {
             content.extend(target.texts(&format!("select {more}::text from {more} order by 1")).await);
         }
@@ -225,7 +248,7 @@ async fn rows_that_are_covered_are_written_where_the_table_can_tell_alone() {
         let Some(target) = Target::new(&setup, json!({"columns": ["id", "name"]})).await else { return };
         let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
         let outputs = [output(&demand, 0, &[(Some(1), Some("a")), (Some(1), Some("b")), (Some(1), Some("c"))])];
-        let committed = writer.commit(&outputs, &token(&fence("p", 1), 1)).await.unwrap();
+        let committed = writer.commit(&outputs.clone().into(), &token(&fence("p", 1), 1)).await.unwrap();
         assert_eq!(committed.rows_written, written, "{more}");
         assert_eq!(target.texts("select name::text from users").await, [Some("c".into())], "{more}");
         target.drop().await;

@@ -21,7 +21,7 @@ async fn a_commit_stores_what_it_moved() {
         positions.insert(file, Position::offset(sequence));
         let token = Token { positions: positions.clone().into(), ..token(&fence, sequence) };
         let rows = [output(&opened.demand, 0, &[(Some(1), Some("a"))])];
-        opened.writer.commit(&rows, &token).await.unwrap();
+        opened.writer.commit(&rows.clone().into(), &token).await.unwrap();
         if sequence < 3 {
             continue; // the first one stores all
         }
@@ -41,7 +41,7 @@ async fn pages_follow_a_renamed_table() {
     let own = fence("p", 1);
     let mut opened = target.try_open(1).await.unwrap();
     let token = Token { positions: many_files(100).into(), ..token(&own, 1) };
-    opened.writer.commit(&[output(&opened.demand, 0, &[(Some(1), Some("a"))])], &token).await.unwrap();
+    opened.writer.commit(&[output(&opened.demand, 0, &[(Some(1), Some("a"))])].into(), &token).await.unwrap();
     drop(opened);
     target.client.batch_execute("alter table users rename to people").await.unwrap();
     target.more["table"] = json!("people");
@@ -64,7 +64,7 @@ async fn a_token_without_a_page_is_unreadable() {
     let Some(target) = Target::new("", more).await else { return };
     let mut opened = target.try_open(1).await.unwrap();
     let token = Token { positions: many_files(100).into(), ..token(&fence("p", 1), 1) };
-    opened.writer.commit(&[output(&opened.demand, 0, &[(Some(1), Some("a"))])], &token).await.unwrap();
+    opened.writer.commit(&[output(&opened.demand, 0, &[(Some(1), Some("a"))])].into(), &token).await.unwrap();
     let lose = "delete from dataflow_tokens where page = (select max(page) from dataflow_tokens)";
     target.client.batch_execute(lose).await.unwrap();
     let error = target.try_open(2).await.unwrap_err();

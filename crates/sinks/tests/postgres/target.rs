@@ -5,7 +5,7 @@ pub(crate) use dataflow_core::types::Type;
 pub(crate) use dataflow_sdk::{
     Error, SinkConfig,
     batch::{Column, Demand, Payload},
-    sink::{CommitError, Opened, Sink},
+    sink::{CommitError, DeliveryMode, Opened, Sink},
 };
 pub(crate) use dataflow_sinks::PostgresSink;
 pub(crate) use dataflow_testkit::{
@@ -88,6 +88,9 @@ impl Subject for Target {
         let sink: PostgresSink = serde_json::from_value(config).unwrap();
         assert!(sink.check().is_empty(), "{:?}", sink.check());
         sink.build()
+    }
+    fn delivery(&self) -> DeliveryMode {
+        PostgresSink::DELIVERY
     }
     async fn rows(&self) -> Vec<(i64, String)> {
         let Ok(rows) = self.client.query("select id::bigint, name::text from users", &[]).await else {

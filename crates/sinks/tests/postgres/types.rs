@@ -43,7 +43,7 @@ async fn every_type_arrives_as_it_was_sent() {
             columns.extend([texts("10.0.0.1"), texts("1 day")]);
         }
         let outputs = vec![with_columns(&demand, columns); copies];
-        let committed = writer.commit(&outputs, &token(&fence("p", 1), 1)).await.unwrap();
+        let committed = writer.commit(&outputs.clone().into(), &token(&fence("p", 1), 1)).await.unwrap();
         assert_eq!(committed.rows_written, copies as u64 * 2);
         target.client.batch_execute("set timezone to 'UTC'").await.unwrap();
         let rows = target.texts("select distinct row_to_json(users)::jsonb::text from users order by 1").await;
@@ -98,7 +98,7 @@ async fn a_type_of_an_extension_rounds_no_number_unnoticed() {
         for (texts, taken) in [(kept, true), (refused, false)] {
             for text in texts {
                 let rows = with_columns(&demand, vec![Arc::new(StringArray::from(vec![*text])) as ArrayRef]);
-                let done = writer.commit(&[rows], &token(&fence("p", 1), sequence + 1)).await;
+                let done = writer.commit(&[rows].into(), &token(&fence("p", 1), sequence + 1)).await;
                 sequence += u64::from(done.is_ok());
                 assert_eq!(done.is_ok(), taken, "{ty} {text}: {done:?}");
                 assert!(matches!(done, Ok(_) | Err(CommitError::Rejected(_))), "{ty} {text}: {done:?}");

@@ -119,11 +119,11 @@ impl Content {
                 Ok(0) => break Ok(count),
                 Ok(more) if count + more == most => break Ok(most),
                 Ok(more) => count += more,
-                Err(error) if count > 0 => {
-                    self.broken = Some(error);
-                    break Ok(count);
+                Err(error) => {
+                    self.broken = Some(error.clone());
+                    // What was read before a wrong checksum may be altered, too.
+                    break if count > 0 && error.code() != ALTERED { Ok(count) } else { Err(error) };
                 }
-                Err(error) => break Err(error),
             }
         };
         buffer.truncate(old + *read.as_ref().unwrap_or(&0));
@@ -168,9 +168,14 @@ impl Compression {
 fn not_compressed(name: &str, wanted: Compression, given: Compression) -> Error {
     let format = if wanted == Compression::Zstd { "zstd" } else { "gzip" };
     let why = if given == Compression::Auto { "its name" } else { "`compression`" };
-    Error::fatal("file-corrupt", format!("{name} is not {format}, although {why} says so: it does not begin like that"))
+    let message =
+        format!("{name} should be {format} according to {why}, but its content does not start with a {format} header");
+    Error::fatal("file-corrupt", message)
         .fix("set `compression: none` if it is not compressed; otherwise put a whole file in its place")
 }
+
+/// The content is not what was compressed.
+const ALTERED: &str = "file-damaged";
 
 fn corrupt(name: &str, at: u64, error: &io::Error) -> Error {
     if error.kind() == io::ErrorKind::UnexpectedEof {
@@ -178,8 +183,18 @@ fn corrupt(name: &str, at: u64, error: &io::Error) -> Error {
         return Error::fatal("file-cut-short", message)
             .fix("wait until the file is whole, or put a whole one in its place");
     }
-    Error::fatal("file-corrupt", format!("{name} can't be decompressed after byte {at} of its content: {error}"))
-        .fix("put a whole file in its place, or set `compression` if the name misleads")
+    // What follows the last member, whose checksum was right.
+    if error.kind() == io::ErrorKind::InvalidData {
+        let message = format!("{name} can't be decompressed after byte {at} of its content: {error}");
+        return Error::fatal("file-corrupt", message).fix("put a whole file in its place");
+    }
+    let message = format!(
+        "{name} is damaged before byte {at} of its content: {error}. Records of it that were delivered may be altered"
+    );
+    Error::fatal(ALTERED, message).fix(
+        "put a whole file in its place, and set the checkpoint to \"beginning\" to write its records again (a key keeps them from being \
+         doubled); or set `compression` if the name misleads",
+    )
 }
 
 /// What the operating system says about a file, as an error of the source.

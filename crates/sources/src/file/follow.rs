@@ -24,7 +24,10 @@ use super::{
 };
 use crate::ahead::{Step, Work};
 use dataflow_core::position::{Position, Positions};
-use dataflow_sdk::{Context, Error, Records, batch::Warning};
+use dataflow_sdk::{
+    Context, Error, Records,
+    batch::{Notice, Warning},
+};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     fs::{self, File},
@@ -92,7 +95,7 @@ pub(super) struct Follow {
     /// By code and subject, those that were given once.
     pub(super) warned: BTreeMap<(&'static str, String), Option<Warning>>,
     /// What is taken back of what was said, in this run or an earlier one.
-    pub(super) over: Vec<Warning>,
+    pub(super) over: Vec<Notice>,
 }
 
 impl Follow {
@@ -384,7 +387,8 @@ impl Work for Follow {
         self.slots.iter().map(Slot::lag).sum()
     }
 
-    fn warnings(&mut self) -> Vec<Warning> {
-        self.over.drain(..).chain(self.warned.values_mut().filter_map(Option::take)).collect()
+    fn warnings(&mut self) -> Vec<Notice> {
+        let come = self.warned.values_mut().filter_map(Option::take);
+        self.over.drain(..).chain(come.map(Notice::from)).collect()
     }
 }

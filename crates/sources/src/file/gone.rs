@@ -12,7 +12,10 @@ use super::{
 };
 use crate::lost::OnPositionLost;
 use dataflow_core::position::{Partition, Position, Positions};
-use dataflow_sdk::{Context, Error, Records, batch::Warning};
+use dataflow_sdk::{
+    Context, Error, Records,
+    batch::{Notice, Warning},
+};
 use std::{fs, io};
 
 /// A file that is gone before it was read to its end.
@@ -153,7 +156,7 @@ impl Follow {
         let awaited = first && slot.known.is_some_and(|known| known.is_of_none());
         for (code, told) in [("file-missing", awaited), ("dangling-link", first && slot.path.is_symlink())] {
             if self.warned.remove(&(code, subject.clone())).is_some() || told {
-                self.over.push(Warning::over(code, subject.clone()));
+                self.over.push(Notice::over(code, subject.clone()));
             }
         }
     }

@@ -12,7 +12,7 @@ use super::{
     rotation::{self, is_older_generation, is_older_name, is_rotated_name},
     slot::Slot,
     tail,
-    unpacked::{Beginning, Unpacked},
+    unpacked::{Beginning, Holds, Unpacked},
 };
 use dataflow_sdk::{Context, batch::Warning};
 use std::{
@@ -44,14 +44,18 @@ impl FileSource {
     /// Whether a compressed file may have been made of one that is known: it holds that, and was made and written later. Of one
     /// that was empty nothing is known.
     pub(super) fn is_packed(&self, known: &Identity, there: &Path, file: &File, unpacked: &Unpacked) -> bool {
+        self.holds(known, there, file, unpacked) != Holds::No
+    }
+
+    /// The same, and how much.
+    fn holds(&self, known: &Identity, there: &Path, file: &File, unpacked: &Unpacked) -> Holds {
         let is_later = |meta: &Metadata| !known.is_made_after(meta) && !known.is_written_after(meta);
-        !known.is_of_nothing()
-            && file.metadata().is_ok_and(|meta| is_later(&meta))
-            && unpacked.holds(known, there, file, self.compression)
+        let may_be = !known.is_of_nothing() && file.metadata().is_ok_and(|meta| is_later(&meta));
+        if may_be { unpacked.holds(known, there, file, self.compression) } else { Holds::No }
     }
 
     /// The compressed file beside `path` that holds what is known of the file that was there, and may be taken: of several the
-    /// one that has its time, or the oldest generation, as it was there when the others were made.
+    /// one that has its time, or just its length, or the oldest generation, as it was there when the others were made.
     pub(super) fn packed(
         &self,
         path: &Path,
@@ -65,11 +69,11 @@ impl FileSource {
             // One that vanishes meanwhile, or can't be read, is not the one.
             let file = tail::open(&there, cx).ok()?;
             let meta = file.metadata().ok()?;
-            let is = may_be(&meta) && self.is_packed(known, &there, &file, unpacked);
-            is.then(|| (!known.is_written_with(&meta), there, file))
+            let holds = if may_be(&meta) { self.holds(known, &there, &file, unpacked) } else { Holds::No };
+            (holds != Holds::No).then(|| ((!known.is_written_with(&meta), holds), there, file))
         });
         found
-            .min_by(|(late, one, _), (later, other, _)| late.cmp(later).then_with(|| rotation::by_age(one, other)))
+            .min_by(|(rank, one, _), (other, two, _)| rank.cmp(other).then_with(|| rotation::by_age(one, two)))
             .map(|(_, there, file)| (there, file))
     }
 
@@ -150,7 +154,8 @@ impl Follow {
                 Some(if other.at > one.at { other } else { one })
             }
             Some(one) => {
-                let rank = |known: &Known| (is_apart(known), known.identity.written());
+                let holds = |known: &Known| self.source.holds(&known.identity, own, file, &self.unpacked);
+                let rank = |known: &Known| (is_apart(known), holds(known), known.identity.written());
                 Some(if became(&other) && rank(&other) < rank(&one) { other } else { one })
             }
             None => became(&other).then_some(other),

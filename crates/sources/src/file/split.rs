@@ -1,6 +1,6 @@
 //! Finding where records end: lines, and CSV records, whose quoted fields may hold line breaks.
 use super::piece::PIECE;
-use crate::column::{KEPT, oversized};
+use dataflow_formats::oversized::{KEPT, oversized};
 use dataflow_sdk::records::{Oversized, Span};
 use memchr::{memchr, memchr2};
 use xxhash_rust::xxh3::Xxh3;

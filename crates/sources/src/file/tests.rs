@@ -4,9 +4,9 @@ use crate::testing::{context, lane, read_all, texts};
 use dataflow_core::position::{Position, Positions};
 use dataflow_sdk::{
     Context, Error, Paths, Records, SourceConfig,
-    batch::Warning,
+    batch::Notice,
     records::Layout,
-    source::{Place, Read, Reader},
+    source::{Edge, Read, Reader},
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -107,8 +107,8 @@ async fn each_field_of_csv_has_a_name_of_its_own() {
         let Layout::Csv(layout) = &records.layout else { panic!("no csv") };
         assert_eq!(layout.columns, ["id", "column2", "a", "a_2"]);
         let warnings = reader.warnings();
-        assert_eq!(warnings.len(), 1);
-        assert!(warnings[0].message.contains("column2 (field 2), a_2 (field 4)"), "{}", warnings[0].message);
+        let [Notice::Holds(warned)] = &warnings[..] else { panic!("{warnings:?}") };
+        assert!(warned.message.contains("column2 (field 2), a_2 (field 4)"), "{}", warned.message);
     }
 }
 
@@ -128,7 +128,8 @@ async fn a_header_of_another_delimiter_is_warned_of() {
         fs::write(&path, text).unwrap();
         let mut reader = open(&source(&path, more), &Positions::new()).await.unwrap();
         reader.read().await.unwrap();
-        let warnings: Vec<String> = reader.warnings().into_iter().map(|warning| warning.message).collect();
+        let warnings: Vec<String> =
+            reader.warnings().iter().filter_map(Notice::holding).map(|it| it.message.clone()).collect();
         let fits = if told.is_empty() { warnings.is_empty() } else { warnings.concat().contains(told) };
         assert!(fits, "{text:?}: {warnings:?}");
     }
@@ -174,6 +175,38 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 1).unwrap()
+}
+
+/// A digit that was flipped on a disk: all that says so is the checksum at the end.
+#[tokio::test]
+async fn records_before_a_wrong_checksum_are_held_back_and_what_was_delivered_is_told() {
+    for (lines, delivered) in [(5, false), (100_000, true)] {
+        let content: String = (0..lines).map(|n| format!("{{\"n\":{}}}\n", 100_000 + n)).collect();
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+        encoder.write_all(content.as_bytes()).unwrap();
+        let mut bytes = encoder.finish().unwrap();
+        let last = bytes.iter().rposition(|byte| *byte == b'}').unwrap() - 1;
+        bytes[last] ^= 1;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.json.gz");
+        fs::write(&path, &bytes).unwrap();
+        let mut reader = open(&source(&path, json!({})), &Positions::new()).await.unwrap();
+        let mut records = 0;
+        let error = loop {
+            match reader.read().await {
+                Ok(Read::Records(batch)) => records += batch.len(),
+                Ok(_) => panic!("no error after {records} records"),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.code(), "file-damaged", "{error}");
+        assert!(
+            error.to_string().contains("may be altered") && format!("{error:?}").contains("beginning"),
+            "{error:?}"
+        );
+        assert_eq!(records > 0, delivered, "{records}");
+        assert!(records < lines, "the altered one is not delivered");
+    }
 }
 
 #[tokio::test]
@@ -230,7 +263,7 @@ async fn a_file_that_is_not_compressed_as_its_name_says_is_told_so() {
             let mut reader = open(&source(&path, json!({"follow": follow})), &Positions::new()).await.unwrap();
             let error = reader.read().await.unwrap_err();
             assert_eq!(error.code(), "file-corrupt", "{name}: {error}");
-            assert!(error.to_string().contains(&format!("is not {format}")), "{name}: {error}");
+            assert!(error.to_string().contains(&format!("should be {format}")), "{name}: {error}");
             assert!(format!("{error:?}").contains("compression: none"), "{name}: {error:?}");
         }
         let plain = all(&source(&path, json!({"compression": "none", "format": "json"})), &Positions::new()).await;
@@ -270,7 +303,7 @@ async fn files_come_in_the_order_of_their_names() {
     assert!(all(&source, &positions).await.is_empty());
     fs::write(dir.path().join("d.json"), "\"d\"\n").unwrap();
     assert_eq!(texts(&all(&source, &positions).await), ["\"d\""]);
-    let ends = source.clone().build().resolve(&context(), &Place::End).await.unwrap();
+    let ends = source.clone().build().resolve(&context(), &Edge::End).await.unwrap();
     assert_eq!(ends.len(), 4);
     assert!(all(&source, &ends).await.is_empty());
 }

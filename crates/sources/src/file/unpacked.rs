@@ -27,9 +27,20 @@ type Answers<Q, A> = RefCell<BTreeMap<Q, A>>;
 /// What was found out.
 #[derive(Debug, Default)]
 pub(super) struct Unpacked {
-    holds: Answers<(Stamp, [Piece; 2]), bool>,
+    holds: Answers<(Stamp, [Piece; 2], u64), Holds>,
     /// Beside device and inode of the plain file that begins so.
     begins: Answers<(Stamp, (u64, u64)), Beginning>,
+}
+
+/// What a compressed file holds of another one, as far as that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Holds {
+    /// Just that.
+    All,
+    /// That, and more or less than what was there when it was last looked at.
+    Known,
+    /// Something else.
+    No,
 }
 
 /// All that a compressed file holds, where a plain one begins with it.
@@ -42,13 +53,13 @@ pub(super) struct Beginning {
 
 impl Unpacked {
     /// Whether a compressed file holds what is known of another one.
-    pub(super) fn holds(&self, known: &Identity, there: &Path, file: &File, how: Compression) -> bool {
-        let Ok(meta) = file.metadata() else { return false };
-        let question = (stamp(&meta), known.pieces());
+    pub(super) fn holds(&self, known: &Identity, there: &Path, file: &File, how: Compression) -> Holds {
+        let Ok(meta) = file.metadata() else { return Holds::No };
+        let question = (stamp(&meta), known.pieces(), length(known));
         let answer = self.holds.borrow().get(&question).copied();
         answer.unwrap_or_else(|| match holds(known, there, file, how) {
-            Err(error) if !is_broken(&error) => false,
-            found => keep(&self.holds, question, found.unwrap_or(false)),
+            Err(error) if !is_broken(&error) => Holds::No,
+            found => keep(&self.holds, question, found.unwrap_or(Holds::No)),
         })
     }
 
@@ -76,12 +87,18 @@ fn stamp(meta: &Metadata) -> Stamp {
 }
 
 fn is_broken(error: &Error) -> bool {
-    matches!(error.code(), "file-cut-short" | "file-corrupt")
+    matches!(error.code(), "file-cut-short" | "file-corrupt" | "file-damaged")
 }
 
-fn holds(known: &Identity, there: &Path, file: &File, how: Compression) -> Result<bool, Error> {
+/// The length of a file when it was last looked at.
+fn length(known: &Identity) -> u64 {
+    let [_, near] = known.pieces();
+    known.end(near.end())
+}
+
+fn holds(known: &Identity, there: &Path, file: &File, how: Compression) -> Result<Holds, Error> {
     let clone = file.try_clone().map_err(|error| super::content::failed(&super::names::name(there), 0, error))?;
-    let Ok(mut content) = Content::new(there, clone, how, 0)? else { return Ok(false) };
+    let Ok(mut content) = Content::new(there, clone, how, 0)? else { return Ok(Holds::No) };
     let (mut bytes, mut begin) = (Vec::new(), 0);
     for piece in known.pieces() {
         while begin + (bytes.len() as u64) < piece.end() {
@@ -89,14 +106,26 @@ fn holds(known: &Identity, there: &Path, file: &File, how: Compression) -> Resul
             bytes.drain(..before as usize);
             begin += before;
             if content.append(&mut bytes, BLOCK)? == 0 {
-                return Ok(false);
+                return Ok(Holds::No);
             }
         }
         if !piece.is(&bytes[(piece.begin() - begin) as usize..(piece.end() - begin) as usize]) {
-            return Ok(false);
+            return Ok(Holds::No);
         }
     }
-    Ok(true)
+    let length = length(known);
+    loop {
+        let read = begin + bytes.len() as u64;
+        if read > length {
+            return Ok(Holds::Known);
+        }
+        (begin, bytes) = (read, Vec::new());
+        match content.append(&mut bytes, BLOCK) {
+            Ok(0) => return Ok(if read == length { Holds::All } else { Holds::Known }),
+            Ok(_) => {}
+            Err(_) => return Ok(Holds::Known), // what is known is there
+        }
+    }
 }
 
 fn begins(original: &File, there: &Path, file: File, how: Compression) -> Option<Beginning> {
@@ -151,17 +180,17 @@ mod tests {
             let begins = unpacked.begins(&plain, &packed, Compression::Auto, &cx);
             (begins.map(|all| all.length), unpacked.holds(&known, &packed, &file, Compression::Auto))
         };
-        assert_eq!(asked(), (Some(4), true));
+        assert_eq!(asked(), (Some(4), Holds::All));
         swap(&packed, &gzip(b"3\n4\n"));
         fs::rename(&packed, dir.path().join("b")).unwrap();
         fs::rename(dir.path().join("b"), &packed).unwrap();
         fs::OpenOptions::new().append(true).open(&plain).unwrap().write_all(b"5\n").unwrap();
-        assert_eq!(asked(), (Some(4), true), "it was not unpacked again");
+        assert_eq!(asked(), (Some(4), Holds::All), "it was not unpacked again");
         File::options().write(true).open(&packed).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
-        assert_eq!(asked(), (None, false), "it was");
+        assert_eq!(asked(), (None, Holds::No), "it was");
         fs::write(&packed, gzip(b"1\n2\n5\n")).unwrap();
-        assert_eq!(asked(), (Some(6), true));
+        assert_eq!(asked(), (Some(6), Holds::Known));
         fs::write(&plain, "1\n").unwrap();
-        assert_eq!(asked(), (None, true), "it holds more than the plain one");
+        assert_eq!(asked(), (None, Holds::Known), "it holds more than the plain one");
     }
 }

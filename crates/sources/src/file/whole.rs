@@ -17,7 +17,10 @@ use super::{
 };
 use crate::ahead::{Step, Work};
 use dataflow_core::position::{Position, Positions};
-use dataflow_sdk::{Context, Error, Records, batch::Warning};
+use dataflow_sdk::{
+    Context, Error, Records,
+    batch::{Notice, Warning},
+};
 use std::{collections::VecDeque, fs, path::Path};
 
 #[derive(Debug)]
@@ -230,7 +233,7 @@ impl Work for Whole {
         Some(current + self.waiting?)
     }
 
-    fn warnings(&mut self) -> Vec<Warning> {
-        std::mem::take(&mut self.warnings)
+    fn warnings(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.warnings).into_iter().map(Notice::from).collect()
     }
 }

@@ -17,7 +17,7 @@ use dataflow_sdk::{
     Context, Error, Problem, SourceConfig,
     declared::Metadata,
     extent::{Extent, Extents},
-    source::{Assignment, Kept, Place, Reader, Source},
+    source::{Assignment, Edge, Kept, Reader, Source},
 };
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -145,6 +145,11 @@ impl SourceConfig for GenerateSource {
         of records before it: after any crash the same records follow. A change of schema or seed changes the records that have not been read yet.";
     const METADATA: Option<&'static [Metadata]> = Some(&[("partition", Type::Bigint)]);
 
+    /// Another pipeline has other records of the same numbers.
+    fn lasting_ids(&self) -> bool {
+        false
+    }
+
     fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         let mut finding = |path: &str, code: &str, message: &str| problems.push(Problem::new(path, code, message));
@@ -225,10 +230,10 @@ impl Source for GenerateSource {
         }
     }
 
-    async fn resolve(&self, _: &Context, to: &Place) -> Result<Positions, Error> {
+    async fn resolve(&self, _: &Context, to: &Edge) -> Result<Positions, Error> {
         let place = |p| match to {
-            Place::Beginning => Ok((Self::partition(p), Position::offset(0))),
-            Place::End => match self.share(p) {
+            Edge::Beginning => Ok((Self::partition(p), Position::offset(0))),
+            Edge::End => match self.share(p) {
                 Some(share) => Ok((Self::partition(p), Position::offset(share))),
                 None => Err(Error::fatal("endless", "generated data without `count` has no end").for_user()),
             },

@@ -2,7 +2,7 @@
 use super::GenerateSource;
 use crate::testing::{context, lane, read_all, texts};
 use dataflow_core::position::{Position, Positions};
-use dataflow_sdk::{SourceConfig, source::Place};
+use dataflow_sdk::{SourceConfig, source::Edge};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -83,7 +83,7 @@ fn findings_name_the_field() {
 
 #[tokio::test]
 async fn an_endless_source_has_no_end_to_go_to() {
-    let resolve = async |config| source(config).build().resolve(&context(), &Place::End).await;
+    let resolve = async |config| source(config).build().resolve(&context(), &Edge::End).await;
     assert!(resolve(json!({})).await.is_err());
     let ends = resolve(json!({"count": 5, "partitions": 2})).await.unwrap();
     assert_eq!(ends.values().map(|at| at.as_offset().unwrap()).collect::<Vec<_>>(), [3, 2]);

@@ -16,7 +16,7 @@ use dataflow_core::{
 use dataflow_sdk::{
     Context, Error, Problem, SourceConfig,
     inbox::Inbox,
-    source::{Assignment, Place, Reader, Source},
+    source::{Assignment, Edge, Reader, Source},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -88,10 +88,10 @@ impl Source for HttpSource {
         true
     }
 
-    async fn resolve(&self, cx: &Context, to: &Place) -> Result<Positions, Error> {
+    async fn resolve(&self, cx: &Context, to: &Edge) -> Result<Positions, Error> {
         let at = match to {
-            Place::Beginning => inbox(cx)?.first().await?,
-            Place::End => inbox(cx)?.received().await?,
+            Edge::Beginning => inbox(cx)?.first().await?,
+            Edge::End => inbox(cx)?.received().await?,
         };
         Ok(Positions::from([(partition(), Position::offset(at))]))
     }

@@ -155,7 +155,9 @@ impl Reader for HttpReader {
         Some(self.received.saturating_sub(self.at))
     }
 
-    fn warnings(&mut self) -> Vec<dataflow_sdk::batch::Warning> {
+    fn warnings(&mut self) -> Vec<dataflow_sdk::batch::Notice> {
         Vec::new()
     }
+
+    async fn close(self: Box<Self>) {}
 }

@@ -6,7 +6,7 @@ use dataflow_core::position::{Position, Positions};
 use dataflow_sdk::{
     Error, Records, SourceConfig,
     inbox::{Inbox, Pushed},
-    source::{Place, Read, Reader},
+    source::{Edge, Read, Reader},
 };
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
@@ -121,7 +121,7 @@ async fn however_it_is_cut_the_same_records_follow() {
 #[tokio::test]
 async fn the_end_is_what_was_received() {
     let mut cx = context();
-    assert_eq!(source().resolve(&cx, &Place::End).await.unwrap_err().code(), "no-inbox");
+    assert_eq!(source().resolve(&cx, &Edge::End).await.unwrap_err().code(), "no-inbox");
     cx.inbox = Some(Arc::new(pushes()));
-    assert_eq!(source().resolve(&cx, &Place::End).await.unwrap()["http"], Position::offset(6));
+    assert_eq!(source().resolve(&cx, &Edge::End).await.unwrap()["http"], Position::offset(6));
 }

@@ -1,10 +1,11 @@
 //! The client library: its settings, its callbacks, and the classification of its errors.
 use super::{KafkaSource, properties};
 use dataflow_core::position::Partition;
-use dataflow_kafka::Heard;
+use dataflow_kafka::{Cluster, Heard};
 use dataflow_sdk::{Context, Error, batch::Warning};
 use rdkafka::{
     ClientContext, TopicPartitionList,
+    client::OAuthToken,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code},
@@ -32,7 +33,7 @@ const LONG: i64 = 30;
 const EVENTS: u32 = 100;
 
 /// State that the library reports by callbacks.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Told {
     heard: Heard,
     /// The end of each partition's log, by topic and number.
@@ -46,6 +47,16 @@ pub(super) struct Told {
 }
 
 impl Told {
+    fn new(cluster: Cluster) -> Self {
+        Self {
+            heard: Heard::new(cluster),
+            ends: Mutex::default(),
+            open: Mutex::default(),
+            renewed: AtomicBool::default(),
+            cut: Mutex::default(),
+        }
+    }
+
     /// Returns whether a topic was recreated under the client. True before any record of the new topic can be read.
     pub(super) fn is_renewed(&self) -> bool {
         self.renewed.load(Ordering::SeqCst)
@@ -185,10 +196,16 @@ struct PartitionStatistics {
 }
 
 /// The callbacks.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Callbacks(pub(super) Arc<Told>);
 
 impl ClientContext for Callbacks {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.0.heard.token()
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.0.hear(message);
         self.0.heard.log(level, facility, message);
@@ -248,14 +265,12 @@ pub(super) struct Client {
 impl Client {
     /// Creates a client for one of `lanes` lanes. Connects in the background.
     pub(super) fn new(source: &KafkaSource, cx: &Context, lanes: u32) -> Result<Self, Error> {
-        let callbacks = Callbacks::default();
-        let told = callbacks.0.clone();
-        let consumer = properties::client(source, cx, lanes).create_with_context(callbacks);
-        let consumer = consumer.map_err(|error| {
-            Error::fatal("bad-property", format!("can't create the Kafka client: {error}")).fix("check `properties`")
-        })?;
+        let source = KafkaSource { cluster: source.cluster.read(&cx.paths)?, ..source.clone() };
+        let told = Arc::new(Told::new(source.cluster.clone()));
+        let settings = properties::client(&source, cx, lanes);
+        let consumer = source.cluster.connect(&settings, Callbacks(told.clone()))?;
         let topics = source.all_topics().into_iter().map(str::to_owned).collect();
-        Ok(Self { consumer, told, brokers: source.cluster().brokers().join(","), topics })
+        Ok(Self { consumer, told, brokers: source.cluster.brokers().join(","), topics })
     }
 
     /// Returns all partitions of these topics, by topic and number.
@@ -280,7 +295,7 @@ impl Client {
 
     /// Returns all partitions of a topic, by number.
     fn partitions_of(&self, name: &str) -> Result<Vec<Found>, Error> {
-        let metadata = self.consumer.fetch_metadata(Some(name), TIMEOUT);
+        let metadata = dataflow_kafka::metadata(&self.consumer, name, &self.told.heard, TIMEOUT);
         let metadata = metadata.map_err(|error| self.failed(&format!("topic {name}"), &error))?;
         let topic = metadata.topics().iter().find(|topic| topic.name() == name);
         if let Some(code) = topic.and_then(|topic| topic.error()) {

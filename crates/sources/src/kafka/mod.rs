@@ -25,15 +25,14 @@ use dataflow_core::{
     spec::Millis,
     types::Type,
 };
-use dataflow_kafka::{Cluster, Names, SaslMechanism, SecurityProtocol, Setting};
+use dataflow_kafka::Cluster;
 use dataflow_sdk::{
     Context, Error, Problem, SourceConfig,
     declared::Metadata,
     extent,
     records::KeyFormat,
-    source::{Assignment, Kept, Place, Reader, Source},
+    source::{Assignment, Edge, Kept, Reader, Source},
 };
-use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
@@ -42,15 +41,11 @@ use std::{collections::BTreeMap, sync::Arc};
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct KafkaSource {
-    /// Bootstrap brokers, as a list or separated by commas: `host:port`. Usually from the node's connection.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-address" = "host"))]
-    pub brokers: Option<Names>,
     /// The topic to read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub topic: Option<String>,
     /// Several topics to read, instead of `topic`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub topics: Vec<String>,
     /// Where to begin in a partition that was never read.
     #[serde(default)]
@@ -65,27 +60,14 @@ pub struct KafkaSource {
     pub on_position_lost: OnPositionLost,
     /// The consumer group that checkpoints are reported to, for tools that show lag. Nothing is ever read from it.
     /// Default: `dataflow-` and the pipeline's id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub group_id: Option<String>,
     /// How often to search for new partitions.
     #[serde(default = "metadata_interval")]
     pub metadata_interval: Millis,
-    /// The protocol between client and brokers.
-    #[serde(default)]
-    pub security_protocol: SecurityProtocol,
-    /// The login mechanism, with `SASL_PLAINTEXT`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sasl_mechanism: Option<SaslMechanism>,
-    /// The user name of the login.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sasl_username: Option<String>,
-    /// The user's password.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-secret" = true))]
-    pub sasl_password: Option<String>,
-    /// More settings for the client library (librdkafka), by its own names: `{"fetch.wait.max.ms": "100"}`.
-    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
-    pub properties: IndexMap<String, Setting>,
+    /// How the brokers are reached.
+    #[serde(flatten)]
+    pub cluster: Cluster,
 }
 
 /// Where to begin in a partition that was never read.
@@ -104,7 +86,7 @@ pub enum Start {
 impl std::fmt::Debug for KafkaSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("KafkaSource")
-            .field("brokers", &self.brokers)
+            .field("cluster", &self.cluster)
             .field("topics", &self.all_topics())
             .finish_non_exhaustive()
     }
@@ -136,7 +118,7 @@ impl SourceConfig for KafkaSource {
     }
 
     fn check(&self) -> Vec<Problem> {
-        let mut problems = self.cluster().check(properties::OWNED);
+        let mut problems = self.cluster.check(properties::OWNED);
         if self.topic.is_some() && !self.topics.is_empty() {
             problems
                 .push(Problem::new("topics", "contradiction", "can't be given beside `topic`").fix("give one of both"));
@@ -170,26 +152,19 @@ impl SourceConfig for KafkaSource {
         if topic.is_some_and(|topic| self.all_topics().contains(&topic)) { Kept::Yes } else { Kept::Unread }
     }
 
-    fn begins(&self) -> Place {
+    fn reads(&self) -> Vec<String> {
+        self.all_topics().into_iter().flat_map(|topic| self.cluster.topic(topic)).collect()
+    }
+
+    fn begins(&self) -> Edge {
         match self.start {
-            Start::Earliest => Place::Beginning,
-            Start::Latest => Place::End,
+            Start::Earliest => Edge::Beginning,
+            Start::Latest => Edge::End,
         }
     }
 }
 
 impl KafkaSource {
-    fn cluster(&self) -> Cluster<'_> {
-        Cluster {
-            brokers: self.brokers.as_ref(),
-            security_protocol: self.security_protocol,
-            sasl_mechanism: self.sasl_mechanism,
-            sasl_username: self.sasl_username.as_deref(),
-            sasl_password: self.sasl_password.as_deref(),
-            properties: &self.properties,
-        }
-    }
-
     /// Returns the topics, sorted and distinct.
     fn all_topics(&self) -> Vec<&str> {
         let mut topics: Vec<&str> = self.topic.iter().chain(&self.topics).map(String::as_str).collect();
@@ -199,7 +174,7 @@ impl KafkaSource {
     }
 
     fn group(&self, cx: &Context) -> String {
-        self.group_id.clone().unwrap_or_else(|| format!("dataflow-{}", cx.pipeline))
+        self.group_id.clone().unwrap_or_else(|| format!("dataflow-{}", cx.branch))
     }
 }
 
@@ -260,7 +235,7 @@ impl Source for KafkaSource {
         one.is_none() || other.is_none() || one == other
     }
 
-    async fn resolve(&self, cx: &Context, to: &Place) -> Result<Positions, Error> {
+    async fn resolve(&self, cx: &Context, to: &Edge) -> Result<Positions, Error> {
         let (source, cx, to) = (self.clone(), cx.clone(), to.clone());
         blocking("Kafka", move || {
             let client = Client::new(&source, &cx, 1)?;
@@ -268,8 +243,8 @@ impl Source for KafkaSource {
             for found in client.partitions()? {
                 let log = client.log(&found.topic, found.number)?;
                 let at = match to {
-                    Place::Beginning => log.earliest,
-                    Place::End => log.latest,
+                    Edge::Beginning => log.earliest,
+                    Edge::End => log.latest,
                 };
                 positions.insert(partition(&found.topic, found.number), position(at, found.id.as_ref()));
             }
@@ -281,7 +256,7 @@ impl Source for KafkaSource {
     /// Offsets stand for records: those of a log that is compacted, and of transactions, are fewer.
     async fn count(&self, cx: &Context, from: &Positions, to: &Positions) -> Result<BTreeMap<Partition, u64>, Error> {
         let mut counts = extent::count(self, &self.extents(cx).await?, from, to);
-        if self.begins() == Place::End {
+        if self.begins() == Edge::End {
             // What was never read begins after all that was there.
             counts.iter_mut().filter(|(partition, _)| !from.contains_key(*partition)).for_each(|(_, count)| *count = 0);
         }

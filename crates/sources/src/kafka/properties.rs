@@ -38,11 +38,11 @@ pub(super) fn client(source: &KafkaSource, cx: &Context, lanes: u32) -> ClientCo
         // Checks a full queue again soon. By default the library then fetches nothing for a whole second.
         .set("fetch.queue.backoff.ms", "10")
         .set("reconnect.backoff.max.ms", "2000")
-        .set("client.id", format!("dataflow-{}", cx.pipeline));
-    for (name, value) in &source.properties {
+        .set("client.id", format!("dataflow-{}", cx.branch));
+    for (name, value) in &source.cluster.properties {
         config.set(name.as_str(), value.to_string());
     }
-    let debug = source.properties.get("debug").map_or("topic".into(), |wanted| format!("{wanted},topic"));
+    let debug = source.cluster.properties.get("debug").map_or("topic".into(), |wanted| format!("{wanted},topic"));
     config.set("debug", debug);
     let fetch = (share / 2).min(512 << 20);
     config
@@ -60,6 +60,6 @@ pub(super) fn client(source: &KafkaSource, cx: &Context, lanes: u32) -> ClientCo
         .set("fetch.max.bytes", fetch.to_string())
         // A record larger than a fetch still arrives, and becomes a dead letter: the protocol's limit is the only one.
         .set("receive.message.max.bytes", i32::MAX.to_string());
-    source.cluster().reach(&mut config);
+    source.cluster.reach(&mut config);
     config
 }

@@ -1,7 +1,7 @@
 //! The reader of one lane: takes batches from the polling thread.
 use super::{
     KafkaSource,
-    client::{Client, Open, Told},
+    client::{Client, Told},
     gather::Caps,
     out::Out,
     poll::Poll,
@@ -13,12 +13,13 @@ use async_trait::async_trait;
 use dataflow_core::position::{Partition, Position, Positions};
 use dataflow_sdk::{
     Context, Error, Records,
-    batch::Warning,
+    batch::Notice,
     source::{Assignment, Read, Reader},
 };
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
+    thread::JoinHandle,
 };
 use tokio::sync::mpsc;
 
@@ -31,6 +32,7 @@ pub(super) struct KafkaReader {
     /// Intervals without records that lead to the start of reading.
     first: VecDeque<Records>,
     from: mpsc::Receiver<Result<Records, Error>>,
+    thread: JoinHandle<()>,
     shared: Arc<Shared>,
     told: Arc<Told>,
     /// The offset after the records handed out.
@@ -72,10 +74,11 @@ pub(super) fn open(source: KafkaSource, cx: &Context, lane: Assignment) -> Resul
     let begins = poll.look(all)?;
     let at = begins.iter().map(|begin| (begin.found.name(), begin.offset)).collect();
     first.extend(begins.into_iter().filter_map(|begin| begin.first));
-    let thread = std::thread::Builder::new().name(format!("kafka-{}", cx.pipeline));
+    let thread = std::thread::Builder::new().name(format!("kafka-{}", cx.branch));
     let started = thread.spawn(move || poll.run());
-    started.map_err(|error| Error::transient("no-thread", format!("no thread for the Kafka source: {error}")))?;
-    Ok(KafkaReader { first, from, shared, told, at })
+    let thread =
+        started.map_err(|error| Error::transient("no-thread", format!("no thread for the Kafka source: {error}")))?;
+    Ok(KafkaReader { first, from, thread, shared, told, at })
 }
 
 #[async_trait]
@@ -118,7 +121,14 @@ impl Reader for KafkaReader {
         self.shared.lock().assigned.extend(planned.into_iter().map(|(partition, at)| (partition, Some(at))));
     }
 
-    fn warnings(&mut self) -> Vec<Warning> {
-        self.told.take_open().iter().map(Open::warning).collect()
+    fn warnings(&mut self) -> Vec<Notice> {
+        self.told.take_open().iter().map(|open| open.warning().into()).collect()
+    }
+
+    /// Waits for the thread, which closes its consumer.
+    async fn close(self: Box<Self>) {
+        let Self { from, thread, .. } = *self;
+        drop(from);
+        drop(tokio::task::spawn_blocking(|| thread.join()).await);
     }
 }

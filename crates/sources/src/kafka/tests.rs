@@ -60,13 +60,42 @@ fn findings_name_field_and_fix() {
         paths(with(json!({"properties": properties}))),
         ["properties.group.id", "properties.ssl.ca.location", "properties.no.such", "properties.linger.ms"]
     );
-    assert_eq!(paths(with(json!({"securityProtocol": "SSL"}))), ["securityProtocol"]);
-    assert_eq!(paths(with(json!({"securityProtocol": "SASL_PLAINTEXT"}))), ["saslMechanism"]);
-    let scram = json!({"securityProtocol": "SASL_PLAINTEXT", "saslMechanism": "SCRAM-SHA-256"});
-    assert_eq!(paths(with(scram)), ["saslMechanism"]);
-    assert_eq!(paths(with(json!({"saslUsername": "u"}))), ["saslUsername"]);
-    let plain = json!({"securityProtocol": "SASL_PLAINTEXT", "saslMechanism": "PLAIN", "saslUsername": "u", "saslPassword": "p"});
-    assert!(check(with(plain)).is_empty());
+    for (more, expected) in [
+        (json!({"securityProtocol": "SSL"}), &[][..]),
+        (json!({"securityProtocol": "SSL", "tls": {"ca": "/ca.pem"}}), &[]),
+        (json!({"tls": {"ca": "/ca.pem"}}), &["tls"]),
+        (json!({"securityProtocol": "SSL", "tls": {"cert": "/c.pem"}}), &["tls.key"]),
+        (json!({"securityProtocol": "SSL", "saslMechanism": "PLAIN"}), &["saslMechanism"]),
+        (json!({"securityProtocol": "SASL_PLAINTEXT"}), &["saslMechanism"]),
+        (json!({"securityProtocol": "SASL_SSL", "saslMechanism": "SCRAM-SHA-256"}), &["saslUsername", "saslPassword"]),
+        (json!({"saslUsername": "u"}), &["saslUsername"]),
+        (
+            json!({"securityProtocol": "SASL_SSL", "saslMechanism": "OAUTHBEARER", "saslUsername": "u"}),
+            &["oauth", "saslUsername"],
+        ),
+        (
+            json!({"securityProtocol": "SASL_SSL", "saslMechanism": "OAUTHBEARER",
+                "oauth": {"tokenUrl": "http://login.example.com/token", "clientId": "a", "clientSecret": "b"}}),
+            &["oauth.tokenUrl"],
+        ),
+        (
+            json!({"properties": {"sasl.oauthbearer.client.secret": "x"}}),
+            &["properties.sasl.oauthbearer.client.secret"],
+        ),
+        (
+            json!({"properties": {"enable.ssl.certificate.verification": false}}),
+            &["properties.enable.ssl.certificate.verification"],
+        ),
+        (json!({"properties": {"ssl.cipher.suites": "ECDHE-RSA-AES256-GCM-SHA384"}}), &[]),
+    ] {
+        assert_eq!(paths(with(more.clone())), expected, "{more}");
+    }
+    for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {
+        for protocol in ["SASL_PLAINTEXT", "SASL_SSL"] {
+            let login = json!({"securityProtocol": protocol, "saslMechanism": mechanism, "saslUsername": "u", "saslPassword": "p"});
+            assert!(check(with(login)).is_empty());
+        }
+    }
 }
 
 #[test]

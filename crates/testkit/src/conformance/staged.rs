@@ -51,6 +51,27 @@ pub(super) async fn only_what_is_journalled_counts(subject: &dyn Subject) {
     expect(subject, &rows, "output published again is there once").await;
 }
 
+/// A slow sink seals again before the journal has what it sealed first, and is killed before or after it has published that.
+pub(super) async fn a_handle_names_what_earlier_ones_did(subject: &dyn Subject) {
+    let mut run = reopen(subject, 1, None).await;
+    let (first, mut rows) = until_sealed(&mut run, 1).await;
+    let (second, more) = until_sealed(&mut run, first.sequence + 1).await;
+    rows.extend(more);
+    run.close().await;
+    let mut run = reopen(subject, 2, Some(second.clone())).await;
+    expect(subject, &rows, "all that was sealed is shown once the last handle is journalled").await;
+    let (third, more) = until_sealed(&mut run, second.sequence + 1).await;
+    rows.extend(more);
+    let (fourth, more) = until_sealed(&mut run, third.sequence + 1).await;
+    rows.extend(more);
+    run.publish(&third).await;
+    run.publish(&fourth).await;
+    expect(subject, &rows, "what two handles name is shown once").await;
+    run.close().await;
+    reopen(subject, 3, Some(fourth)).await.close().await;
+    expect(subject, &rows, "published by both and by an opening, it is there once").await;
+}
+
 /// Asked to seal everything it does; otherwise it may wait, but seals eventually.
 pub(super) async fn it_seals_in_the_end(subject: &dyn Subject) {
     let mut run = reopen(subject, 1, None).await;

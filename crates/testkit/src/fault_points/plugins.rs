@@ -8,15 +8,16 @@ use dataflow_core::{
     spec::{Component, PipelineSpec},
     token::{Fence, Token},
 };
-use dataflow_engine::parts::{BuiltSink, Plugins};
+use dataflow_engine::parts::Plugins;
 use dataflow_sdk::{
     Context, Error,
     audit::{Audit, Audited},
     batch::{Column, Demand, Output, Warning},
+    catalog::BuiltSink,
     declared::Declared,
     extent::Extents,
-    sink::{CommitError, Committed, DeliveryMode, OpenLane, Opened, Seal, Sealed, Sink, Traces, Writer},
-    source::{Assignment, Place, Placed, Reader, Source},
+    sink::{CommitError, Committed, OpenLane, Opened, Seal, Sealed, Sink, Traces, Writer},
+    source::{Assignment, Edge, LagUnit, Placed, Reader, Source},
     transform::Compiler,
 };
 use serde_json::Value;
@@ -40,8 +41,8 @@ impl Plugins for Watched {
     }
 
     fn sink(&self, component: &Component) -> Result<BuiltSink, Vec<Problem>> {
-        let BuiltSink { sink: inner, rows } = self.inner.sink(component)?;
-        Ok(BuiltSink { sink: Box::new(WatchedSink { inner, faults: self.faults.clone() }), rows })
+        let built = self.inner.sink(component)?;
+        Ok(BuiltSink { sink: Box::new(WatchedSink { inner: built.sink, faults: self.faults.clone() }), ..built })
     }
 
     fn declared(&self, spec: &PipelineSpec) -> Declared {
@@ -102,7 +103,7 @@ impl Source for WatchedSource {
         self.inner.is_same(one, other)
     }
 
-    async fn resolve(&self, cx: &Context, to: &Place) -> Result<Positions, Error> {
+    async fn resolve(&self, cx: &Context, to: &Edge) -> Result<Positions, Error> {
         self.inner.resolve(cx, to).await
     }
 
@@ -112,6 +113,17 @@ impl Source for WatchedSource {
 
     async fn extents(&self, cx: &Context) -> Result<Extents, Error> {
         self.inner.extents(cx).await
+    }
+
+    fn renames(&self) -> bool {
+        self.inner.renames()
+    }
+
+    fn lag_unit(&self) -> LagUnit {
+        self.inner.lag_unit()
+    }
+    async fn lag(&self, cx: &Context, at: &Positions) -> Result<Option<u64>, Error> {
+        self.inner.lag(cx, at).await
     }
 
     async fn count(&self, cx: &Context, from: &Positions, to: &Positions) -> Result<BTreeMap<Partition, u64>, Error> {
@@ -141,14 +153,6 @@ struct WatchedSink {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl Sink for WatchedSink {
-    fn delivery(&self) -> DeliveryMode {
-        self.inner.delivery()
-    }
-
-    fn single_lane(&self) -> bool {
-        self.inner.single_lane()
-    }
-
     async fn open(&self, cx: &Context, lane: OpenLane) -> Result<Opened, Error> {
         let opened = self.faults.with(Point::SinkOpen, self.inner.open(cx, lane)).await?;
         Ok(Opened { writer: Box::new(WatchedWriter { inner: opened.writer, faults: self.faults.clone() }), ..opened })
@@ -191,7 +195,7 @@ impl Writer for WatchedWriter {
         self.faults.with(Point::Define, self.inner.define(columns)).await
     }
 
-    async fn commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
+    async fn commit(&mut self, outputs: &Arc<[Output]>, token: &Token) -> Result<Committed, CommitError> {
         self.faults.with(Point::SinkCommit, self.inner.commit(outputs, token)).await
     }
 
@@ -210,8 +214,12 @@ impl Writer for WatchedWriter {
         self.faults.with(Point::Seal, self.inner.seal(how_much)).await
     }
 
-    async fn publish(&mut self, handle: &Value) -> Result<(), Error> {
-        self.faults.with(Point::Publish, self.inner.publish(handle)).await
+    async fn salvage(&mut self) -> Option<Value> {
+        self.inner.salvage().await
+    }
+
+    async fn publish(&mut self, handle: &Value, token: &Token) -> Result<Option<Value>, Error> {
+        self.faults.with(Point::Publish, self.inner.publish(handle, token)).await
     }
 
     async fn close(self: Box<Self>) {

@@ -9,7 +9,7 @@ pub struct Data {
     /// The number of records.
     pub records: u64,
     source: Place,
-    /// Whether the sink's table rejects large totals.
+    /// Whether the table of a sink rejects large totals.
     pub(super) constrained: bool,
 }
 
@@ -22,7 +22,7 @@ pub enum Bad {
     Misfit,
     /// An expression fails on it: a division by zero.
     Failing,
-    /// The sink's table rejects it.
+    /// A sink's table rejects it, if it is constrained.
     Refused,
 }
 
@@ -67,7 +67,7 @@ pub struct Row {
 impl Data {
     /// The given number of records for a pair.
     pub fn new(records: u64, pair: Pair) -> Self {
-        Self { records, source: pair.source, constrained: pair.is_constrained() }
+        Self { records, source: pair.source, constrained: pair.sinks.iter().any(|sink| pair.constrains(*sink)) }
     }
 
     /// The fault of record `n`, if any.
@@ -118,7 +118,7 @@ impl Data {
         (0..self.records).map(|n| self.line(n) + "\n").collect()
     }
 
-    /// The transforms that give each record its [`fate`](Self::fate). Generated records are computed from their number.
+    /// The transforms that give each record its fate. Generated records are computed from their number.
     pub(super) fn transforms(&self) -> Value {
         if self.source == Place::Generate {
             let amount = match self.constrained {
@@ -142,12 +142,13 @@ impl Data {
         ])
     }
 
-    /// The expected fate of record `n`.
-    pub fn fate(&self, n: u64) -> Fate {
+    /// The expected fate of record `n` in a sink: whether it takes the record, and whether its table rejects large totals.
+    pub(super) fn fate(&self, n: u64, takes: bool, constrained: bool) -> Fate {
         match self.bad(n) {
-            Some(bad) => Fate::Dead(bad),
-            None if n % 10 == 7 => Fate::Filtered,
-            None => Fate::Delivered(Row {
+            Some(bad @ (Bad::Broken | Bad::Misfit | Bad::Failing)) => Fate::Dead(bad),
+            _ if n % 10 == 7 || !takes => Fate::Filtered,
+            Some(bad) if constrained => Fate::Dead(bad),
+            _ => Fate::Delivered(Row {
                 id: i64::try_from(n).expect("few records"),
                 group: format!("g{}", n % 5),
                 total: i64::try_from(self.amount(n) * 2).expect("small amounts"),

@@ -51,25 +51,25 @@ impl Flow {
         self.expect((code, view.clone()), &[200]);
         match view["status"].as_str() {
             Some("configured") => {
-                self.expect(node.try_request("POST", &format!("{path}/start"), None).await?, &[200, 409]);
+                self.expect(node.try_request("POST", &format!("{path}/start?wait=0s"), None).await?, &[200, 202, 409]);
                 Ok(None)
             }
             Some("running") if self.pair.is_bounded() => Ok(None),
             Some("running") if self.push(node, &path).await? => Ok(None),
             Some("running") => {
-                if self.is_read(&view) && view["metrics"]["recordsInFlight"] == json!(0) {
+                if self.is_read(&view) && self.all(&view, |of| of["metrics"]["recordsInFlight"] == json!(0)) {
                     self.expect(node.try_request("POST", &format!("{path}/stop"), None).await?, &[200, 409]);
                 }
                 Ok(None)
             }
             // Killed while it stopped: the next start finds the commits that the sink accepted meanwhile.
             Some("stopped") if !self.is_read(&view) => {
-                self.expect(node.try_request("POST", &format!("{path}/start"), None).await?, &[200, 409]);
+                self.expect(node.try_request("POST", &format!("{path}/start?wait=0s"), None).await?, &[200, 202, 409]);
                 Ok(None)
             }
             Some("completed" | "stopped") => Ok(Some(view)),
             Some("failed") if self.restored.is_some() && view["error"]["retryAt"].is_null() => {
-                self.choose(node, &path, &view["error"]).await?;
+                self.choose(node, &path, &view).await?;
                 Ok(None)
             }
             _ => panic!("the pipeline can't continue: {view:#}"),
@@ -78,7 +78,12 @@ impl Flow {
 
     /// Returns whether everything is read. A batch pushed again is delivered by the time it is answered.
     fn is_read(&self, view: &Value) -> bool {
-        self.again().is_some() || view["metrics"]["recordsRead"] == json!(self.data.records)
+        self.again().is_some() || self.all(view, |of| of["metrics"]["recordsRead"] == json!(self.data.records))
+    }
+
+    /// Whether this is true of what the view says of each sink.
+    fn all(&self, view: &Value, is_true: impl Fn(&Value) -> bool) -> bool {
+        self.sinks.iter().all(|sink| is_true(sink.of(view)))
     }
 
     fn again(&self) -> Option<&Vec<u64>> {

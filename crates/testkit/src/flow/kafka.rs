@@ -1,9 +1,8 @@
 //! A Kafka topic that contains the records.
 use super::Data;
+use crate::topic;
 use rdkafka::{
     ClientConfig,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
-    client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
     producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
 };
@@ -28,7 +27,7 @@ impl Topic {
         let lines: String = (0..data.records).map(|n| data.line(n) + "\n").collect();
         let topic = Self { name: format!("kill-{}-{:016x}", data.records, xxh3_64(lines.as_bytes())) };
         if topic.count() != data.records {
-            topic.make().await;
+            topic::make_anew(&topic.name, PARTITIONS as usize).await;
             topic.fill(data);
             assert_eq!(topic.count(), data.records, "records in {}", topic.name);
         }
@@ -39,21 +38,6 @@ impl Topic {
         let consumer: BaseConsumer = config().create().expect("a consumer can be made");
         let marks = (0..4).map(|partition| consumer.fetch_watermarks(&self.name, partition, PATIENCE));
         marks.map(|marks| marks.map_or(0, |(low, high)| u64::try_from(high - low).unwrap_or(0))).sum()
-    }
-
-    async fn make(&self) {
-        let admin: AdminClient<DefaultClientContext> = config().create().expect("an admin client can be made");
-        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
-        admin.delete_topics(&[&self.name], &options).await.expect("Kafka answers");
-        let partitions = i32::try_from(PARTITIONS).expect("few partitions");
-        for _ in 0..300 {
-            let topic = NewTopic::new(&self.name, partitions, TopicReplication::Fixed(1));
-            if admin.create_topics([&topic], &options).await.expect("Kafka answers").iter().all(Result::is_ok) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await; // the old one is still being deleted
-        }
-        panic!("the topic {} can't be made", self.name);
     }
 
     fn fill(&self, data: &Data) {

@@ -1,11 +1,12 @@
 //! Whole pipelines in which every record has a fate known in advance, and the proof that each met its fate once.
 //!
-//! [`Data`] generates records, [`Pair`] names source and sink, [`Flow`] is one such pipeline with its source prepared
-//! and its sink empty, [`Flow::drive`] runs it on a node for as long as the node lives, and [`Flow::prove`] compares
+//! [`Data`] generates records, [`Pair`] names source and sinks, [`Flow`] is one such pipeline with its source prepared
+//! and its sinks empty, [`Flow::drive`] runs it on a node for as long as the node lives, and [`Flow::prove`] compares
 //! the result with the expectation, record by record.
 mod data;
 mod drive;
 mod kafka;
+mod objects;
 mod oracle;
 mod output;
 mod pair;
@@ -20,37 +21,37 @@ pub use pair::{Pair, Place};
 pub use recovery::Known;
 
 use kafka::Topic;
+use objects::Objects;
 use output::Output;
-use postgres::Database;
 pub(crate) use postgres::Databases;
 use restore::Restored;
 use serde_json::{Value, json};
+use sink::Sink;
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-/// A pipeline with its source prepared and its sink empty.
+/// A pipeline with its source prepared and its sinks empty.
 #[derive(Debug)]
 pub struct Flow {
-    /// Its source and sink.
+    /// Its source and sinks.
     pub pair: Pair,
     /// Its records.
     pub data: Data,
     folder: PathBuf,
     topic: Option<Topic>,
-    database: Option<Database>,
-    output: Option<Output>,
+    sinks: Vec<Sink>,
     /// Counts the pushed batches that were answered.
     pushed: u64,
-    /// Whether its staged sink declines most checkpoints, like one that rolls late.
+    /// Whether its staged sinks decline most checkpoints, like one that rolls late.
     pub seals_late: bool,
     /// The state of its restore, if there was one.
     restored: Option<Restored>,
 }
 
 impl Flow {
-    /// Prepares source and sink in an existing, empty folder. `name` names the PostgreSQL database, which is recreated;
+    /// Prepares source and sinks in an existing, empty folder. `name` names the PostgreSQL database, which is recreated;
     /// a topic is shared by all flows with the same records.
     pub async fn prepare(pair: Pair, records: u64, folder: &Path, name: &str) -> Self {
         let data = Data::new(records, pair);
@@ -58,26 +59,16 @@ impl Flow {
             Place::Kafka => Some(Topic::filled(&data).await),
             _ => None,
         };
-        let database = match pair.sink {
-            Place::Postgres => Some(Database::fresh(name, folder.join("secrets/password")).await),
-            _ => None,
-        };
-        let output = (pair.sink == Place::Kafka).then(|| Output::new("kill-out"));
-        let flow = Self {
-            pair,
-            data,
-            folder: folder.to_owned(),
-            topic,
-            database,
-            output,
-            pushed: 0,
-            seals_late: false,
-            restored: None,
-        };
+        let mut sinks = Vec::new();
+        for number in 0..pair.sinks.len() {
+            let number = u32::try_from(number).expect("few sinks");
+            sinks.push(Sink::prepare(pair, number, folder, name).await);
+        }
+        let flow =
+            Self { pair, data, folder: folder.to_owned(), topic, sinks, pushed: 0, seals_late: false, restored: None };
         if pair.source == Place::File {
             fs::write(flow.input(), flow.data.text()).expect("the input can be written");
         }
-        flow.make_table().await;
         flow
     }
 
@@ -100,15 +91,19 @@ impl Flow {
 
     /// The pipeline's spec.
     pub fn spec(&self) -> Value {
-        json!({
+        let mut spec = json!({
             "pipelineId": Self::ID,
             "source": self.source(),
             "transforms": self.data.transforms(),
-            "sink": self.sink(),
             "batch": {"maxRecords": 20, "linger": "1ms"},
             "checkpointInterval": "10ms",
             "lanes": self.pair.lanes,
-        })
+        });
+        match &*self.sinks {
+            [only] => spec["sink"] = only.spec(),
+            several => spec["sinks"] = several.iter().map(Sink::spec).collect(),
+        }
+        spec
     }
 
     fn source(&self) -> Value {

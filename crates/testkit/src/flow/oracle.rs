@@ -1,5 +1,5 @@
 //! The proof: compares the actual fate of every record with the expected one.
-use super::{Data, Fate, Flow, Place, Row};
+use super::{Data, Fate, Flow, Place, Row, Sink};
 use crate::program::{Node, Program, assert_balanced, count};
 use serde_json::Value;
 use std::{collections::BTreeMap, fs};
@@ -8,17 +8,20 @@ use std::{collections::BTreeMap, fs};
 type Letter = (String, u64, String, String);
 
 impl Flow {
-    /// Proves that each record met its fate once: rows, dead letters, and every count of the ledger.
+    /// Proves that each record met its fate once in each sink: rows, dead letters, and every count of the ledger.
     pub async fn prove(&self, node: &Node, view: &Value) {
-        self.prove_rows().await;
-        self.prove_letters(node).await;
-        self.prove_ledger(view);
+        for sink in &self.sinks {
+            self.prove_rows(sink).await;
+            self.prove_letters(sink, node).await;
+            self.prove_ledger(sink, view);
+        }
     }
 
-    /// Proves every count of the ledger.
-    pub(super) fn prove_ledger(&self, view: &Value) {
-        let rows = self.expected_rows().len() as u64;
-        let filtered = (0..self.data.records).filter(|n| self.data.fate(*n) == Fate::Filtered).count() as u64;
+    /// Proves every count of a sink's ledger.
+    pub(super) fn prove_ledger(&self, sink: &Sink, view: &Value) {
+        let rows = self.expected_rows(sink).len() as u64;
+        let filtered = self.fates(sink).filter(|fate| *fate == Fate::Filtered).count() as u64;
+        let view = sink.of(view);
         assert_balanced(view);
         for (name, expected) in [
             ("recordsRead", self.data.records),
@@ -33,21 +36,20 @@ impl Flow {
         }
     }
 
-    fn expected_rows(&self) -> Vec<Row> {
-        let fates = (0..self.data.records).map(|n| self.data.fate(n));
-        fates
-            .filter_map(|fate| match fate {
-                Fate::Delivered(row) => Some(row),
-                _ => None,
-            })
-            .collect()
+    fn fates(&self, sink: &Sink) -> impl Iterator<Item = Fate> {
+        (0..self.data.records).map(|n| sink.fate(&self.data, n))
     }
 
-    /// Runs `dataflow verify` for the same proof; it knows nothing of [`Data`] and reads source, sink and ledger.
+    fn expected_rows(&self, sink: &Sink) -> Vec<Row> {
+        let delivered = |fate| match fate {
+            Fate::Delivered(row) => Some(row),
+            Fate::Filtered | Fate::Dead(_) => None,
+        };
+        self.fates(sink).filter_map(delivered).collect()
+    }
+
+    /// Runs `dataflow verify` for the same proof; it knows nothing of [`Data`] and reads source, sinks and ledger.
     pub fn prove_verified(&self, program: &Program, node: &Node) {
-        if self.pair.sink == Place::Kafka {
-            return; // it reads no topic yet
-        }
         let mut args = vec!["verify", Self::ID, "--server", &node.url, "--output", "json"];
         let records = self.folder.join("pushed.jsonl");
         if self.pair.source == Place::Http {
@@ -55,14 +57,18 @@ impl Flow {
             fs::write(&records, lines.collect::<String>()).expect("the pushed records can be written");
             args.extend(["--records", records.to_str().expect("the folder's name is UTF-8")]);
         }
-        let (code, report, stderr) = program.output(&args);
-        assert_eq!(code, 0, "dataflow verify finds otherwise: {report}{stderr}");
+        for sink in &self.sinks {
+            let named = sink.name().into_iter().flat_map(|name| ["--sink", name]);
+            let args: Vec<_> = args.iter().copied().chain(named).collect();
+            let (code, report, stderr) = program.output(&args);
+            assert_eq!(code, 0, "dataflow verify finds otherwise: {report}{stderr}");
+        }
     }
 
-    /// Proves that each row is in the sink once, with its content.
-    pub(super) async fn prove_rows(&self) {
-        let expected = self.expected_rows();
-        let mut rows = self.rows().await;
+    /// Proves that each row is in a sink once, with its content.
+    pub(super) async fn prove_rows(&self, sink: &Sink) {
+        let expected = self.expected_rows(sink);
+        let mut rows = sink.rows().await;
         if self.pair.source == Place::Kafka {
             // Rows are ordered within each partition only.
             rows.sort_by_key(|row| row.id);
@@ -71,26 +77,27 @@ impl Flow {
         rows.iter().for_each(|row| *seen.entry(row.id).or_default() += 1);
         let lost: Vec<i64> = expected.iter().map(|row| row.id).filter(|id| !seen.contains_key(id)).collect();
         let doubled: Vec<_> = seen.iter().filter(|(_, times)| **times > 1).collect();
-        assert!(lost.is_empty() && doubled.is_empty(), "rows lost: {lost:?}; doubled: {doubled:?}");
+        let place = sink.place.name();
+        assert!(lost.is_empty() && doubled.is_empty(), "{place}: rows lost: {lost:?}; doubled: {doubled:?}");
         for (row, expected) in rows.iter().zip(&expected) {
-            assert_eq!(row, expected, "a row is another than it has to be, or in another place");
+            assert_eq!(row, expected, "{place}: a row is another than it has to be, or in another place");
         }
-        assert_eq!(rows.len(), expected.len(), "rows that should not be there");
+        assert_eq!(rows.len(), expected.len(), "{place}: rows that should not be there");
     }
 
-    async fn prove_letters(&self, node: &Node) {
-        let mut expected = self.expected_letters();
+    pub(super) async fn prove_letters(&self, sink: &Sink, node: &Node) {
+        let (mut expected, query) = (self.expected_letters(sink), sink.query());
         let mut letters = Vec::new();
-        let mut after = 0;
+        let mut after = "0".to_owned();
         loop {
-            let path = format!("/api/pipelines/{}/dead-letters?limit=1000&after={after}", Self::ID);
+            let path = format!("/api/pipelines/{}/dead-letters?limit=1000&after={after}&{query}", Self::ID);
             let page = node.get(&path).await;
             for item in page["items"].as_array().into_iter().flatten() {
-                let path = format!("/api/pipelines/{}/dead-letters/{}", Self::ID, item["number"]);
+                let path = format!("/api/pipelines/{}/dead-letters/{}?{query}", Self::ID, item["number"]);
                 letters.push(letter(&node.get(&path).await));
             }
-            match page["next"].as_u64() {
-                Some(next) => after = next,
+            match page["next"].as_str() {
+                Some(next) => after = next.to_owned(),
                 None => break,
             }
         }
@@ -102,14 +109,14 @@ impl Flow {
         assert_eq!(letters, expected, "each dead letter once");
     }
 
-    fn expected_letters(&self) -> Vec<Letter> {
+    fn expected_letters(&self, sink: &Sink) -> Vec<Letter> {
         let mut letters = Vec::new();
         let mut bytes = 0;
         let mut offsets = [0; 4];
         for n in 0..self.data.records {
             let partition = Data::partition(n);
             let offset = &mut offsets[usize::try_from(partition).expect("one of four")];
-            if let Some(bad) = self.data.bad(n) {
+            if let Fate::Dead(bad) = sink.fate(&self.data, n) {
                 let (partition, position) = match (self.pair.source, &self.topic) {
                     (Place::Http, _) => ("http".into(), n),
                     (Place::Generate, _) => ("generate/0".into(), n),

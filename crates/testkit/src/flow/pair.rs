@@ -1,4 +1,4 @@
-//! Pairs of source and sink.
+//! Pairs of a source and its sinks.
 use crate::fault_points::Point;
 use std::{fmt, str::FromStr};
 
@@ -17,10 +17,19 @@ pub enum Place {
     Kafka,
     /// A PostgreSQL table.
     Postgres,
+    /// An index of Elasticsearch.
+    Elasticsearch,
+    /// An index of OpenSearch.
+    Opensearch,
+    /// Objects of JSON lines, in folders by an expression.
+    S3,
+    /// Objects of Parquet, the same.
+    Parquet,
 }
 
 impl Place {
-    fn name(self) -> &'static str {
+    /// Its name in pairs, and of its sink where there are several.
+    pub fn name(self) -> &'static str {
         match self {
             Self::File => "file",
             Self::Generate => "generate",
@@ -28,66 +37,96 @@ impl Place {
             Self::Http => "http",
             Self::Kafka => "kafka",
             Self::Postgres => "postgres",
+            Self::Elasticsearch => "elasticsearch",
+            Self::Opensearch => "opensearch",
+            Self::S3 => "s3",
+            Self::Parquet => "s3-parquet",
         }
+    }
+
+    fn searches(self) -> bool {
+        matches!(self, Self::Elasticsearch | Self::Opensearch)
+    }
+
+    fn has_columns(self) -> bool {
+        matches!(self, Self::Sqlite | Self::Postgres | Self::Parquet)
+    }
+
+    /// Whether its sink shows output after the journal has it.
+    pub(super) fn is_staged(self) -> bool {
+        matches!(self, Self::File | Self::S3 | Self::Parquet)
     }
 }
 
-/// A source, a sink, and the number of lanes between them.
+/// A source, its sinks (mostly one), and the number of lanes to each of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pair {
     /// The source.
     pub source: Place,
-    /// The sink.
-    pub sink: Place,
+    /// The sinks. None is there twice: they are named after their places.
+    pub sinks: &'static [Place],
     /// The number of lanes.
     pub lanes: u32,
 }
 
 impl Pair {
-    const fn new(source: Place, sink: Place, lanes: u32) -> Self {
-        Self { source, sink, lanes }
+    const fn new(source: Place, sinks: &'static [Place], lanes: u32) -> Self {
+        Self { source, sinks, lanes }
     }
 
     /// All pairs for which the promises are proved. The first ones suffer every strike; the others complete all
     /// combinations of source and sink, and are only restored.
-    pub const ALL: [Self; 18] = [
-        Self::new(Place::File, Place::File, 1),
-        Self::new(Place::File, Place::Sqlite, 1),
-        Self::new(Place::Http, Place::Sqlite, 1),
-        Self::new(Place::Kafka, Place::Postgres, 1),
-        Self::new(Place::Kafka, Place::Postgres, 2),
-        Self::new(Place::Kafka, Place::Postgres, 4),
-        Self::new(Place::Kafka, Place::File, 1),
-        Self::new(Place::File, Place::Kafka, 1),
-        Self::new(Place::Kafka, Place::Kafka, 2),
-        Self::new(Place::Http, Place::Kafka, 1),
-        Self::new(Place::Generate, Place::Kafka, 1),
-        Self::new(Place::File, Place::Postgres, 1),
-        Self::new(Place::Http, Place::File, 1),
-        Self::new(Place::Http, Place::Postgres, 1),
-        Self::new(Place::Kafka, Place::Sqlite, 1),
-        Self::new(Place::Generate, Place::File, 1),
-        Self::new(Place::Generate, Place::Sqlite, 1),
-        Self::new(Place::Generate, Place::Postgres, 1),
+    pub const ALL: [Self; 25] = [
+        Self::new(Place::File, &[Place::File], 1),
+        Self::new(Place::File, &[Place::Sqlite], 1),
+        Self::new(Place::Http, &[Place::Sqlite], 1),
+        Self::new(Place::Kafka, &[Place::Postgres], 1),
+        Self::new(Place::Kafka, &[Place::Postgres], 2),
+        Self::new(Place::Kafka, &[Place::Postgres], 4),
+        Self::new(Place::Kafka, &[Place::File], 1),
+        Self::new(Place::File, &[Place::Kafka], 1),
+        Self::new(Place::Kafka, &[Place::Kafka], 2),
+        Self::new(Place::File, &[Place::Elasticsearch], 1),
+        Self::new(Place::Kafka, &[Place::Opensearch], 2),
+        Self::new(Place::File, &[Place::S3], 1),
+        Self::new(Place::Kafka, &[Place::S3], 2),
+        Self::new(Place::Kafka, &[Place::Parquet], 2),
+        Self::new(Place::File, &[Place::File, Place::Sqlite], 1),
+        Self::new(Place::Kafka, &[Place::Postgres, Place::Kafka, Place::Elasticsearch], 2),
+        Self::new(Place::Http, &[Place::Kafka], 1),
+        Self::new(Place::Generate, &[Place::Kafka], 1),
+        Self::new(Place::File, &[Place::Postgres], 1),
+        Self::new(Place::Http, &[Place::File], 1),
+        Self::new(Place::Http, &[Place::Postgres], 1),
+        Self::new(Place::Kafka, &[Place::Sqlite], 1),
+        Self::new(Place::Generate, &[Place::File], 1),
+        Self::new(Place::Generate, &[Place::Sqlite], 1),
+        Self::new(Place::Generate, &[Place::Postgres], 1),
     ];
 
     /// Whether it suffers every strike.
     pub fn is_struck(self) -> bool {
-        Self::ALL[..9].contains(&self)
+        Self::ALL[..16].contains(&self)
     }
 
-    /// Whether it needs a running Kafka or PostgreSQL.
+    /// Whether it needs running servers.
     pub fn needs_servers(self) -> bool {
-        self.source == Place::Kafka || matches!(self.sink, Place::Kafka | Place::Postgres)
+        self.source == Place::Kafka || !self.sinks.iter().all(|sink| matches!(sink, Place::File | Place::Sqlite))
     }
 
-    /// Whether its table has a constraint and exists beforehand; otherwise the sink creates the table.
-    pub fn is_constrained(self) -> bool {
-        self.sink == Place::Postgres || (self.source == Place::Http && self.sink == Place::Sqlite)
+    /// Whether it needs Elasticsearch or OpenSearch.
+    pub fn searches(self) -> bool {
+        self.sinks.iter().any(|sink| sink.searches())
     }
 
-    fn has_table(self) -> bool {
-        matches!(self.sink, Place::Sqlite | Place::Postgres)
+    /// Whether a sink's table has a constraint and exists beforehand, or its index a mapping; otherwise the sink creates the table.
+    pub fn constrains(self, sink: Place) -> bool {
+        sink == Place::Postgres || sink.searches() || (self.source == Place::Http && sink == Place::Sqlite)
+    }
+
+    /// Whether one of its sinks shows output after the journal has it.
+    pub fn is_staged(self) -> bool {
+        self.sinks.iter().any(|sink| sink.is_staged())
     }
 
     /// Whether its source ends by itself.
@@ -99,10 +138,10 @@ impl Pair {
     pub fn points(self) -> impl Iterator<Item = Point> {
         Point::ALL.into_iter().filter(move |point| match point {
             Point::Ingest | Point::Collect => self.source == Place::Http,
-            Point::Seal | Point::Publish => self.sink == Place::File,
-            Point::Define => self.has_table(),
+            Point::Seal | Point::Publish => self.is_staged(),
+            Point::Define => self.sinks.iter().any(|sink| sink.has_columns()),
             // Only a table created by the sink has columns with learned types.
-            Point::SchemaChange => self.has_table() && !self.is_constrained(),
+            Point::SchemaChange => self.sinks.iter().any(|sink| sink.has_columns() && !self.constrains(*sink)),
             _ => true,
         })
     }
@@ -110,7 +149,8 @@ impl Pair {
 
 impl fmt::Display for Pair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.source.name(), self.sink.name())?;
+        let sinks: Vec<_> = self.sinks.iter().map(|sink| sink.name()).collect();
+        write!(f, "{}-{}", self.source.name(), sinks.join("+"))?;
         if self.lanes == 1 { Ok(()) } else { write!(f, "-{}-lanes", self.lanes) }
     }
 }

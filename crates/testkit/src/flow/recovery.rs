@@ -1,10 +1,10 @@
 //! The state that a restarted node has to find, read from journal and sink while no node runs, and the proof that the
 //! node reports it truthfully.
-use super::{Flow, Place};
+use super::{Flow, Place, Sink};
 use crate::program::{Node, PATIENCE};
 use dataflow_core::{
     id::{PipelineId, RunId},
-    pipeline::{State, Status, evolve},
+    pipeline::{State, evolve},
     position::Positions,
 };
 use dataflow_journal::Journal;
@@ -17,9 +17,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The state of a flow in journal and sink while no node runs.
+/// The state of a flow in journal and sinks while no node runs, by branch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Known {
+pub struct Known(Vec<KnownBranch>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct KnownBranch {
     /// Whether the next start has to resume it.
     running: bool,
     last_run: Option<RunId>,
@@ -42,22 +45,22 @@ struct Stored {
 }
 
 impl Flow {
-    /// Reads the current state of journal and sink. No node may run.
+    /// Reads the current state of journal and sinks. No node may run.
     pub async fn known(&self) -> Known {
         let state = self.state().await;
-        let pipeline = state.pipeline();
-        let lanes = pipeline.map(|pipeline| &pipeline.progress.by_lane);
-        Known {
-            running: state.status() == Status::Running && !state.is_stopping(),
-            last_run: pipeline.and_then(|pipeline| Some(pipeline.last_run.as_ref()?.run)),
-            journal: lanes.into_iter().flatten().map(|(lane, progress)| (*lane, progress.sequence)).collect(),
-            positions: lanes
-                .into_iter()
-                .flatten()
-                .map(|(lane, progress)| (*lane, places(&progress.positions)))
-                .collect(),
-            tokens: self.tokens().await,
+        let mut known = Vec::new();
+        for sink in &self.sinks {
+            let branch = state.branch(sink.number);
+            let lanes = || branch.into_iter().flat_map(|branch| &branch.progress.by_lane);
+            known.push(KnownBranch {
+                running: branch.is_some_and(|branch| branch.running().is_some() && branch.stopping().is_none()),
+                last_run: branch.and_then(|branch| Some(branch.last_run.as_ref()?.run)),
+                journal: lanes().map(|(lane, progress)| (*lane, progress.sequence)).collect(),
+                positions: lanes().map(|(lane, progress)| (*lane, places(&progress.positions))).collect(),
+                tokens: sink.tokens().await,
+            });
         }
+        Known(known)
     }
 
     pub(super) async fn state(&self) -> State {
@@ -74,15 +77,18 @@ impl Flow {
         })
     }
 
-    /// Proves that a node that has just been started resumes at the right place, and reports it, unless it dies before
-    /// it can. `known` was read before the start.
+    /// Proves that a node that has just been started resumes each branch at the right place, and reports it, unless it dies
+    /// before it can. `known` was read before the start.
     pub async fn prove_recovery(&self, node: &Node, known: &Known) {
-        if !known.running {
-            return;
+        for (sink, known) in self.sinks.iter().zip(&known.0).filter(|(_, known)| known.running) {
+            self.prove_recovery_of(sink, node, known).await;
         }
+    }
+
+    async fn prove_recovery_of(&self, sink: &Sink, node: &Node, known: &KnownBranch) {
         let begun = Instant::now();
         let recovery = loop {
-            let path = format!("/api/pipelines/{}/recovery", Self::ID);
+            let path = format!("/api/pipelines/{}/recovery?{}", Self::ID, sink.query());
             let Ok((_, recovery)) = node.try_request("GET", &path, None).await else { return };
             if recovery["run"].as_u64() > known.last_run.map(|run| run.0) {
                 break recovery;
@@ -93,7 +99,7 @@ impl Flow {
         for lane in 0..self.pair.lanes {
             let told = &recovery["lanes"][lane as usize];
             let journal = known.journal.get(&lane).copied().unwrap_or_default();
-            let token = match self.pair.sink {
+            let token = match sink.place {
                 // An open transaction of the node that died may hide it from everyone else. The rows prove it.
                 Place::Kafka => Some(told["tokenSequence"].as_u64()),
                 _ => known.tokens.as_ref().map(|tokens| tokens.get(&lane).copied()),

@@ -51,7 +51,7 @@ impl Campaign {
             }
         });
         for pair in pairs {
-            let database = (pair.sink == Place::Postgres).then(|| database(pair));
+            let database = pair.sinks.contains(&Place::Postgres).then(|| database(pair));
             let _goes_with_the_pair = Databases(database.into_iter().collect());
             let clean = self.clean(pair).await;
             println!("{pair}: {:?} when nothing befalls it", clean.length);

@@ -64,6 +64,7 @@ pub(super) async fn trial(
 
 /// The number of delivered records, as the node reports it.
 async fn delivered(url: &str) -> u64 {
+    dataflow_tls::provide();
     let Ok(answer) = reqwest::get(url).await else { return 0 };
     answer.json::<Value>().await.ok().and_then(|view| view["metrics"]["recordsDelivered"].as_u64()).unwrap_or(0)
 }

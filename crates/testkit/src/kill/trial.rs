@@ -5,7 +5,7 @@ use super::{
 };
 use crate::{
     fault_points::{METRIC, Passing, Point, VARIABLE, When},
-    flow::{Driven, Flow, Pair, Place},
+    flow::{Driven, Flow, Pair},
     program::{Node, Program},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -163,11 +163,11 @@ impl Trial {
         self.prepare(folder).await
     }
 
-    /// Prepares the flow. In half of the trials its sink, if staged, seals late.
+    /// Prepares the flow. In half of the trials its staged sinks seal late.
     async fn prepare(&self, folder: &Path) -> Flow {
         let mut flow = prepare(self.cell.pair, self.records, folder).await;
         let half = (self.seed + self.cell.to_string().len() as u64).is_multiple_of(2);
-        flow.seals_late = half && self.cell.pair.sink == Place::File;
+        flow.seals_late = half && self.cell.pair.is_staged();
         flow
     }
 
@@ -191,7 +191,7 @@ async fn prepare(pair: Pair, records: u64, folder: &Path) -> Flow {
 
 /// The database of a pair's flows. Only one process uses it at a time.
 pub(super) fn database(pair: Pair) -> String {
-    format!("dataflow_kill_{pair}_{}", std::process::id()).replace(|letter: char| !letter.is_alphanumeric(), "_")
+    format!("kill_{pair}_{}", std::process::id()).replace(|letter: char| !letter.is_alphanumeric(), "_")
 }
 
 /// Starts a node whose pipelines may read the flow's password, with a planned fault; "" for none.

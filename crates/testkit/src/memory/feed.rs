@@ -44,6 +44,14 @@ pub(super) struct Inner {
 }
 
 impl Feed {
+    /// Its content, if it can be asked.
+    pub(super) fn ask(&self) -> Result<MutexGuard<'_, Inner>, Error> {
+        let inner = self.lock();
+        if inner.out_of_reach {
+            return Err(Error::transient("unreachable", "the memory source was asked to be away"));
+        }
+        Ok(inner)
+    }
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -82,7 +90,7 @@ impl Feed {
         drop(inner);
         self.changed.notify_waiters();
     }
-    /// Sets whether asking where it begins or ends fails.
+    /// Sets whether asking which partitions it has, or where it begins or ends, fails.
     pub fn out_of_reach(&self, out_of_reach: bool) {
         self.lock().out_of_reach = out_of_reach;
     }

@@ -4,9 +4,9 @@ use async_trait::async_trait;
 use dataflow_core::position::{Partition, Position, Positions};
 use dataflow_sdk::{
     Context, Error, Problem, SourceConfig,
-    batch::Warning,
+    batch::Notice,
     extent::{Extent, Extents},
-    source::{Assignment, Kept, Place, Read, Reader, Source},
+    source::{Assignment, Edge, Kept, Read, Reader, Source},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -22,7 +22,7 @@ pub struct KeysetMemorySource {
 
 impl KeysetMemorySource {
     fn numbered(self) -> MemorySource {
-        MemorySource { feed: self.feed, pace: 0 }
+        MemorySource { feed: self.feed, pace: 0, columns: Vec::new() }
     }
 }
 
@@ -121,7 +121,7 @@ impl Source for Keyset {
         Some(records_before(&to.at)?.saturating_sub(from))
     }
 
-    async fn resolve(&self, cx: &Context, to: &Place) -> Result<Positions, Error> {
+    async fn resolve(&self, cx: &Context, to: &Edge) -> Result<Positions, Error> {
         Ok(each(self.numbered.resolve(cx, to).await?, to_key))
     }
 
@@ -168,7 +168,7 @@ impl Reader for KeysetReader {
         self.numbered.lag()
     }
 
-    fn warnings(&mut self) -> Vec<Warning> {
+    fn warnings(&mut self) -> Vec<Notice> {
         self.numbered.warnings()
     }
 
@@ -178,5 +178,9 @@ impl Reader for KeysetReader {
 
     fn assign(&mut self, planned: Positions) {
         self.numbered.assign(each(planned, to_number));
+    }
+
+    async fn close(self: Box<Self>) {
+        self.numbered.close().await;
     }
 }

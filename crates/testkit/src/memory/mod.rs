@@ -1,5 +1,6 @@
 //! A source and sinks in memory. Their content belongs to a name and outlives every run, so that a test can stop or
 //! crash a node and inspect it.
+pub mod columns;
 pub mod fault;
 pub mod feed;
 pub mod keyset;
@@ -10,6 +11,7 @@ pub mod source;
 pub mod staged;
 pub mod store;
 
+pub use columns::MemoryColumn;
 pub use fault::Fault;
 pub use feed::{Feed, feed};
 pub use keyset::KeysetMemorySource;

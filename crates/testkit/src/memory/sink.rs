@@ -12,7 +12,7 @@ use dataflow_core::{
 use dataflow_sdk::{
     Context, Error, Problem, SinkConfig,
     batch::{Column, Demand, Output},
-    sink::{CommitError, Committed, DeliveryMode, OpenLane, Opened, Sink, Writer},
+    sink::{CommitError, Committed, DeliveryMode, OpenLane, Opened, Reserved, Sink, Writer},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -116,10 +116,6 @@ pub(super) async fn answer<T>(fault: &Fault, done: T) -> Result<T, Error> {
 
 #[async_trait]
 impl Sink for Memory {
-    fn delivery(&self) -> DeliveryMode {
-        self.delivery
-    }
-
     async fn open(&self, _: &Context, lane: OpenLane) -> Result<Opened, Error> {
         let fault = self.store.lock().open_faults.pop_front().unwrap_or_default();
         befall(&fault).await?;
@@ -137,9 +133,9 @@ impl Sink for Memory {
             (demand, _) => demand.clone().unwrap_or(Demand::Documents),
         };
         let token = if self.delivery == DeliveryMode::Transactional { inner.tokens.get(&key).cloned() } else { None };
-        let Fence { pipeline, incarnation, generation, .. } = &lane.fence;
+        let Fence { branch, incarnation, generation, .. } = &lane.fence;
         let other = |Token { fence, .. }: &&Token| {
-            (&fence.pipeline, &fence.incarnation) == (pipeline, incarnation)
+            (&fence.branch, &fence.incarnation) == (branch, incarnation)
                 && (fence.generation != *generation || fence.lane >= lane.lanes)
         };
         let others = inner.tokens.values().filter(other).cloned().collect();
@@ -150,6 +146,7 @@ impl Sink for Memory {
             delivery: self.delivery,
             sequence: token.as_ref().map_or(0, |token| token.sequence),
             fence: lane.fence,
+            reserved: lane.reserved,
         };
         Ok(Opened { writer: Box::new(writer), token, others, begins, demand, warnings: Vec::new(), handle: None })
     }
@@ -163,10 +160,31 @@ struct MemoryWriter {
     store: Arc<Store>,
     delivery: DeliveryMode,
     fence: Fence,
+    reserved: Reserved,
     sequence: u64,
 }
 
 impl MemoryWriter {
+    /// Puts rows into the places of their keys, one after the other, unless what is there has a greater version.
+    fn put(&self, there: &mut Vec<Row>, rows: Vec<Row>) -> Result<u64, CommitError> {
+        let mut all: BTreeMap<String, Row> = there.drain(..).map(|row| (row.id.clone(), row)).collect();
+        let (mut written, mut highest) = (0, 0);
+        for row in rows {
+            match all.get(&row.id).filter(|there| there.version > row.version) {
+                Some(there) => highest = highest.max(there.version),
+                None => {
+                    written += 1;
+                    all.insert(row.id.clone(), row);
+                }
+            }
+        }
+        *there = all.into_values().collect();
+        match highest > self.reserved.given() {
+            true => Err(fenced(&self.fence).into()),
+            false => Ok(written),
+        }
+    }
+
     fn apply(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
         let key = lane_key(&self.fence);
         let mut inner = self.store.lock();
@@ -179,22 +197,21 @@ impl MemoryWriter {
                 return Err(Error::Fenced(format!("commit {} follows {stored}", token.sequence)).into());
             }
         }
-        let rows = inner.rows_of(outputs, token)?;
-        let mut rows_written = rows.len() as u64;
-        if self.delivery == DeliveryMode::Keyed {
-            let last: BTreeMap<String, Row> = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
-            rows_written = last.len() as u64;
-            let mut all: BTreeMap<String, Row> = inner.rows.drain(..).map(|row| (row.id.clone(), row)).collect();
-            for (id, row) in last {
-                if all.get(&id).is_none_or(|there| there.version <= row.version) {
-                    all.insert(id, row);
-                }
+        let rows_written = if self.delivery == DeliveryMode::Keyed {
+            // Like a real one, it applies what it accepts before it knows of all rows.
+            let (rows, rejected) = inner.judge(outputs, token);
+            let written = self.put(&mut inner.rows, rows)?;
+            if !rejected.is_empty() {
+                return Err(CommitError::Rejected(rejected));
             }
-            inner.rows = all.into_values().collect();
+            written
         } else {
+            let rows = inner.rows_of(outputs, token)?;
+            let written = rows.len() as u64;
             inner.rows.extend(rows);
-            inner.tokens.insert(key, token.with_rows(rows_written));
-        }
+            inner.tokens.insert(key, token.with_rows(written));
+            written
+        };
         inner.commits += 1;
         self.sequence = token.sequence;
         Ok(Committed { rows_written })
@@ -214,7 +231,7 @@ impl Writer for MemoryWriter {
         Ok(Demand::Columns(defined.clone()))
     }
 
-    async fn commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
+    async fn commit(&mut self, outputs: &Arc<[Output]>, token: &Token) -> Result<Committed, CommitError> {
         let fault = self.store.lock().fault(self.fence.lane);
         befall(&fault).await?;
         let committed = self.apply(outputs, token)?;

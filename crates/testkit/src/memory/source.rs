@@ -1,17 +1,21 @@
 //! A source in memory.
-use super::feed::{Fed, Feed, Inner, feed};
+use super::{
+    columns::{MemoryColumn, as_columns},
+    feed::{Fed, Feed, Inner, feed},
+};
 use async_trait::async_trait;
 use dataflow_core::position::{Partition, Position, Positions};
 use dataflow_sdk::{
     Context, Error, Problem, SourceConfig,
+    batch::Column,
     records::{Layout, Records, Slices, Span},
-    source::{Assignment, Kept, Place, Read, Reader, Source},
+    source::{Assignment, Edge, Kept, Read, Reader, Source},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::{collections::BTreeSet, sync::Arc};
 
-/// Reads JSON records from memory.
+/// Reads JSON records from memory, as they are or as the columns of a table.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct MemorySource {
@@ -20,6 +24,9 @@ pub struct MemorySource {
     /// A setting without effect on what is read.
     #[serde(default)]
     pub pace: u32,
+    /// The columns as which it hands records over; none: as their texts. Values have to be of the type of their column.
+    #[serde(default)]
+    pub columns: Vec<MemoryColumn>,
 }
 
 impl SourceConfig for MemorySource {
@@ -31,7 +38,7 @@ impl SourceConfig for MemorySource {
         Vec::new()
     }
     fn build(self) -> Box<dyn Source> {
-        Box::new(Memory { feed: feed(&self.feed) })
+        Box::new(Memory { feed: feed(&self.feed), columns: self.columns.into_iter().map(Into::into).collect() })
     }
     fn reads_like(&self, before: &Self) -> bool {
         self.feed == before.feed
@@ -44,16 +51,17 @@ impl SourceConfig for MemorySource {
 #[derive(Debug)]
 struct Memory {
     feed: Arc<Feed>,
+    columns: Arc<[Column]>,
 }
 
 #[async_trait]
 impl Source for Memory {
     async fn partitions(&self, _: &Context) -> Result<Vec<Partition>, Error> {
-        Ok(self.feed.lock().partitions.keys().cloned().collect())
+        Ok(self.feed.ask()?.partitions.keys().cloned().collect())
     }
 
     async fn plan(&self, _: &Context, known: &Positions) -> Result<Vec<(Partition, Position)>, Error> {
-        let partitions = self.feed.lock().partitions.keys().cloned().collect::<Vec<_>>();
+        let partitions = self.feed.ask()?.partitions.keys().cloned().collect::<Vec<_>>();
         let place = |name: Partition| (name.clone(), known.get(&name).cloned().unwrap_or(Position::offset(0)));
         Ok(partitions.into_iter().map(place).collect())
     }
@@ -65,6 +73,7 @@ impl Source for Memory {
         let most = cx.batch.max_records.max(1) as usize;
         Ok(Box::new(MemoryReader {
             feed: self.feed.clone(),
+            columns: self.columns.clone(),
             mine: lane.planned().into_keys().collect(),
             seen: lane.plan.into_keys().collect(),
             alone: lane.lanes == 1,
@@ -74,14 +83,11 @@ impl Source for Memory {
         }))
     }
 
-    async fn resolve(&self, _: &Context, to: &Place) -> Result<Positions, Error> {
-        let inner = self.feed.lock();
-        if inner.out_of_reach {
-            return Err(Error::transient("unreachable", "the memory source was asked to be away"));
-        }
+    async fn resolve(&self, _: &Context, to: &Edge) -> Result<Positions, Error> {
+        let inner = self.feed.ask()?;
         let at = |records: &Vec<Fed>| match to {
-            Place::Beginning => 0,
-            Place::End => records.len() as u64,
+            Edge::Beginning => 0,
+            Edge::End => records.len() as u64,
         };
         Ok(inner.partitions.iter().map(|(name, records)| (name.clone(), Position::offset(at(records)))).collect())
     }
@@ -89,6 +95,7 @@ impl Source for Memory {
 
 struct MemoryReader {
     feed: Arc<Feed>,
+    columns: Arc<[Column]>,
     mine: BTreeSet<Partition>,
     /// Partitions that are planned, or were reported as unplanned.
     seen: BTreeSet<Partition>,
@@ -122,7 +129,10 @@ impl MemoryReader {
                 return Err(lost(name, from, there));
             }
             if from < there {
-                let records = records(&inner, name, from, (from + self.most).min(there));
+                let mut records = records(&inner, name, from, (from + self.most).min(there));
+                if !self.columns.is_empty() {
+                    records = as_columns(records, &self.columns);
+                }
                 self.positions.insert(name.clone(), records.to.clone());
                 self.last = Some(name.clone());
                 return Ok(Some(Read::Records(records)));
@@ -209,7 +219,9 @@ impl Reader for MemoryReader {
         self.positions.extend(planned);
     }
 
-    fn warnings(&mut self) -> Vec<dataflow_sdk::batch::Warning> {
+    fn warnings(&mut self) -> Vec<dataflow_sdk::batch::Notice> {
         Vec::new()
     }
+
+    async fn close(self: Box<Self>) {}
 }

@@ -1,12 +1,15 @@
 //! A staged sink in memory that rolls late: rows are in an open, invisible object, which is sealed at every n-th
-//! request, and shown once the journal names it.
+//! request, and shown once the journal names it. It may take its time for both.
 use super::{
     row::Row,
     sink::{answer, befall, fenced},
     store::{LaneKey, Store, lane_key, store},
 };
 use async_trait::async_trait;
-use dataflow_core::token::{Fence, Token};
+use dataflow_core::{
+    spec::Millis,
+    token::{Fence, Token},
+};
 use dataflow_sdk::{
     Context, Error, Problem, SinkConfig,
     batch::{Demand, Output},
@@ -16,6 +19,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc};
+use tokio::time::sleep;
 
 /// Keeps rows in memory, in objects that are shown once they are sealed and journalled.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -29,6 +33,12 @@ pub struct StagedMemorySink {
     /// It seals at the next request once this many rows are open.
     #[serde(default = "thousand")]
     pub max_open: usize,
+    /// How long it takes to seal.
+    #[serde(default = "no_time")]
+    pub seal_takes: Millis,
+    /// How long it takes to publish.
+    #[serde(default = "no_time")]
+    pub publish_takes: Millis,
 }
 
 fn three() -> u32 {
@@ -37,6 +47,10 @@ fn three() -> u32 {
 
 fn thousand() -> usize {
     1_000
+}
+
+fn no_time() -> Millis {
+    Millis(0)
 }
 
 impl SinkConfig for StagedMemorySink {
@@ -71,25 +85,32 @@ impl Objects {
         (rows().count(), rows().map(Vec::len).sum())
     }
 
-    /// Removes everything of a lane except the object that its handle names.
+    /// Removes everything of a lane except the objects that its handle names.
     fn cut_back(&mut self, lane: &LaneKey, handle: Option<&Value>) {
         self.open.remove(lane);
-        let named = handle.and_then(Value::as_u64);
-        self.sealed.retain(|number, (of, _)| of != lane || Some(*number) == named);
+        let named = handle.map(named).unwrap_or_default();
+        self.sealed.retain(|number, (of, _)| of != lane || named.contains(number));
     }
 
+    /// Seals what is open; returns a handle that names all that is not published.
     fn seal(&mut self, lane: &LaneKey) -> Value {
-        self.last += 1;
-        let rows = self.open.remove(lane).unwrap_or_default();
-        self.sealed.insert(self.last, (lane.clone(), rows));
-        json!(self.last)
+        if let Some(rows) = self.open.remove(lane) {
+            self.last += 1;
+            self.sealed.insert(self.last, (lane.clone(), rows));
+        }
+        self.sealed.iter().filter(|(_, (of, _))| of == lane).map(|(number, _)| *number).collect()
     }
 
-    /// Publishes an object; returns its rows, or none if it was published before.
+    /// Publishes what a handle names; returns its rows, except those that were published before.
     fn publish(&mut self, handle: &Value) -> Vec<Row> {
-        let sealed = handle.as_u64().and_then(|number| self.sealed.remove(&number));
-        sealed.map(|(_, rows)| rows).unwrap_or_default()
+        let sealed = named(handle).into_iter().filter_map(|number| self.sealed.remove(&number));
+        sealed.flat_map(|(_, rows)| rows).collect()
     }
+}
+
+/// The objects that a handle names.
+fn named(handle: &Value) -> Vec<u64> {
+    handle.as_array().into_iter().flatten().filter_map(Value::as_u64).collect()
 }
 
 #[derive(Debug)]
@@ -100,10 +121,6 @@ struct StagedMemory {
 
 #[async_trait]
 impl Sink for StagedMemory {
-    fn delivery(&self) -> DeliveryMode {
-        StagedMemorySink::DELIVERY
-    }
-
     async fn open(&self, _: &Context, lane: OpenLane) -> Result<Opened, Error> {
         let fault = self.store.lock().open_faults.pop_front().unwrap_or_default();
         befall(&fault).await?;
@@ -138,7 +155,7 @@ impl Sink for StagedMemory {
             begins: BTreeMap::new(),
             demand,
             warnings: Vec::new(),
-            handle: None,
+            handle: Some(json!([])),
         })
     }
 }
@@ -153,7 +170,7 @@ struct StagedWriter {
 
 #[async_trait]
 impl Writer for StagedWriter {
-    async fn commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
+    async fn commit(&mut self, outputs: &Arc<[Output]>, token: &Token) -> Result<Committed, CommitError> {
         let fault = self.store.lock().fault(self.fence.lane);
         befall(&fault).await?;
         let rows_written = {
@@ -171,6 +188,7 @@ impl Writer for StagedWriter {
     }
 
     async fn seal(&mut self, how_much: Seal) -> Result<Sealed, Error> {
+        sleep(self.config.seal_takes.into()).await;
         self.requests += 1;
         let mut inner = self.store.lock();
         if inner.ranks.get(&self.key) != Some(&self.fence.rank()) {
@@ -184,11 +202,15 @@ impl Writer for StagedWriter {
         Ok(Sealed::Handle(inner.objects.seal(&self.key)))
     }
 
-    async fn publish(&mut self, handle: &Value) -> Result<(), Error> {
+    async fn publish(&mut self, handle: &Value, _: &Token) -> Result<Option<Value>, Error> {
+        if named(handle).is_empty() {
+            return Ok(None);
+        }
+        sleep(self.config.publish_takes.into()).await;
         let mut inner = self.store.lock();
         let rows = inner.objects.publish(handle);
         inner.rows.extend(rows);
-        Ok(())
+        Ok(Some(json!([])))
     }
 
     async fn close(self: Box<Self>) {}

@@ -56,7 +56,7 @@ pub(super) struct Inner {
 pub(super) type LaneKey = (String, String, Generation, u32);
 
 pub(super) fn lane_key(fence: &Fence) -> LaneKey {
-    (fence.pipeline.to_string(), fence.incarnation.to_string(), fence.generation, fence.lane)
+    (fence.branch.to_string(), fence.incarnation.to_string(), fence.generation, fence.lane)
 }
 
 impl Inner {
@@ -68,6 +68,12 @@ impl Inner {
 
     /// Returns the rows of a commit, unless one of them is rejected.
     pub(super) fn rows_of(&self, outputs: &[Output], token: &Token) -> Result<Vec<Row>, CommitError> {
+        let (rows, rejected) = self.judge(outputs, token);
+        if rejected.is_empty() { Ok(rows) } else { Err(CommitError::Rejected(rejected)) }
+    }
+
+    /// Returns the rows of a commit that are accepted, and those that are not.
+    pub(super) fn judge(&self, outputs: &[Output], token: &Token) -> (Vec<Row>, Vec<RejectedRow>) {
         let (mut rows, mut rejected) = (Vec::new(), Vec::new());
         for (index, output) in outputs.iter().enumerate() {
             for (number, record) in output.rows.iter().enumerate() {
@@ -86,7 +92,7 @@ impl Inner {
                 }
             }
         }
-        if rejected.is_empty() { Ok(rows) } else { Err(CommitError::Rejected(rejected)) }
+        (rows, rejected)
     }
 }
 

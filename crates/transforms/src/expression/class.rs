@@ -100,8 +100,12 @@ impl Class {
             }
             (Self::Number | Self::Integer, Self::Boolean) => format!("case when {text} then 1 else 0 end"),
             (Self::Number, Self::Time) => format!("extract(epoch from {text})"),
-            (Self::Integer, Self::Time) => format!("cast(extract(epoch from {text}) as bigint)"),
-            (Self::Number, _) => cast("double"),
+            (Self::Integer, Self::Time) => {
+                return Some(format!("to round it, write cast(extract(epoch from {text}) as bigint)"));
+            }
+            (Self::Integer, Self::Number) => return Some(format!("to round it, write {}", cast("bigint"))),
+            // A double would round the long ones.
+            (Self::Number, _) => cast("decimal(38, 10)"),
             (Self::Integer, _) => cast("bigint"),
             (Self::Boolean, Self::Number | Self::Integer) => format!("{text} <> 0"),
             (Self::Boolean, _) => cast("boolean"),

@@ -29,7 +29,7 @@ use datafusion_expr::{
 use datafusion_optimizer::simplify_expressions::ExprSimplifier;
 use datafusion_physical_expr::{
     PhysicalExpr, ScalarFunctionExpr, create_physical_expr,
-    expressions::{BinaryExpr, CastExpr, Literal},
+    expressions::{BinaryExpr, CastExpr, Literal, TryCastExpr},
 };
 use datafusion_sql::{
     planner::PlannerContext,
@@ -326,7 +326,7 @@ pub(super) fn checked(
 ) -> Result<Transformed<Arc<dyn PhysicalExpr>>, DataFusionError> {
     let expr: Arc<dyn PhysicalExpr> = match expr.downcast_ref::<BinaryExpr>() {
         Some(binary) => Arc::new(binary.clone().with_fail_on_overflow(true)),
-        None if expr.is::<CastExpr>() || expr.is::<ScalarFunctionExpr>() => expr,
+        None if expr.is::<CastExpr>() || expr.is::<TryCastExpr>() || expr.is::<ScalarFunctionExpr>() => expr,
         None => return Ok(Transformed::no(expr)),
     };
     Ok(Transformed::yes(Guarded::around(expr, schema)))

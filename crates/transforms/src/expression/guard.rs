@@ -1,5 +1,5 @@
 //! Results that count as errors: those too large, doubles that are not finite or too near to zero, and times outside
-//! the years 1 to 9999.
+//! the years 1 to 9999. Where a cast is tried, such a time is NULL.
 use super::{
     bounded::{MOST, weight},
     class::Class,
@@ -12,11 +12,11 @@ use arrow::{
     },
     record_batch::RecordBatch,
 };
-use datafusion_common::{Result, cast::as_string_array, exec_err};
+use datafusion_common::{Result, ScalarValue, cast::as_string_array, exec_err};
 use datafusion_expr::{ColumnarValue, Operator};
 use datafusion_physical_expr::{
     PhysicalExpr,
-    expressions::{BinaryExpr, CastExpr},
+    expressions::{BinaryExpr, CastExpr, TryCastExpr},
 };
 use std::{
     fmt::{Display, Formatter},
@@ -24,7 +24,7 @@ use std::{
 };
 
 /// Midnight of 0001-01-01 and of 10000-01-01, in days and in microseconds since 1970.
-const DAYS: std::ops::Range<i32> = -719_162..2_932_897;
+pub(crate) const DAYS: std::ops::Range<i32> = -719_162..2_932_897;
 pub(crate) const MICROS: std::ops::Range<i64> = -62_135_596_800_000_000..253_402_300_800_000_000;
 
 /// An expression whose result is checked.
@@ -142,6 +142,25 @@ impl Guarded {
     }
 }
 
+/// The same, with NULL for times outside the years 1 to 9999.
+fn within_years(times: ArrayRef) -> ArrayRef {
+    fn within<T: ArrowPrimitiveType>(times: &ArrayRef, years: &std::ops::Range<T::Native>) -> ArrayRef {
+        let times = times.as_primitive::<T>();
+        match first(times, |time| !years.contains(&time)) {
+            None => Arc::new(times.clone()),
+            Some(_) => {
+                let kept = times.unary_opt::<_, T>(|time| years.contains(&time).then_some(time));
+                Arc::new(kept.with_data_type(times.data_type().clone()))
+            }
+        }
+    }
+    match times.data_type() {
+        DataType::Date32 => within::<Date32Type>(&times, &DAYS),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => within::<TimestampMicrosecondType>(&times, &MICROS),
+        _ => times,
+    }
+}
+
 /// Returns the first wrong value.
 fn first<T: ArrowPrimitiveType>(values: &PrimitiveArray<T>, wrong: impl Fn(T::Native) -> bool) -> Option<T::Native> {
     // Usually none is wrong, whatever bytes lie under NULLs.
@@ -171,6 +190,13 @@ impl PhysicalExpr for Guarded {
             ColumnarValue::Array(array) => array.len(),
         };
         let array = result.clone().into_array(rows)?;
+        if self.inner.is::<TryCastExpr>() {
+            let array = within_years(array);
+            return Ok(match result {
+                ColumnarValue::Scalar(_) => ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?),
+                ColumnarValue::Array(_) => ColumnarValue::Array(array),
+            });
+        }
         self.look(&array, batch)?;
         Ok(result)
     }

@@ -54,6 +54,8 @@ pub(crate) struct Builder<'a> {
     pub(crate) problems: Vec<Problem>,
     /// What the sink wants to know of each row beside what it writes, each with the column in which it is computed.
     pub(crate) side: Vec<(Column, usize)>,
+    /// The same of the word for what is to become of each row.
+    pub(crate) op: Option<(Column, usize)>,
     /// Where metadata is read, and the names after `meta.`.
     pub(crate) metadata: Vec<(String, String)>,
     /// The transform at hand: `transforms[1]`.
@@ -72,6 +74,7 @@ impl<'a> Builder<'a> {
             steps: Vec::new(),
             problems: Vec::new(),
             side: Vec::new(),
+            op: None,
             metadata: Vec::new(),
             stage: String::new(),
             expressions: 0,
@@ -189,18 +192,26 @@ impl<'a> Builder<'a> {
     }
 
     /// Adds what a sink wants to know of each row, in the scope of the output.
-    pub(crate) fn side(&mut self, wanted: &SideExpression) {
-        let SideExpression { path, text, ty } = wanted;
+    pub(crate) fn sink(&mut self, wanted: &SinkRows) {
         self.enter("sink".into());
-        let Some(tree) = self.parse(text, path) else { return };
+        for side in &wanted.side {
+            let made = self.beside(side);
+            self.side.extend(made);
+        }
+        if let Some(text) = wanted.op.clone() {
+            self.op = self.beside(&SideExpression { path: "op".into(), text, ty: Type::Text });
+        }
+    }
+
+    fn beside(&mut self, wanted: &SideExpression) -> Option<(Column, usize)> {
+        let SideExpression { path, text, ty } = wanted;
+        let tree = self.parse(text, path)?;
         let (tree, class) = match ty {
             // The text of whatever it is.
             Type::Text => (as_text(tree), Class::Text),
             ty => (tree, Class::of_type(*ty)),
         };
-        let Some(mut expression) = self.expression(tree, &[], class, &format!("the sink's {path}"), path) else {
-            return;
-        };
+        let mut expression = self.expression(tree, &[], class, &format!("the sink's {path}"), path)?;
         expression.text.clone_from(text);
         let register = self.register(Register {
             class: expression.class,
@@ -208,7 +219,7 @@ impl<'a> Builder<'a> {
             fixed: expression.fixed,
         });
         self.step(Step::Compute { register, expression });
-        self.side.push((Column { name: path.clone(), ty: *ty }, register));
+        Some((Column { name: path.clone(), ty: *ty }, register))
     }
 
     /// Notes each field of the sink's key, and each of its side expressions, that would be another one if a record were read again.
@@ -217,7 +228,7 @@ impl<'a> Builder<'a> {
         let key = sink.key.iter().filter(|name| volatile.fields.contains(name));
         let key = key.map(|name| ("key", format!("{name} is made by a function that gives another value each time")));
         let registers = self.volatile_registers();
-        let side = self.side.iter().filter(|(_, register)| registers.contains(register));
+        let side = self.side.iter().chain(&self.op).filter(|(_, register)| registers.contains(register));
         let side = side.map(|(Column { name, .. }, _)| (name.as_str(), "gives another value each time".to_owned()));
         let problem = |(path, message): (&str, String)| {
             Problem::new(format!("sink.{path}"), "volatile-key", message)

@@ -91,7 +91,11 @@ fn unfit(column: &ArrayRef, ty: Type) -> (ArrayRef, Vec<(usize, String)>) {
     let from = Class::of(column.data_type());
     let fix = match Class::of_type(ty) {
         Class::Any => None,
-        Class::Number if from == Class::Text => Some(format!("write cast(… as {ty})")),
+        Class::Number if from == Class::Text => {
+            // A cast to the column's own type would round what the column refuses.
+            let scale = if let Type::Decimal { scale, .. } = ty { scale.max(10) } else { 10 };
+            Some(format!("write cast(… as decimal(38, {scale}))"))
+        }
         to => to.cast("…", from),
     };
     let fix = fix.map(|fix| format!("; {fix}")).unwrap_or_default();

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use dataflow_core::types::Type;
 use dataflow_formats::{
     Marks,
-    decode::{Decoder, Field, Want},
+    decode::{Decoder, Field, Misfit, Want},
     encode,
 };
 use dataflow_sdk::{
@@ -27,6 +27,8 @@ use std::{borrow::Cow, sync::Arc};
 pub(crate) struct Documents {
     /// Whether the source's other fields are in them.
     open: bool,
+    /// Whether each is on one line.
+    lines: bool,
     /// Fields that were set or selected, and where their values come from.
     set: Vec<Source>,
     /// Source fields that are left out.
@@ -72,7 +74,7 @@ fn is_json(ty: Type) -> bool {
 }
 
 impl Documents {
-    pub(crate) fn new(builder: &mut Builder<'_>) -> Self {
+    pub(crate) fn new(builder: &mut Builder<'_>, lines: bool) -> Self {
         let scope = builder.scope.clone();
         let source = |(name, origin): (String, Origin)| match origin {
             Origin::Register(register) => Source { name, slot: Slot::Register(register), raw: false, optional: false },
@@ -91,7 +93,7 @@ impl Documents {
         let set = scope.columns.into_iter().map(source).collect();
         let removed = scope.removed.into_iter().collect();
         let declared = if builder.cx.source.untyped { Vec::new() } else { declared::leaving(builder) };
-        Self { open: scope.open, set, removed, schema: builder.cx.schema.clone(), declared, csv: None }
+        Self { open: scope.open, lines, set, removed, schema: builder.cx.schema.clone(), declared, csv: None }
     }
 
     /// Whether the source's other fields are in them.
@@ -106,7 +108,7 @@ impl Documents {
     }
 
     /// The documents of all rows. `marks` are those of the [`marked`](Self::marked) fields.
-    /// Values that JSON can't hold become dead letters, or null and counted if `lenient`.
+    /// Values that JSON can't hold become dead letters, or null and counted if `lenient`. Of deletes nothing is looked at.
     ///
     /// # Errors
     /// They would be more than a batch may be.
@@ -120,11 +122,12 @@ impl Documents {
     ) -> Result<Payload, Excess> {
         for Source { slot, name, .. } in &self.set {
             if let Some(column) = frame.field(*slot) {
-                misfits.take(frame, column, "sink", name, lenient, |misfit| misfit.cause.clone());
+                let about = |misfit: &Misfit| misfit.cause.clone();
+                frame.upserts(|frame| misfits.take(frame, column, "sink", name, lenient, about));
             }
         }
         for declared in &self.declared {
-            declared.take(frame, lenient, misfits);
+            frame.upserts(|frame| declared.take(frame, lenient, misfits));
         }
         let mut set: Vec<Set> = Vec::with_capacity(self.set.len());
         if let (Layout::Csv(layout), true) = (&records.layout, self.open) {
@@ -147,6 +150,7 @@ impl Documents {
             (true, false) => encode::overlay(records, &rows(), &columns, &self.removed, marks),
             (false, _) => encode::documents_from_columns(&columns, frame.len()),
         };
+        let made = if self.lines { made.on_lines() } else { made };
         if lenient {
             made.misfits.iter().for_each(|misfit| misfits.count("", &misfit.cause));
         } else if !made.misfits.is_empty() {
@@ -212,7 +216,8 @@ impl Documents {
         };
         let decoded = decoder.decode(records);
         for (name, column) in names.iter().zip(&decoded.columns) {
-            misfits.take(frame, column, "sink", name, lenient, |misfit| misfit.cause.clone());
+            let about = |misfit: &Misfit| misfit.cause.clone();
+            frame.upserts(|frame| misfits.take(frame, column, "sink", name, lenient, about));
         }
         let mut whole = Frame::new(&decoded.columns, &[], 0, records.len());
         if let Some(rows) = frame.rows() {

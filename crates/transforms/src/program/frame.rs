@@ -6,11 +6,11 @@ use arrow::{
     compute::{filter, take},
 };
 use dataflow_formats::decode;
-use dataflow_sdk::batch::Dead;
+use dataflow_sdk::batch::{Dead, Operation, Operations};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// The rows that are still on their way, and what was computed for them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Frame<'a> {
     /// Decoded fields, a value for each record.
     fields: &'a [decode::Column],
@@ -27,6 +27,8 @@ pub(crate) struct Frame<'a> {
     json: HashSet<usize>,
     /// Of computed columns with values that don't fit, why not, for each row.
     unfit: HashMap<usize, ArrayRef>,
+    /// The rows that are deletes; none: there are none.
+    deletes: Option<BooleanBuffer>,
     /// Records that failed.
     pub(crate) dead: BTreeMap<u32, Dead>,
 }
@@ -48,6 +50,7 @@ impl<'a> Frame<'a> {
             taken: HashMap::new(),
             json: HashSet::new(),
             unfit: HashMap::new(),
+            deletes: None,
             dead: BTreeMap::new(),
         }
     }
@@ -166,9 +169,41 @@ impl<'a> Frame<'a> {
         for column in self.registers.iter_mut().flatten().chain(self.unfit.values_mut()) {
             *column = kept(column);
         }
+        if let Some(deletes) = &self.deletes {
+            self.deletes = Some(BooleanBuffer::from_iter(keep.values().set_indices().map(|row| deletes.value(row))));
+        }
         self.taken.clear();
         self.rows = Some(rows);
         self.len = left;
+    }
+
+    /// From here on it is known which rows are deletes. Steps that repeat rows are behind it.
+    pub(crate) fn set_deletes(&mut self, deletes: BooleanBuffer) {
+        debug_assert_eq!(deletes.len(), self.len);
+        self.deletes = (deletes.count_set_bits() > 0).then_some(deletes);
+    }
+
+    /// Whether a row is a delete.
+    pub(crate) fn deletes(&self, row: usize) -> bool {
+        self.deletes.as_ref().is_some_and(|deletes| deletes.value(row))
+    }
+
+    /// What is to become of the rows at the target.
+    pub(crate) fn operations(&self) -> Operations {
+        let Some(deletes) = &self.deletes else { return Operations::Upserts };
+        let operation = |deletes| if deletes { Operation::Delete } else { Operation::Upsert };
+        Operations::Each(deletes.iter().map(operation).collect())
+    }
+
+    /// Has `work` see only the rows that are no deletes. The records that it kills are dead.
+    pub(crate) fn upserts<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let Some(deletes) = &self.deletes else { return work(self) };
+        let mut upserts = self.clone();
+        upserts.keep(!deletes);
+        upserts.deletes = None;
+        let done = work(&mut upserts);
+        self.kill(upserts.dead.into_values());
+        done
     }
 
     /// Goes on with these rows, given as rows so far, each as often as it is named.

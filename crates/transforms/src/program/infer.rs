@@ -18,26 +18,35 @@ use dataflow_sdk::{
     Records,
     batch::{Column, Inferred, Warning},
 };
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 /// All top-level output fields of the records that come through, in order: the source's, then those that were set.
 pub(super) fn columns(chain: &mut Chain, records: &Arc<Records>) -> Result<Inferred, Excess> {
-    let (found, ..) = chain.run(records, |chain, _, frame, _| {
-        if frame.len() == 0 {
-            return Ok(Inferred::default());
-        }
-        let mut fields: Vec<(String, Origin)> = Vec::new();
-        let scope = &chain.scope;
-        if scope.open {
-            let keys = Decoder::new(Vec::new()).decode(&left(frame, records)).keys.into_iter().map(|key| key.name);
-            let names = keys.filter(|name| !scope.removed.contains(name) && !scope.columns.contains_key(name));
-            fields.extend(names.take(MAX_INFERRED_COLUMNS).map(|name| (name.clone(), Origin::Field(vec![name]))));
-        }
-        let set = scope.columns.iter().map(|(name, origin)| (name.clone(), origin.clone()));
-        fields.extend(set.take(MAX_INFERRED_COLUMNS - fields.len()));
-        Ok(of(&fields, chain, frame, records))
+    let (found, ..) = chain.run(records, |chain, _, frame, misfits| {
+        chain.judge(frame, records, misfits);
+        Ok(frame.upserts(|frame| {
+            chain.keep_keyed(frame, misfits);
+            of_rows(chain, frame, records)
+        }))
     })?;
     Ok(found)
+}
+
+/// All top-level output fields of the rows.
+fn of_rows(chain: &Chain, frame: &mut Frame<'_>, records: &Records) -> Inferred {
+    if frame.len() == 0 {
+        return Inferred::default();
+    }
+    let mut fields: Vec<(String, Origin)> = Vec::new();
+    let scope = &chain.scope;
+    if scope.open {
+        let keys = Decoder::new(Vec::new()).decode(&left(frame, records)).keys.into_iter().map(|key| key.name);
+        let names = keys.filter(|name| !scope.removed.contains(name) && !scope.columns.contains_key(name));
+        fields.extend(names.take(MAX_INFERRED_COLUMNS).map(|name| (name.clone(), Origin::Field(vec![name]))));
+    }
+    let set = scope.columns.iter().map(|(name, origin)| (name.clone(), origin.clone()));
+    fields.extend(set.take(MAX_INFERRED_COLUMNS - fields.len()));
+    of(&fields, chain, frame, records)
 }
 
 /// The columns of these output fields.
@@ -114,17 +123,13 @@ fn roomy(ty: Type) -> Type {
 }
 
 /// The records that have rows.
-fn left(frame: &Frame<'_>, records: &Records) -> Records {
-    let mut left = Records::empty(records.partition.clone(), records.from.clone(), records.layout.clone());
-    left.data = records.data.clone();
-    left.spans = match frame.rows() {
-        None => records.spans.clone(),
+fn left<'r>(frame: &Frame<'_>, records: &'r Records) -> Cow<'r, Records> {
+    match frame.rows() {
+        None => Cow::Borrowed(records),
         Some(rows) => {
             let mut rows = rows.to_vec();
             rows.dedup();
-            rows.iter().map(|row| records.spans[*row as usize]).collect()
+            Cow::Owned(records.contents(&rows))
         }
-    };
-    left.offsets = vec![0; left.spans.len()];
-    left
+    }
 }

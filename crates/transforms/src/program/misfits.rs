@@ -2,14 +2,14 @@
 use super::frame::Frame;
 use arrow::array::AsArray;
 use dataflow_formats::decode;
-use dataflow_sdk::batch::{Dead, Warning};
+use dataflow_sdk::batch::{Dead, Notice, Warning};
 use indexmap::IndexMap;
 
 /// Values that were taken as NULL because they didn't fit, by field.
 #[derive(Debug, Default)]
 pub(crate) struct Misfits {
     counted: IndexMap<String, (u64, String)>,
-    said: Vec<Warning>,
+    said: Vec<Notice>,
 }
 
 impl Misfits {
@@ -76,7 +76,7 @@ impl Misfits {
     }
 
     /// Says something else.
-    pub(crate) fn say(&mut self, warnings: Vec<Warning>) {
+    pub(crate) fn say(&mut self, warnings: Vec<Notice>) {
         self.said.extend(warnings);
     }
 
@@ -87,13 +87,13 @@ impl Misfits {
     }
 
     /// What to say of them.
-    pub(crate) fn warnings(self) -> impl Iterator<Item = Warning> {
+    pub(crate) fn warnings(self) -> impl Iterator<Item = Notice> {
         let counted = self.counted.into_iter().map(|(subject, (records, cause))| Warning {
             code: "type-mismatch",
             message: format!("taken as NULL: {cause}"),
             subject,
             records,
         });
-        counted.chain(self.said)
+        counted.map(Notice::from).chain(self.said)
     }
 }

@@ -28,11 +28,14 @@ use crate::{
     Transform,
     expression::{Context, Functions, Origin, Scope},
 };
-use dataflow_core::spec::{Component, OnTypeMismatch, PipelineSpec};
+use dataflow_core::{
+    spec::{Component, OnTypeMismatch, PipelineSpec},
+    types::Type,
+};
 use dataflow_formats::decode::{Decoder, Field};
 use dataflow_sdk::{
     Problem,
-    batch::Demand,
+    batch::{Column, Demand},
     declared::{Declared, SinkRows},
     transform::Plan,
 };
@@ -58,9 +61,7 @@ pub(crate) fn plan<'a>(
             }
         }
     }
-    for side in &declared.sink.side {
-        builder.side(side);
-    }
+    builder.sink(&declared.sink);
     builder
 }
 
@@ -101,14 +102,25 @@ pub(crate) fn compile(mut builder: Builder<'_>, plan: &Plan) -> Result<Chain, Ve
         return Err(builder.problems);
     }
     let result = match &plan.demand {
-        Demand::Documents => run::Made::Documents(Box::new(documents::Documents::new(&mut builder))),
-        Demand::Columns(columns) => run::Made::Columns(Target::new(columns, learned(plan), &mut builder)),
+        Demand::Documents | Demand::Lines => {
+            let lines = plan.demand == Demand::Lines;
+            run::Made::Documents(Box::new(documents::Documents::new(&mut builder, lines)))
+        }
+        Demand::Columns(columns) => {
+            let target = Target::new(columns, learned(plan), &mut builder);
+            run::Made::Columns(target.known_by(&plan.declared.sink.key))
+        }
         Demand::AllColumns => run::Made::Unknown,
     };
+    let key = plan.declared.sink.key.iter().map(|name| Column { name: name.clone(), ty: Type::Any });
+    let key = (plan.demand == Demand::AllColumns)
+        .then(|| Target::new(&key.collect::<Vec<_>>(), BTreeSet::new(), &mut builder));
     let side = Target::of_computed("side expression", std::mem::take(&mut builder.side), &builder);
+    let op = Target::of_computed("side expression", builder.op.take().into_iter().collect(), &builder);
     let unknown = match (&result, plan.declared.sink.unknown_fields, &plan.demand) {
         (run::Made::Columns(target), Some(rule), Demand::Columns(_)) => {
-            Some(unknown::Unknown::new(rule, target, &builder.scope, &plan.learned, &mut builder.inputs))
+            let known = (&plan.learned, plan.declared.sink.key.as_slice());
+            Some(unknown::Unknown::new(rule, target, &builder.scope, known, &mut builder.inputs))
         }
         _ => None,
     };
@@ -142,6 +154,8 @@ pub(crate) fn compile(mut builder: Builder<'_>, plan: &Plan) -> Result<Chain, Ve
         scope: builder.scope,
         result,
         side,
+        op,
+        key,
         tombstones: plan.declared.sink.tombstones,
         lenient: plan.spec.on_type_mismatch == OnTypeMismatch::Null,
         unknown,

@@ -17,18 +17,20 @@ use crate::expression::{
     kind::DOCUMENT,
 };
 use arrow::{
-    array::{Array, ArrayRef, UInt32Array, new_empty_array, new_null_array},
+    array::{Array, ArrayRef, AsArray, UInt32Array, new_empty_array, new_null_array},
+    buffer::BooleanBuffer,
     datatypes::DataType,
 };
 use dataflow_core::types::Type;
 use dataflow_formats::decode::{Decoded, Decoder};
 use dataflow_sdk::{
-    Records, Span,
-    batch::{Dead, Inferred, Operation, Operations, Output, Payload, Processed},
+    Records,
+    audit::shown,
+    batch::{Dead, Inferred, Notice, Operation, Output, Payload, Processed},
     transform,
 };
 use indexmap::IndexMap;
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// The code of records without data.
 const TOMBSTONE: &str = "tombstone";
@@ -57,6 +59,10 @@ pub(crate) struct Chain {
     pub(super) result: Made,
     /// What the sink wants to know of each row beside that.
     pub(super) side: Target,
+    /// The word for what is to become of each row; no column: all of them are upserts.
+    pub(super) op: Target,
+    /// What rows are known by, while columns are to be made of them.
+    pub(super) key: Option<Target>,
     /// Whether the sink takes records without data.
     pub(super) tombstones: bool,
     /// Whether a value that doesn't fit is NULL instead of a dead letter.
@@ -118,8 +124,10 @@ impl Chain {
                 frame.weighed(stage)?;
             }
         }
-        if !self.takes_tombstones() {
-            kill_present(&mut frame, &tombstones);
+        match &self.result {
+            _ if !self.takes_tombstones() => kill_present(&mut frame, &tombstones),
+            Made::Columns(target) => kill_unknown(&mut frame, &tombstones, target),
+            Made::Documents(_) | Made::Unknown => {}
         }
         let result = done(self, &decoded, &mut frame, &mut misfits)?;
         let dead = frame.dead.into_values().collect();
@@ -127,27 +135,27 @@ impl Chain {
     }
 }
 
-/// Makes tombstones of the rows of records that have no data, whatever the steps have computed of nothing.
-fn bury(output: &mut Output) {
-    let Payload::Documents { spans, .. } = &mut output.payload else { return };
-    let Some(records) = output.records.as_ref().filter(|records| records.spans.iter().any(|span| span.is_null()))
-    else {
-        return;
-    };
-    let operations = output.rows.iter().zip(spans).map(|(row, span)| match records.spans[*row as usize].is_null() {
-        true => {
-            *span = Span::NULL;
-            Operation::Delete
-        }
-        false => Operation::Upsert,
-    });
-    output.operations = Operations::Each(operations.collect());
-}
-
 /// A record without data has no fields, but a key and other metadata: it is a dead letter only if no filter drops it.
 fn kill_present(frame: &mut Frame<'_>, tombstones: &[Dead]) {
     let present: Vec<Dead> = tombstones.iter().filter(|dead| frame.has(dead.row)).cloned().collect();
     frame.kill(present);
+}
+
+/// A tombstone that says nothing of the row it deletes is a dead letter.
+fn kill_unknown(frame: &mut Frame<'_>, tombstones: &[Dead], target: &Target) {
+    if tombstones.is_empty() {
+        return;
+    }
+    let unknown: BTreeSet<u32> = target.unknown(frame).into_iter().map(|row| frame.record(row)).collect();
+    let dead = tombstones.iter().filter(|dead| unknown.contains(&dead.row)).map(|dead| Dead {
+        cause: format!(
+            "{}, and nothing says which row it deletes: take the key's columns from its key with a map transform, as in \
+             {{\"set\": {{\"id\": \"meta.key\"}}}}",
+            dead.cause
+        ),
+        ..dead.clone()
+    });
+    frame.kill(dead.collect::<Vec<_>>());
 }
 
 /// What an expression gives for the rows.
@@ -260,10 +268,13 @@ fn fill(frame: &mut Frame<'_>, step: &Step) {
 impl Chain {
     fn attempt(&mut self, records: &Arc<Records>) -> Result<Processed, Excess> {
         let total = records.len();
-        let ((rows, payload, side, new_columns, ignored), decoded, dead, misfits) =
+        let ((output, new_columns, ignored), decoded, dead, misfits) =
             self.run(records, |chain, decoded, frame, misfits| {
+                chain.judge(frame, records, misfits);
                 let new_columns = match (&chain.unknown, &chain.result) {
-                    (Some(unknown), Made::Columns(target)) => unknown.apply(chain, decoded, target, frame, records),
+                    (Some(unknown), Made::Columns(target)) => {
+                        frame.upserts(|frame| unknown.apply(chain, decoded, target, frame, records))
+                    }
                     _ => Inferred::default(),
                 };
                 let side = chain.side(frame, misfits);
@@ -278,25 +289,59 @@ impl Chain {
                 let side = if frame.len() == rows_of_side { side } else { chain.side(frame, misfits) };
                 // Only of records that nothing more has happened to.
                 let ignored = match &chain.unknown {
-                    Some(unknown) => unknown.ignored(chain, decoded, frame, records),
+                    Some(unknown) => frame.upserts(|frame| unknown.ignored(chain, decoded, frame, records)),
                     None => Vec::new(),
                 };
                 let rows = frame.rows().map_or_else(|| (0..total as u32).collect(), <[u32]>::to_vec);
-                Ok((rows, payload, side, new_columns, ignored))
+                let operations = frame.operations();
+                let output = Output { operations, side, ..Output::of(records.clone(), rows, payload) };
+                Ok((output, new_columns, ignored))
             })?;
         let mut warnings = self.watch.warnings(&decoded, total);
         warnings.extend(misfits.warnings());
-        warnings.extend(ignored);
-        let mut output = Output { side, ..Output::of(records.clone(), rows, payload) };
-        if self.takes_tombstones() {
-            bury(&mut output);
-        }
+        warnings.extend(ignored.into_iter().map(Notice::from));
         let filtered = total as u64 - dead.len() as u64 - output.records_delivered();
         Ok(Processed { records: records.clone(), output, filtered, dead, new_columns, warnings })
     }
 
     fn takes_tombstones(&self) -> bool {
-        self.tombstones && matches!(self.result, Made::Documents(_))
+        self.tombstones && !matches!(self.result, Made::Unknown)
+    }
+
+    /// Finds the rows that are deletes: those of records without data, and those of which the sink's setting says so. What it gives that
+    /// is no operation is a dead letter.
+    pub(super) fn judge(&self, frame: &mut Frame<'_>, records: &Records, misfits: &mut Misfits) {
+        let words = (!self.op.is_empty()).then(|| self.op.make(frame, self.lenient, misfits).column(0).clone());
+        if words.is_none() && !records.spans.iter().any(|span| span.is_null()) {
+            return;
+        }
+        let words = words.as_ref().map(|words| words.as_string::<i32>());
+        let mut dead = Vec::new();
+        let deletes = BooleanBuffer::collect_bool(frame.len(), |row| {
+            let record = frame.record(row);
+            let word = words.filter(|words| words.is_valid(row)).map(|words| words.value(row));
+            match word.map(|word| Operation::of(word).ok_or(word)) {
+                _ if records.spans[record as usize].is_null() => true,
+                None | Some(Ok(Operation::Upsert)) => false,
+                Some(Ok(Operation::Delete)) => true,
+                Some(Err(word)) => {
+                    let cause = format!("op: {:?} is neither delete nor another operation", shown(word.as_bytes()));
+                    dead.push(Dead { row: record, stage: "sink".into(), code: "unknown-op", cause });
+                    false
+                }
+            }
+        });
+        frame.set_deletes(deletes);
+        frame.kill(dead);
+    }
+
+    /// Goes on with the rows that have a value for each part of the key. The others will be refused: no column is made of them.
+    pub(super) fn keep_keyed(&self, frame: &mut Frame<'_>, misfits: &mut Misfits) {
+        if let Some(key) = &self.key {
+            let key = key.make(frame, self.lenient, misfits);
+            let is_whole = |row: usize| key.columns().iter().all(|part| part.is_valid(row));
+            frame.keep(BooleanBuffer::collect_bool(frame.len(), is_whole));
+        }
     }
 
     /// What the sink wants to know of each row beside what it writes.

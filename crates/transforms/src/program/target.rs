@@ -43,6 +43,8 @@ pub(crate) struct Target {
     /// For each column, what `schema` calls the field that it is of.
     fields: Vec<Option<String>>,
     schema: SchemaRef,
+    /// For each column, whether it is needed of a row that is a delete.
+    identifies: Vec<bool>,
     /// Columns whose types were taken from the data, and nobody has named since.
     learned: BTreeSet<String>,
     /// Declared fields whose types are no column's.
@@ -74,6 +76,7 @@ impl Target {
         declared.retain(|declared| !taken(declared.field));
         Self {
             what: "column",
+            identifies: vec![true; columns.len()],
             columns,
             fields: of_columns,
             schema: Arc::new(Schema::new(fields)),
@@ -90,11 +93,20 @@ impl Target {
             what,
             schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
             fields: vec![None; columns.len()],
+            identifies: vec![true; columns.len()],
             columns: columns.into_iter().map(|(column, at)| (column, Source::Register(at))).collect(),
             learned: BTreeSet::new(),
             declared: Vec::new(),
             untyped: builder.cx.source.untyped,
         }
+    }
+
+    /// The same, of rows that are known by these columns, if there are any: of deletes only they are looked at.
+    pub(crate) fn known_by(mut self, key: &[String]) -> Self {
+        if !key.is_empty() {
+            self.identifies = self.columns.iter().map(|(column, _)| key.contains(&column.name)).collect();
+        }
+        self
     }
 
     /// Whether there is no column.
@@ -145,19 +157,38 @@ impl Target {
         }
     }
 
+    /// The rows whose record has no field for a slot; none: all have one.
+    pub(crate) fn lacks(slot: Slot, frame: &Frame<'_>) -> Option<BooleanBuffer> {
+        match slot {
+            Slot::Field(field) => frame.absent(field),
+            _ => None,
+        }
+    }
+
     /// The records that have no field for any column, by row.
     pub(crate) fn bare(&self, frame: &Frame<'_>) -> Vec<usize> {
+        Self::without(self.columns.iter().map(|(_, source)| *source), frame)
+    }
+
+    /// The records that have no field for any column that a row is known by, by row.
+    pub(crate) fn unknown(&self, frame: &Frame<'_>) -> Vec<usize> {
+        let known_by = self.columns.iter().zip(&self.identifies).filter(|(_, identifies)| **identifies);
+        Self::without(known_by.map(|((_, source), _)| *source), frame)
+    }
+
+    fn without(sources: impl Iterator<Item = Source>, frame: &Frame<'_>) -> Vec<usize> {
         let mut bare: Option<BooleanBuffer> = None;
-        for (_, source) in &self.columns {
-            let Some(absent) = Self::absent(*source, frame) else { return Vec::new() };
+        for source in sources {
+            let Some(absent) = Self::absent(source, frame) else { return Vec::new() };
             bare = Some(bare.map_or_else(|| absent.clone(), |bare| &bare & &absent));
         }
         bare.map_or_else(|| (0..frame.len()).collect(), |bare| bare.set_indices().collect())
     }
 
-    /// Makes the columns. Values that don't fit become dead letters, or NULL and counted if `lenient`.
+    /// Makes the columns. Values that don't fit become dead letters, or NULL and counted if `lenient`; of deletes, those of columns
+    /// that they are not known by are NULL.
     pub(crate) fn make(&self, frame: &mut Frame<'_>, lenient: bool, misfits: &mut super::misfits::Misfits) -> Cells {
-        for ((column, source), field) in self.columns.iter().zip(&self.fields) {
+        for (((column, source), field), identifies) in self.columns.iter().zip(&self.fields).zip(&self.identifies) {
             let fields = match *source {
                 Source::Field(field) | Source::Declared(field, _) => [Some(field), None],
                 Source::Either(key, path) => [Some(key), Some(path)],
@@ -166,16 +197,18 @@ impl Target {
             for slot in fields.into_iter().flatten() {
                 let Some(decoded) = frame.field(Slot::Field(slot)) else { continue };
                 let about = |misfit: &Misfit| self.cause(column, &misfit.cause, field.as_deref().zip(misfit.suits));
-                misfits.take(frame, decoded, "sink", &column.name, lenient, about);
+                let mut take =
+                    |frame: &mut Frame<'_>| misfits.take(frame, decoded, "sink", &column.name, lenient, about);
+                if *identifies { take(frame) } else { frame.upserts(take) }
             }
         }
         for declared in &self.declared {
-            declared.take(frame, lenient, misfits);
+            frame.upserts(|frame| declared.take(frame, lenient, misfits));
         }
         // Of computed columns a conversion tells what doesn't fit; a dead record takes all its rows with it.
         let mut converted: Vec<Option<ArrayRef>> = Vec::with_capacity(self.columns.len());
         let mut dead = Vec::new();
-        for (column, source) in &self.columns {
+        for ((column, source), identifies) in self.columns.iter().zip(&self.identifies) {
             let (slot, raw) = match *source {
                 Source::Register(register) | Source::Edited(register, _) => {
                     (Slot::Register(register), frame.is_json(Slot::Register(register)))
@@ -189,7 +222,7 @@ impl Target {
             let texts =
                 if self.untyped && !matches!(source, Source::Declared(..)) { Texts::Untyped } else { Texts::Strings };
             let (values, failed) = convert::to(&frame.column(slot), column.ty, raw, texts);
-            for (row, why) in failed {
+            for (row, why) in failed.into_iter().filter(|(row, _)| *identifies || !frame.deletes(*row)) {
                 let cause = self.cause(column, &why, None);
                 match lenient {
                     true => misfits.count(&column.name, &cause),

@@ -12,7 +12,7 @@ use dataflow_core::{
 };
 use dataflow_sdk::{
     Records,
-    batch::{Column, Demand, Payload, Processed},
+    batch::{Column, Demand, Notice, Payload, Processed},
     declared::{Declared, Metadata, SinkRows, SourceRecords, UnknownFields},
     records::{CsvLayout, Layout, Slices, Span},
     transform::{Compiler, Plan, Program, TooMuch},
@@ -22,6 +22,7 @@ use std::sync::{Arc, LazyLock};
 
 mod columns;
 mod conditions;
+mod deletes;
 mod dirty;
 mod documents;
 mod expressions;
@@ -32,6 +33,7 @@ mod neighbours;
 mod paths;
 mod properties;
 mod side;
+mod tables;
 mod typed;
 mod types;
 mod warnings;

@@ -28,6 +28,8 @@ pub(crate) struct Unknown {
     /// Fields that had no value yet when the sink's columns were made: they get one as soon as they have a value. And
     /// where it would be.
     pending: Vec<(String, Origin, Slot)>,
+    /// The first field of the sink's key.
+    key: Option<String>,
 }
 
 impl Unknown {
@@ -35,7 +37,7 @@ impl Unknown {
         rule: UnknownFields,
         target: &Target,
         scope: &Scope,
-        learned: &InferredTypes,
+        (learned, key): (&InferredTypes, &[String]),
         inputs: &mut Inputs,
     ) -> Self {
         let mut covered: HashSet<String> = target.names().into_iter().collect();
@@ -56,7 +58,7 @@ impl Unknown {
         covered.extend(pending.iter().map(|(name, ..)| name.clone()));
         let extra = scope.columns.iter().filter(|(name, _)| !target.covers(name) && !covered.contains(name.as_str()));
         let extra = extra.map(|(name, origin)| (name.clone(), origin.clone())).collect();
-        Self { rule, covered, extra, pending }
+        Self { rule, covered, extra, pending, key: key.first().cloned() }
     }
 
     /// Kills records, or says which columns to add.
@@ -122,11 +124,21 @@ impl Unknown {
         Warning { code: "ignored-field", subject: name.into(), message, records }
     }
 
-    /// A record of which nothing would be written has not arrived anywhere.
+    /// A record of which nothing would be written has not arrived anywhere. One without a key is what the sink calls it, whichever
+    /// columns there are.
     fn kill_bare(&self, target: &Target, frame: &mut Frame<'_>, records: &Records) {
-        let mut bare: Vec<u32> = target.bare(frame).into_iter().map(|row| frame.record(row)).collect();
+        let mut bare = target.bare(frame);
+        for (.., slot) in &self.pending {
+            let absent = Target::lacks(*slot, frame);
+            bare.retain(|row| absent.as_ref().is_some_and(|absent| absent.value(*row)));
+        }
+        let mut bare: Vec<u32> = bare.into_iter().map(|row| frame.record(row)).collect();
         bare.dedup();
         let dead = |row| {
+            if let Some(key) = &self.key {
+                let cause = format!("key column {key} is missing");
+                return Dead { row, stage: "sink".into(), code: "rejected", cause };
+            }
             let keys = keys_of(records, &[row]);
             let named = |Key { name, .. }: &Key| match self.column_like(name) {
                 Some(column) => format!("{name}: there is {column}, and names are case-sensitive"),
@@ -284,9 +296,5 @@ fn shown(key: &Untracked, records: &Records) -> (String, String) {
 
 /// The top-level fields of some of the records.
 fn keys_of(records: &Records, rows: &[u32]) -> Vec<Key> {
-    let mut some = Records::empty(records.partition.clone(), records.from.clone(), records.layout.clone());
-    some.data = records.data.clone();
-    some.spans = rows.iter().map(|row| records.spans[*row as usize]).collect();
-    some.offsets = vec![0; rows.len()];
-    Decoder::new(Vec::new()).decode(&some).keys
+    Decoder::new(Vec::new()).decode(&records.contents(rows)).keys
 }

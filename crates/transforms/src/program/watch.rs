@@ -1,6 +1,9 @@
 //! Notices fields that expressions or settings name and no record has, or that most records write in another case.
 use dataflow_formats::decode::{Decoded, Field};
-use dataflow_sdk::{batch::Warning, check::nearest};
+use dataflow_sdk::{
+    batch::{Notice, Warning},
+    check::nearest,
+};
 
 /// A field that is named and that no record has had so far.
 #[derive(Debug)]
@@ -78,15 +81,16 @@ impl Watch {
 
     /// What to say after a batch. A field is spoken of once, when the first batch has come without it, and once more when it
     /// comes after all.
-    pub(crate) fn warnings(&mut self, decoded: &Decoded, records: usize) -> Vec<Warning> {
+    pub(crate) fn warnings(&mut self, decoded: &Decoded, records: usize) -> Vec<Notice> {
         if decoded.keys.is_empty() {
             return Vec::new();
         }
         let come = self.told.extract_if(.., |told| told.present(decoded) > 0);
-        let mut warnings: Vec<Warning> = come.map(|told| Warning::over("unknown-field", told.path.join("."))).collect();
+        let mut warnings: Vec<Notice> = come.map(|told| Notice::over("unknown-field", told.path.join("."))).collect();
         let unseen = std::mem::take(&mut self.unseen).into_iter();
         let (missing, seen): (Vec<_>, Vec<_>) = unseen.partition(|unseen| unseen.present(decoded) == 0);
-        warnings.extend(seen.iter().filter_map(|seen| variant(seen, seen.present(decoded), decoded, records)));
+        let variants = seen.iter().filter_map(|seen| variant(seen, seen.present(decoded), decoded, records));
+        warnings.extend(variants.map(Notice::from));
         let warning = |unseen: &Unseen| {
             let name = unseen.path.join(".");
             let keys = decoded.keys.iter().map(|key| key.name.as_str());
@@ -112,7 +116,7 @@ impl Watch {
                 }
                 None => format!("none of the first {records} records has a field {name}: {then}"),
             };
-            Warning { code: "unknown-field", subject: name, message, records: records as u64 }
+            Warning { code: "unknown-field", subject: name, message, records: records as u64 }.into()
         };
         warnings.splice(0..0, missing.iter().map(warning)).for_each(drop);
         self.told.extend(missing);

@@ -21,6 +21,12 @@ run() { # [options of measure.py]
 w1() { run --count "wc -l < $SINK" --check "$(check lines "$SINK")"; }
 w2() { run --count "wc -l < $SINK" --check "$(check mapped "$SINK")"; }
 w3() { fresh_table && run --until "$(count_table)" --check "$(check table "'$PGURI'" users)"; }
+# A topic counts markers of transactions as records, so those that are committed are counted in the end.
+w4() {
+  kafka -mk "$OUTTOPIC" -partitions 4 && run --until "$P/gen -kafka $KAFKA -count $OUTTOPIC" \
+    --count "$P/gen -kafka $KAFKA -show $OUTTOPIC | tee $SINK | wc -l" --check "$(check lines "$SINK")"
+}
+ko() { fresh_index && ROWS=$N run --until "$(indexed)" --count "$(count_index)" --check "$(check index "$SEARCH" "$INDEX")"; }
 kf() { run --until "wc -l < $SINK" --check "$(check lines "$SINK")"; }
 
 dispatch "$@"

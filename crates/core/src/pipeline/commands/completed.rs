@@ -12,5 +12,6 @@ pub(in crate::pipeline) fn completed(
     run: RunId,
     prepared: Option<&Prepared>,
 ) -> Result<Decision, Rejected> {
-    end(super::reported(state, run)?, command, Event::PipelineCompleted, prepared)
+    super::reported(state, command, run)?;
+    end(state, command, Event::PipelineCompleted, prepared)
 }

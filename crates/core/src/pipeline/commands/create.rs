@@ -20,5 +20,5 @@ pub(in crate::pipeline) fn create(
         return Err(Rejected::VersionMismatch { expected, actual: 0 });
     }
     let spec = super::checked(spec, &command.pipeline)?;
-    Ok(Decision::of(command, [Event::PipelineCreated { spec, incarnation: incarnation.clone(), pushes }]))
+    Ok(Decision::of(command, 0, [Event::PipelineCreated { spec, incarnation: incarnation.clone(), pushes }]))
 }

@@ -7,9 +7,9 @@ use crate::pipeline::{Command, Decision, Event, Rejected, State};
 pub(in crate::pipeline) fn delete(state: &State, command: &Command, discard: bool) -> Result<Decision, Rejected> {
     let pipeline = command.target(state)?;
     let (records, dead_letters) = (pipeline.undelivered(), pipeline.dead_letters());
-    match state {
-        State::Running(_) => Err(not_allowed("delete", state, "stop it first")),
-        _ if records + dead_letters > 0 && !discard => Err(Rejected::Undelivered { records, dead_letters }),
-        _ => Ok(Decision::of(command, [Event::PipelineDeleted])),
+    match () {
+        () if pipeline.runs() => Err(not_allowed("delete", state, "stop it first")),
+        () if records + dead_letters > 0 && !discard => Err(Rejected::Undelivered { records, dead_letters }),
+        () => Ok(Decision::of(command, 0, [Event::PipelineDeleted])),
     }
 }

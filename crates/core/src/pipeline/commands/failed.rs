@@ -16,20 +16,23 @@ pub(in crate::pipeline) fn failed(
     restart_in: Option<u64>,
     prepared: Option<&Prepared>,
 ) -> Result<Decision, Rejected> {
-    let running = super::under_way(state, run)?;
-    if running.stopping.is_some() && !cause.is_behind() {
-        return end(running, command, Event::PipelineStopped { settled: false }, prepared);
+    let branch = super::under_way(state, command, run)?;
+    if branch.stopping().is_some() && !cause.is_behind() {
+        let stopped = Event::PipelineStopped { unsettled: Some(cause.clone()) };
+        return end(state, command, stopped, prepared);
     }
-    let wait =
-        restart_in.filter(|_| cause.retryable && running.pipeline.spec.restart.wait_ms(running.attempt).is_some());
+    let attempt = branch.running().map_or(0, |running| running.attempt);
+    let wait = restart_in.filter(|_| cause.retryable && branch.spec.restart.wait_ms(attempt).is_some());
     let restart_at = wait.map(|ms| command.at.plus_millis(i64::try_from(ms).unwrap_or(i64::MAX)));
     let mut decision = Decision::default();
-    if let Some(update) = state.pending() {
-        decision = decision.refuse(update, command, Rejected::Unsettled { reason: cause.message.clone() });
+    if let Some(update) = branch.stopping().and_then(|then| then.update.as_deref()) {
+        decision =
+            decision.refuse(command.branch, update, command, Rejected::Unsettled { reason: cause.message.clone() });
     }
-    decision.events.extend(Decision::of(command, [Event::PipelineFailed { cause: cause.clone(), restart_at }]).events);
+    let failed = Event::PipelineFailed { cause: cause.clone(), restart_at };
+    decision = decision.and(Decision::of(command, command.branch, [failed]));
     Ok(match restart_at {
-        Some(at) => decision.then(Effect::RestartAt(at)),
+        Some(at) => decision.then(command.branch, Effect::RestartAt(at)),
         None => decision,
     })
 }

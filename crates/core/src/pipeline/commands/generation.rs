@@ -1,17 +1,17 @@
 //! Starting a new generation.
 use crate::{
     id::Generation,
-    pipeline::{Rejected, command::Settlement, event::NewGeneration, state::Pipeline},
+    pipeline::{Rejected, command::Settlement, event::NewGeneration, inbox::Inbox, state::Branch},
     position::Positions,
     warned::Warnings,
 };
 
-/// The generation that starts at `positions` for a pipeline to which records are `pushed` from now on, or not; `nonce` is
-/// random. The one that ends must be
-/// settled if a run was ever opened in it, or a user must want it nevertheless.
+/// The generation of a branch that starts at `positions`, where `pushed` is what its pipeline has of pushed records, if such are
+/// read from now on; `nonce` is random. The one that ends must be settled if a run was ever opened in it, or a user must want it
+/// nevertheless.
 pub(super) fn begin(
-    pipeline: &Pipeline,
-    pushed: bool,
+    branch: &Branch,
+    pushed: Option<&Inbox>,
     mut positions: Positions,
     settlement: &Settlement,
     nonce: u64,
@@ -20,10 +20,10 @@ pub(super) fn begin(
         Settlement::Settled { met, lost, .. } => (met.clone(), *lost),
         Settlement::NotNeeded | Settlement::Unsettled { .. } => (Vec::new(), None),
     };
-    let newest = met.iter().map(|met| met.number).fold(pipeline.progress.generation.number, u64::max);
+    let newest = met.iter().map(|met| met.number).fold(branch.progress.generation.number, u64::max);
     let (settled, unsettled) = match settlement {
         Settlement::Settled { lanes, .. } => (lanes.clone(), None),
-        Settlement::NotNeeded | Settlement::Unsettled { .. } if !pipeline.needs_settlement() => (Vec::new(), None),
+        Settlement::NotNeeded | Settlement::Unsettled { .. } if !branch.needs_settlement() => (Vec::new(), None),
         Settlement::NotNeeded => {
             return Err(Rejected::Unsettled { reason: "it was not opened to read its progress".into() });
         }
@@ -33,9 +33,9 @@ pub(super) fn begin(
         }
     };
     let mut discarded = None;
-    if pushed {
-        pipeline.inbox.clamp(&mut positions);
-        discarded = pipeline.inbox.discarded(&pipeline.progress, &settled, &positions);
+    if let Some(inbox) = pushed {
+        inbox.clamp(&mut positions);
+        discarded = inbox.discarded(&branch.progress, &settled, &positions);
     }
     let (generation, given_up) = (Generation::new(newest + 1, nonce), Positions::new());
     Ok(NewGeneration {

@@ -43,7 +43,7 @@ pub(in crate::pipeline) fn ingest(
         None => {}
     }
     command.target(state)?;
-    if let Some(cause) = &pipeline.undecided {
+    if let Some(cause) = pipeline.undecided() {
         // Records that it would take in bear numbers that the sink has had already.
         return Err(not_allowed("push to", state, cause.fix.as_deref().unwrap_or_default()));
     }
@@ -54,9 +54,10 @@ pub(in crate::pipeline) fn ingest(
     let to = from.saturating_add(records);
     let event =
         Event::BatchReceived { batch_id: batch_id.clone(), hash: hash.into(), from, to, bytes, chunk: chunk.clone() };
-    let mut decision = Decision::of(command, [event]);
+    let mut decision = Decision::of(command, 0, [event]);
     decision.received = Some(Received { hash: hash.into(), from, to });
-    Ok(if matches!(state, State::Running(_)) { decision.then(Effect::WakeRun) } else { decision })
+    let running = pipeline.present().filter(|(_, branch)| branch.running().is_some());
+    Ok(running.fold(decision, |decision, (number, _)| decision.then(number, Effect::WakeRun)))
 }
 
 /// A pushed batch, as its command names it.

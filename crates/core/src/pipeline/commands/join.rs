@@ -13,10 +13,10 @@ pub(in crate::pipeline) fn join(
     count: u64,
     into: &ChunkRef,
 ) -> Result<Decision, Rejected> {
-    let progress = &state.pipeline().ok_or(Rejected::NotFound)?.progress;
+    let progress = &state.branch(command.branch).ok_or(Rejected::NotFound)?.progress;
     if progress.joined(first, count, into).is_none() {
         let message = format!("{count} chunks from {first} on don't hold the {} letters of {}", into.records, into.id);
         return Err(Rejected::Invalid { problems: vec![Problem::new("deadLetters", "mismatch", message)] });
     }
-    Ok(Decision::of(command, [Event::DeadLettersJoined { first, count, into: into.clone() }]))
+    Ok(Decision::of(command, command.branch, [Event::DeadLettersJoined { first, count, into: into.clone() }]))
 }

@@ -12,9 +12,9 @@ pub(in crate::pipeline) fn lost(
     run: RunId,
     lost: &Lost,
 ) -> Result<Decision, Rejected> {
-    let known = &super::reported(state, run)?.pipeline.progress.losses;
+    let known = &super::reported(state, command, run)?.progress.losses;
     if known.contains(lost) {
         return Ok(Decision::default());
     }
-    Ok(Decision::of(command, [Event::RecordsLost(lost.clone())]))
+    Ok(Decision::of(command, command.branch, [Event::RecordsLost(lost.clone())]))
 }

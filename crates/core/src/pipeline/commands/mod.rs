@@ -21,17 +21,18 @@ pub(super) mod update;
 use super::{
     Command, Decision, Effect, RecordedEvent, Rejected, State,
     event::Event,
-    state::{Pipeline, Running},
+    state::{Branch, Pipeline},
     then::Update,
 };
 use crate::{
+    branch::BranchNumber,
     id::{PipelineId, RunId},
     spec::{self, PipelineSpec},
 };
 
 impl Decision {
-    /// These events have happened, because of `command`.
-    fn of(command: &Command, events: impl IntoIterator<Item = Event>) -> Self {
+    /// These events have happened to a branch, because of `command`.
+    fn of(command: &Command, branch: BranchNumber, events: impl IntoIterator<Item = Event>) -> Self {
         let event = |event| RecordedEvent {
             number: 0, // given by `decide`
             at: command.at,
@@ -40,21 +41,29 @@ impl Decision {
             trace: command.trace.clone(),
             command: command.id.clone(),
             hash: command.hash,
+            branch,
             event,
         };
         Self { events: events.into_iter().map(event).collect(), ..Self::default() }
     }
 
-    /// And this update can't be made.
-    fn refuse(mut self, update: &Update, command: &Command, rejected: Rejected) -> Self {
+    /// And all that another one says.
+    fn and(mut self, other: Self) -> Self {
+        self.events.extend(other.events);
+        self.effects.extend(other.effects);
+        Self { received: self.received.or(other.received), refused: self.refused.or(other.refused), ..self }
+    }
+
+    /// And this update of a branch can't be made.
+    fn refuse(mut self, branch: BranchNumber, update: &Update, command: &Command, rejected: Rejected) -> Self {
         let refused = Event::UpdateRefused { code: rejected.code().into(), message: rejected.to_string() };
-        self.events.push(update.by.event(command.at, refused));
+        self.events.push(update.by.event(command.at, branch, refused));
         Self { refused: Some(rejected), ..self }
     }
 
-    /// And this must now be done.
-    fn then(mut self, effect: Effect) -> Self {
-        self.effects.push(effect);
+    /// And this must now be done for a branch.
+    fn then(mut self, branch: BranchNumber, effect: Effect) -> Self {
+        self.effects.push((branch, effect));
         self
     }
 }
@@ -83,18 +92,13 @@ fn checked(spec: &PipelineSpec, id: &PipelineId) -> Result<Box<PipelineSpec>, Re
     if problems.is_empty() { Ok(Box::new(spec.clone().named(id))) } else { Err(Rejected::Invalid { problems }) }
 }
 
-/// The running pipeline whose open run reports.
-fn reported(state: &State, run: RunId) -> Result<&Running, Rejected> {
-    match state {
-        State::Running(running) if running.is_current(run) => Ok(running),
-        _ => Err(Rejected::StaleRun),
-    }
+/// The running branch whose open run reports.
+fn reported<'a>(state: &'a State, command: &Command, run: RunId) -> Result<&'a Branch, Rejected> {
+    state.branch(command.branch).filter(|branch| branch.is_current(run)).ok_or(Rejected::StaleRun)
 }
 
-/// The running pipeline whose run reports: the open one, or one that is not open yet and may never be.
-fn under_way(state: &State, run: RunId) -> Result<&Running, Rejected> {
-    match state {
-        State::Running(running) if running.is_current(run) || running.is_new(run) => Ok(running),
-        _ => Err(Rejected::StaleRun),
-    }
+/// The running branch whose run reports: the open one, or one that is not open yet and may never be.
+fn under_way<'a>(state: &'a State, command: &Command, run: RunId) -> Result<&'a Branch, Rejected> {
+    let branch = state.branch(command.branch).filter(|branch| branch.is_current(run) || branch.is_new(run));
+    branch.ok_or(Rejected::StaleRun)
 }

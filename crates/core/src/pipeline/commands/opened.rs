@@ -12,12 +12,9 @@ pub(in crate::pipeline) fn opened(
     lanes: &[LaneOpened],
     versions: Option<u64>,
 ) -> Result<Decision, Rejected> {
-    match state {
-        State::Running(running)
-            if running.is_new(run) && !lanes.iter().any(|lane| running.pipeline.progress.is_behind(&lane.progress)) =>
-        {
-            Ok(Decision::of(command, [Event::RunOpened { run, epoch, lanes: lanes.to_vec(), versions }]))
-        }
-        _ => Err(Rejected::StaleRun),
+    let branch = state.branch(command.branch).filter(|branch| branch.is_new(run)).ok_or(Rejected::StaleRun)?;
+    if lanes.iter().any(|lane| branch.progress.is_behind(&lane.progress)) {
+        return Err(Rejected::StaleRun);
     }
+    Ok(Decision::of(command, command.branch, [Event::RunOpened { run, epoch, lanes: lanes.to_vec(), versions }]))
 }

@@ -13,14 +13,15 @@ pub(in crate::pipeline) fn progress(
     lanes: &[LaneProgress],
     versions: Option<u64>,
 ) -> Result<Decision, Rejected> {
-    let pipeline = &super::reported(state, run)?.pipeline;
-    let known = &pipeline.progress;
+    let branch = super::reported(state, command, run)?;
+    let known = &branch.progress;
     if lanes.iter().any(|lane| known.is_behind(lane)) {
         return Err(Rejected::StaleRun);
     }
-    let reserves = versions.is_some_and(|versions| versions > pipeline.versions);
+    let reserves = versions.is_some_and(|versions| versions > branch.versions);
     if !reserves && !lanes.iter().any(|lane| known.is_news(lane)) {
         return Ok(Decision::default());
     }
-    Ok(Decision::of(command, [Event::BatchProcessed { run, lanes: known.all_lanes(lanes), versions }]))
+    let processed = Event::BatchProcessed { run, lanes: known.all_lanes(lanes), versions };
+    Ok(Decision::of(command, command.branch, [processed]))
 }

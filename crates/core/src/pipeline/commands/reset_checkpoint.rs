@@ -1,30 +1,35 @@
 //! Let a pipeline go on from elsewhere.
 use super::{generation, not_allowed};
 use crate::{
-    pipeline::{Command, Decision, Event, Rejected, State, command::Settlement, event::Lost},
-    position::Positions,
+    branch::BranchNumber,
+    pipeline::{Command, Decision, Event, Rejected, State, command::Reset, event::Lost},
     warned::Warned,
 };
+use std::collections::BTreeMap;
 
-/// Only while it does not run. Starts a new generation; a completed or failed pipeline is then stopped, and its error is gone.
+/// Only branches that don't run. Starts a new generation; a completed or failed one is then stopped, and its error is gone.
 /// Of pushed records, "the beginning" is the first record that is not yet behind the checkpoint.
 pub(in crate::pipeline) fn reset_checkpoint(
     state: &State,
     command: &Command,
     to: &str,
-    (positions, passed, reached): (&Positions, &[Lost], &Positions),
-    settlement: &Settlement,
-    nonce: u64,
+    resets: &BTreeMap<BranchNumber, Reset>,
 ) -> Result<Decision, Rejected> {
     let pipeline = command.target(state)?;
-    if matches!(state, State::Running(_)) {
-        return Err(not_allowed("reset the checkpoint of", state, "stop it first"));
+    let mut decision = Decision::default();
+    for (number, Reset { positions, passed, reached, settlement, nonce }) in resets {
+        let branch = pipeline.branches.get(number).ok_or(Rejected::NotFound)?;
+        if branch.running().is_some() {
+            return Err(not_allowed("reset the checkpoint of", state, "stop it first"));
+        }
+        let pushed = pipeline.pushes.map(|_| &pipeline.inbox);
+        let mut generation = generation::begin(branch, pushed, positions.clone(), settlement, *nonce)?;
+        generation.reached = reached.clone();
+        generation.passed = passed.clone();
+        generation.notes = passed.iter().map(passed_over).collect();
+        decision = decision.and(Decision::of(command, *number, [Event::CheckpointReset { to: to.into(), generation }]));
     }
-    let mut generation = generation::begin(pipeline, pipeline.pushes.is_some(), positions.clone(), settlement, nonce)?;
-    generation.reached = reached.clone();
-    generation.passed = passed.to_vec();
-    generation.notes = passed.iter().map(passed_over).collect();
-    Ok(Decision::of(command, [Event::CheckpointReset { to: to.into(), generation }]))
+    Ok(decision)
 }
 
 /// What users are told of records that they have passed over.

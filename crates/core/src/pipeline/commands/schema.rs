@@ -12,9 +12,9 @@ pub(in crate::pipeline) fn schema(
     run: RunId,
     learned: &InferredTypes,
 ) -> Result<Decision, Rejected> {
-    let mut merged = super::reported(state, run)?.pipeline.learned.clone();
+    let mut merged = super::reported(state, command, run)?.learned.clone();
     if !merged.merge(learned) {
         return Ok(Decision::default());
     }
-    Ok(Decision::of(command, [Event::SchemaChanged { learned: merged }]))
+    Ok(Decision::of(command, command.branch, [Event::SchemaChanged { learned: merged }]))
 }

@@ -1,35 +1,46 @@
 //! Stop a pipeline once what is under way is settled.
 use super::not_allowed;
-use crate::pipeline::{
-    Command, Decision, Effect, Event, Rejected, State,
-    state::{Running, Then},
+use crate::{
+    branch::BranchNumber,
+    pipeline::{
+        Command, Decision, Effect, Event, Rejected, State,
+        state::{Branch, Running, Then},
+    },
 };
 
-/// A running one; also a failed one that would be started again, which stops that. While it is stopping already, it only
+/// Its running branches; also failed ones that would be started again, which stops that. While one is stopping already, it only
 /// cancels the start that was to follow; an update that was to follow is made all the same.
-pub(in crate::pipeline) fn stop(state: &State, command: &Command) -> Result<Decision, Rejected> {
-    command.target(state)?;
-    match state {
-        State::Running(running) => Ok(ask(running, command, false)),
-        State::Failed(failed) if failed.restart_at.is_some() => {
-            Ok(Decision::of(command, [Event::PipelineStopped { settled: true }]))
+pub(in crate::pipeline) fn stop(
+    state: &State,
+    command: &Command,
+    only: Option<BranchNumber>,
+) -> Result<Decision, Rejected> {
+    let pipeline = command.target(state)?;
+    let stopped = |(number, branch): (BranchNumber, &Branch)| {
+        if let Some(running) = branch.running() {
+            return Some(ask(number, running, command, false));
         }
-        _ => Err(not_allowed("stop", state, "nothing to do: it is not running")),
+        branch.restart_at().map(|_| Decision::of(command, number, [Event::PipelineStopped { unsettled: None }]))
+    };
+    let stopped: Vec<_> = pipeline.chosen(only).filter_map(stopped).collect();
+    if stopped.is_empty() {
+        return Err(not_allowed("stop", state, "nothing to do: it is not running"));
     }
+    Ok(stopped.into_iter().fold(Decision::default(), Decision::and))
 }
 
-/// Has a running one stop, and start again or not.
-pub(super) fn ask(running: &Running, command: &Command, start: bool) -> Decision {
+/// Has a running branch stop, and start again or not.
+pub(super) fn ask(number: BranchNumber, running: &Running, command: &Command, start: bool) -> Decision {
     let stopping = running.stopping.as_ref();
     if stopping.is_some_and(|then| then.start == start) {
         return Decision::default();
     }
     let update = stopping.and_then(|then| then.update.clone());
-    stop_for(running, command, Then { update, start })
+    stop_for(number, running, command, Then { update, start })
 }
 
-/// Has a running one stop for what follows then.
-pub(super) fn stop_for(running: &Running, command: &Command, then: Then) -> Decision {
-    let decision = Decision::of(command, [Event::StopRequested { then }]);
-    if running.stopping.is_none() { decision.then(Effect::StopRun) } else { decision }
+/// Has a running branch stop for what follows then.
+pub(super) fn stop_for(number: BranchNumber, running: &Running, command: &Command, then: Then) -> Decision {
+    let decision = Decision::of(command, number, [Event::StopRequested { then }]);
+    if running.stopping.is_none() { decision.then(number, Effect::StopRun) } else { decision }
 }

@@ -1,122 +1,169 @@
 //! Change what a pipeline is.
-use super::{generation, stop};
-use crate::pipeline::{
-    Command, Decision, Effect, Event, Rejected, State,
-    command::{Change, Prepared, Settlement},
-    event::{NewGeneration, Retargeted},
-    rejected::GivenUp,
-    state::{Pipeline, Running, Then},
-    then::{Asked, Update, Wanted},
-};
+use super::{generation, start::lanes, stop};
 use crate::{
-    limits::MAX_LANES,
+    branch::BranchNumber,
+    id::SinkName,
+    pipeline::{
+        Command, Decision, Effect, Event, Rejected, State,
+        command::{Change, Prepared, Settlement},
+        event::{NewGeneration, Retargeted},
+        rejected::GivenUp,
+        state::{Branch, Pipeline, Then},
+        then::{Asked, Update, Wanted},
+    },
     position::{Partition, Position},
+    spec::PipelineSpec,
     warned::{Warned, Warnings},
 };
+use std::collections::BTreeMap;
 
+/// Each branch is changed on its own, and only where the spec means something else for it than before: another sink begins with
+/// it, one that the spec has no longer ends.
+///
 /// Other records to read, another target or another number of lanes start a new generation, which goes on where the old one
-/// ended, but for positions that say nothing to the source any more: those are given up only if a user wants it. Nor does
-/// it go on unasked at another target, which has nothing of what was delivered so far.
+/// ended, but for positions that say nothing to the source any more: those are given up only if a user wants it, and so are
+/// pushed records that a branch which ends has not got. Nor does it go on unasked at another target, which has nothing of
+/// what was delivered so far.
 ///
-/// A running one is stopped, changed and started again; all that can be known before is asked before it is stopped. Its
-/// name, description and labels change at once.
-///
-/// Afterwards a pipeline is what it was, except that a change of what it does makes a completed one stopped (there may be
+/// While a branch runs, all but name, description and labels has to wait until it has stopped; then it goes on as the new one.
+/// Afterwards it is what it was, except that a change of what it does makes a completed one stopped (there may be
 /// more to do now), and one that the restart policy would start again is started at once: what failed was the old spec.
 pub(in crate::pipeline) fn update(
     state: &State,
     command: &Command,
     wanted: &Wanted,
-    prepared: &Prepared,
+    prepared: &BTreeMap<BranchNumber, Prepared>,
 ) -> Result<Decision, Rejected> {
     let pipeline = command.target(state)?;
     let wanted = Wanted { spec: super::checked(&wanted.spec, &pipeline.id)?, ..wanted.clone() };
-    match state {
-        State::Running(running) if state.pending().is_some() || !wanted.spec.runs_like(&pipeline.spec) => {
-            once_stopped(running, command, wanted, prepared)
+    let (mut decision, mut concerns_a_branch) = (Decision::default(), false);
+    for (number, sink) in pipeline.after(&wanted.spec) {
+        let prepared = prepared.get(&number).ok_or(Rejected::NotFound)?;
+        let of_branch = of_branch((pipeline, number), command, (sink.clone(), &wanted), prepared);
+        if let Some(of_branch) = of_branch.map_err(|rejected| rejected.of_sink(sink.as_ref()))? {
+            (decision, concerns_a_branch) = (decision.and(of_branch), true);
         }
-        _ if *wanted.spec == pipeline.spec => Ok(Decision::default()),
-        State::Failed(failed) if failed.restart_at.is_some() && !wanted.spec.runs_like(&pipeline.spec) => {
-            tried_again(pipeline, command, &wanted, prepared)
-        }
-        _ => Ok(Decision::of(command, [plan(pipeline, pipeline.settled, &wanted, prepared)?])),
     }
+    if !concerns_a_branch
+        && *wanted.spec != pipeline.spec
+        && let Some((number, branch)) = pipeline.present().next()
+    {
+        let (spec, sink, pushes) = (wanted.spec, branch.sink.clone(), pipeline.pushes);
+        let updated = Event::PipelineUpdated { spec, sink, generation: None, positions: None, pushes };
+        decision = Decision::of(command, number, [updated]);
+    }
+    Ok(decision)
 }
 
-/// Changes a pipeline that waits for its restart, and starts it in the same step, as its first attempt.
-fn tried_again(
-    pipeline: &Pipeline,
+/// What an update does to the branch that has this number, or gets it, and whose sink is called so; none: it does not concern it.
+fn of_branch(
+    (pipeline, number): (&Pipeline, BranchNumber),
     command: &Command,
-    wanted: &Wanted,
+    (sink, wanted): (Option<SinkName>, &Wanted),
     prepared: &Prepared,
-) -> Result<Decision, Rejected> {
-    let updated = plan(pipeline, pipeline.settled, wanted, prepared)?;
-    let fixed = match &updated {
-        Event::PipelineUpdated { generation: Some(_), .. } => None,
-        _ => pipeline.progress.fixed_lanes(),
+) -> Result<Option<Decision>, Rejected> {
+    let planned = |settled| plan((pipeline, number), settled, sink.as_ref(), wanted, prepared);
+    let own = wanted.spec.of_sink(sink.as_ref());
+    let Some(branch) = pipeline.branches.get(&number).filter(|branch| branch.is_present()) else {
+        let settled = pipeline.branches.get(&number).is_none_or(|branch| branch.settled);
+        let own = own.filter(|_| runs(pipeline));
+        return Ok(Some(updated(command, number, planned(settled)?, (pipeline.branches.get(&number), own.as_ref()))));
     };
-    let lanes = fixed.unwrap_or(prepared.lanes.clamp(1, MAX_LANES));
-    let started = Event::PipelineStarted { lanes, attempt: 0 };
-    Ok(Decision::of(command, [updated, started]).then(Effect::StartRun))
+    let alike = own.as_ref().is_some_and(|own| own.runs_like(&branch.spec));
+    let begins = own.as_ref().is_some_and(|own| branch.starts_generation(own, &prepared.change));
+    let pending = branch.stopping().is_some_and(|then| then.update.is_some());
+    match branch.running() {
+        Some(running) if pending || !alike => {
+            let start = running.stopping.as_ref().is_none_or(|then| then.start);
+            let known = running.stopping.as_ref().and_then(|then| then.update.as_ref());
+            if known.is_some_and(|known| known.wanted == *wanted) {
+                return Ok(Some(Decision::default()));
+            }
+            let mut update = None;
+            if own.as_ref() != Some(&branch.spec) {
+                planned(false)?;
+                update = Some(Box::new(Update { wanted: wanted.clone(), sink, by: Asked::of(command) }));
+            }
+            Ok(Some(stop::stop_for(number, running, command, Then { update, start })))
+        }
+        running if alike && branch.sink == sink && (running.is_some() || !begins) => Ok(None),
+        _ => {
+            let own = own.filter(|_| branch.restart_at().is_some() && !alike);
+            Ok(Some(updated(command, number, planned(branch.settled)?, (Some(branch), own.as_ref()))))
+        }
+    }
 }
 
-/// Stops a running pipeline so it can be updated. Replaces a pending update; an update to the present spec cancels it.
-/// It starts again, unless it was to stay stopped before the update was asked for.
-fn once_stopped(
-    running: &Running,
+/// Whether any branch of the pipeline runs, or will by itself.
+fn runs(pipeline: &Pipeline) -> bool {
+    pipeline.present().any(|(_, branch)| match branch.running() {
+        Some(running) => running.stopping.as_ref().is_none_or(|then| then.start),
+        None => branch.restart_at().is_some(),
+    })
+}
+
+/// An update of a branch, which starts with it if there is a spec to start with.
+fn updated(
     command: &Command,
-    wanted: Wanted,
-    prepared: &Prepared,
-) -> Result<Decision, Rejected> {
-    let Running { pipeline, stopping, .. } = running;
-    let pending = stopping.as_ref().and_then(|then| then.update.as_ref());
-    if pending.is_some_and(|pending| pending.wanted == wanted) {
-        return Ok(Decision::default());
-    }
-    let start = stopping.as_ref().is_none_or(|then| then.start);
-    let mut update = None;
-    if *wanted.spec != pipeline.spec {
-        plan(pipeline, false, &wanted, prepared)?;
-        update = Some(Box::new(Update { wanted, by: Asked::of(command) }));
-    }
-    Ok(stop::stop_for(running, command, Then { update, start }))
+    number: BranchNumber,
+    event: Event,
+    (branch, starts): (Option<&Branch>, Option<&PipelineSpec>),
+) -> Decision {
+    let lanes = starts.map(|spec| lanes(branch.filter(|_| !event.starts_generation()), spec));
+    let decision = Decision::of(command, number, [event]);
+    let Some(lanes) = lanes else { return decision };
+    let started = Event::PipelineStarted { lanes, attempt: 0 };
+    decision.and(Decision::of(command, number, [started])).then(number, Effect::StartRun)
 }
 
-/// The update of a pipeline that has stopped. `settled`: the journal knows all that the sink has.
+/// The update of a branch that does not run. `settled`: the journal knows all that the sink has.
 pub(super) fn plan(
-    pipeline: &Pipeline,
+    (pipeline, number): (&Pipeline, BranchNumber),
     settled: bool,
+    sink: Option<&SinkName>,
     wanted: &Wanted,
     prepared: &Prepared,
 ) -> Result<Event, Rejected> {
-    let (Prepared { change, settlement, nonce, reached, pushes, lanes: _ }, spec) = (prepared, wanted.spec.clone());
-    let pushes = *pushes;
-    let mut kept = pipeline.progress.positions_with(settlement.lanes());
-    if !pipeline.starts_generation(&spec, change) {
+    let Prepared { change, settlement, nonce, reached, pushes } = prepared;
+    let updated = |generation, positions| {
+        let (spec, sink) = (wanted.spec.clone(), sink.cloned());
+        Event::PipelineUpdated { spec, sink, generation, positions, pushes: *pushes }
+    };
+    let (Some(branch), Some(spec)) = (pipeline.branches.get(&number), wanted.spec.of_sink(sink)) else {
+        // It begins, or ends where it is.
+        let ends = pipeline.branches.get(&number);
+        if let Some(branch) = ends.filter(|_| !wanted.reset) {
+            GivenUp::check_end(pipeline, branch, settlement.lanes())?;
+        }
+        let ends = ends.map(|branch| branch.progress.positions());
+        return Ok(updated(None, ends.filter(|_| settled)));
+    };
+    let mut kept = branch.progress.positions_with(settlement.lanes());
+    if !branch.starts_generation(&spec, change) {
         let known = match settlement {
             Settlement::Settled { .. } => true,
             Settlement::NotNeeded => settled,
             Settlement::Unsettled { .. } => false,
         };
-        let positions = (known && !spec.runs_like(&pipeline.spec)).then_some(kept);
-        return Ok(Event::PipelineUpdated { spec, generation: None, positions, pushes });
+        return Ok(updated(None, (known && !spec.runs_like(&branch.spec)).then_some(kept)));
     }
     let given_up = kept.extract_if(.., |partition, _| change.given_up.contains_key(partition)).collect();
     if !wanted.reset {
         GivenUp::check(&given_up, change)?;
     }
-    let mut generation = generation::begin(pipeline, pushes.is_some(), kept, settlement, *nonce)?;
+    let pushed = pushes.map(|_| &pipeline.inbox);
+    let mut generation = generation::begin(branch, pushed, kept, settlement, *nonce)?;
     generation.reached = reached.clone();
     generation.given_up = given_up;
     if let Some((from, to)) = &change.target {
-        let records = pipeline.progress.lacked_by(to, &generation.settled);
+        let records = branch.progress.lacked_by(to, &generation.settled);
         if records > 0 && !wanted.retarget && !generation.positions.is_empty() {
             return Err(Rejected::RetargetNeeded { records });
         }
         generation.retargeted = Some(Retargeted { from: from.clone(), to: to.clone(), records });
     }
     generation.notes = notes(&generation, change);
-    Ok(Event::PipelineUpdated { spec, generation: Some(generation), positions: None, pushes })
+    Ok(updated(Some(generation), None))
 }
 
 /// What users are told of what an update means for what is read and written.

@@ -5,7 +5,7 @@ use crate::{
     ledger::Counters,
     pipeline::{
         CommandKind, Event,
-        command::{Change, Prepared, Settlement},
+        command::{Change, Prepared, Reset, Settlement},
         event::{Cause, LaneOpened, LaneProgress, Lost, NewGeneration, Planned, Recovery},
         state::{Inbox, Then},
         then::{Asked, Update, Wanted},
@@ -213,13 +213,13 @@ pub fn created_as(spec: PipelineSpec) -> Event {
 /// It was changed, within the generation.
 pub fn updated(spec: PipelineSpec) -> Event {
     let pushes = pushes(&spec);
-    Event::PipelineUpdated { spec: Box::new(spec), generation: None, positions: None, pushes }
+    Event::PipelineUpdated { spec: Box::new(spec), sink: None, generation: None, positions: None, pushes }
 }
 
 /// It was changed, within the generation, and that takes effect at `position`.
 pub fn updated_at(spec: PipelineSpec, position: u64) -> Event {
     let pushes = pushes(&spec);
-    Event::PipelineUpdated { spec: Box::new(spec), generation: None, positions: Some(at(position)), pushes }
+    Event::PipelineUpdated { spec: Box::new(spec), sink: None, generation: None, positions: Some(at(position)), pushes }
 }
 
 /// A user started it, with one lane.
@@ -269,12 +269,12 @@ pub fn restart_requested() -> Event {
 pub fn update_requested(spec: PipelineSpec, start: bool, command: &str, hash: u64) -> Event {
     let by = Asked { actor: user(), reason: None, trace: None, command: command_id(command), hash: Some(hash) };
     let wanted = wanted(spec, true);
-    Event::StopRequested { then: Then { update: Some(Box::new(Update { wanted, by })), start } }
+    Event::StopRequested { then: Then { update: Some(Box::new(Update { wanted, sink: None, by })), start } }
 }
 
 /// It has stopped, and all is settled.
 pub fn stopped() -> Event {
-    Event::PipelineStopped { settled: true }
+    Event::PipelineStopped { unsettled: None }
 }
 
 /// It failed, and waits for a user.
@@ -311,7 +311,7 @@ pub fn update_source(reset: bool) -> CommandKind {
     };
     let settlement = Settlement::Settled { lanes: vec![lane(3)], met: Vec::new(), lost: None };
     let wanted = Wanted { reset, ..wanted(resourced(), false) };
-    CommandKind::Update { wanted, prepared: Box::new(Prepared { change, ..prepared(&resourced(), settlement) }) }
+    CommandKind::Update { wanted, prepared: [(0, Prepared { change, ..prepared(&resourced(), settlement) })].into() }
 }
 
 /// What a user wants, without giving up positions.
@@ -327,7 +327,7 @@ pub fn prepared(spec: &PipelineSpec, settlement: Settlement) -> Prepared {
     let target = sink.then(|| (target(&before), target(spec)));
     let change = Change { source, sink, target, given_up: BTreeMap::new() };
     let pushes = pushes(spec);
-    Prepared { change, pushes, settlement, reached: Positions::new(), nonce: NONCE, lanes: 1 }
+    Prepared { change, pushes, settlement, reached: Positions::new(), nonce: NONCE }
 }
 
 /// The sink was asked: lane 0 is after `settled` commits.
@@ -338,41 +338,41 @@ pub fn settled(settled: u64) -> Settlement {
 /// Change it, where what [`spec`] has of source and sink is all that matters to them.
 pub fn update_with(spec: PipelineSpec, settlement: Settlement) -> CommandKind {
     let prepared = prepared(&spec, settlement);
-    CommandKind::Update { wanted: wanted(spec, true), prepared: Box::new(prepared) }
+    CommandKind::Update { wanted: wanted(spec, true), prepared: [(0, prepared)].into() }
 }
 
 /// Change the sink, without a word of what becomes of what it has written.
 pub fn update_target_unasked() -> CommandKind {
     let settlement = Settlement::Unsettled { reason: "no route to host".into(), forced: true };
     let prepared = prepared(&redirected(), settlement);
-    CommandKind::Update { wanted: wanted(redirected(), false), prepared: Box::new(prepared) }
+    CommandKind::Update { wanted: wanted(redirected(), false), prepared: [(0, prepared)].into() }
 }
 
-/// Run it, with three lanes if it may choose.
+/// Run it.
 pub fn start() -> CommandKind {
-    CommandKind::Start { lanes: 3 }
+    CommandKind::Start { only: None }
 }
 
 /// Stop it.
 pub fn stop() -> CommandKind {
-    CommandKind::Stop
+    CommandKind::Stop { only: None }
 }
 
 /// Stop it if it runs, and run it again.
 pub fn restart() -> CommandKind {
-    CommandKind::Restart { lanes: 3 }
+    CommandKind::Restart { only: None }
 }
 
 /// Go on from the beginning.
 pub fn reset(settlement: Settlement) -> CommandKind {
-    CommandKind::ResetCheckpoint {
-        to: "beginning".into(),
-        positions: Positions::new(),
-        passed: vec![],
-        reached: Positions::new(),
-        settlement,
-        nonce: NONCE,
-    }
+    let (positions, passed, reached) = (Positions::new(), vec![], Positions::new());
+    let reset = Reset { positions, passed, reached, settlement, nonce: NONCE };
+    reset_to("beginning", reset)
+}
+
+/// Go on from somewhere.
+pub fn reset_to(to: &str, reset: Reset) -> CommandKind {
+    CommandKind::ResetCheckpoint { to: to.into(), resets: [(0, reset)].into() }
 }
 
 /// Take in batch `name` of so many records, 10 bytes each.
@@ -403,12 +403,12 @@ pub fn report_progress(run: u64, sequence: u64) -> CommandKind {
 
 /// Run number `run` has stopped, and all is settled.
 pub fn report_stopped(run: u64) -> CommandKind {
-    CommandKind::ReportStopped { run: RunId(run), settled: true, update: refiltering() }
+    CommandKind::ReportStopped { run: RunId(run), unsettled: None, update: refiltering() }
 }
 
 /// The same, and this is what the update comes to that waits for it.
 pub fn report_stopped_for(run: u64, update: Prepared) -> CommandKind {
-    CommandKind::ReportStopped { run: RunId(run), settled: true, update: Some(Box::new(update)) }
+    CommandKind::ReportStopped { run: RunId(run), unsettled: None, update: Some(Box::new(update)) }
 }
 
 /// What an update to [`refiltered`] comes to, in the case that it waits.

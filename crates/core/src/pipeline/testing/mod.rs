@@ -17,7 +17,7 @@ pub use samples::samples;
 pub use table::{Cell, diagram, matrix, states, table};
 
 use super::{Command, Decision, Effect, Event, RecordedEvent, Rejected, State, decide, evolve};
-use crate::{id::Actor, time::Timestamp};
+use crate::{branch::BranchNumber, id::Actor, time::Timestamp};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// A pipeline with a past.
@@ -47,12 +47,22 @@ impl Given {
     #[must_use]
     #[track_caller]
     pub fn and(self, event: Event) -> Self {
+        self.and_of(0, event)
+    }
+
+    /// And then this has happened to a branch.
+    ///
+    /// # Panics
+    /// If it can't follow.
+    #[must_use]
+    #[track_caller]
+    pub fn and_of(self, branch: BranchNumber, event: Event) -> Self {
         let number = self.history.len() + 1;
         let at = EPOCH.plus_millis(1_000 * i64::try_from(number).unwrap_or(i64::MAX));
         let (actor, command) = (usual_actor(&event), command_id(&format!("given-{number}")));
         let hash = (!actor.is_system()).then_some(number as u64);
         let number = self.state.events() + 1;
-        let event = RecordedEvent { number, at, actor, reason: None, trace: None, command, hash, event };
+        let event = RecordedEvent { number, at, actor, reason: None, trace: None, command, hash, branch, event };
         self.follow(event)
     }
 
@@ -116,13 +126,35 @@ impl Then {
         self
     }
 
+    /// These events, and no others, have happened, each to its branch.
+    ///
+    /// # Panics
+    /// If not.
+    #[track_caller]
+    pub fn then_of(self, events: impl IntoIterator<Item = (BranchNumber, Event)>) -> Self {
+        let happened: Vec<_> = self.decision().events.iter().map(|event| (event.branch, event.event.clone())).collect();
+        assert_eq!(happened, events.into_iter().collect::<Vec<_>>());
+        self
+    }
+
+    /// This, and nothing else, is to be done, each for its branch.
+    ///
+    /// # Panics
+    /// If not.
+    #[track_caller]
+    pub fn then_effects_of(self, effects: impl IntoIterator<Item = (BranchNumber, Effect)>) -> Self {
+        assert_eq!(self.decision().effects, effects.into_iter().collect::<Vec<_>>());
+        self
+    }
+
     /// This, and nothing else, is to be done.
     ///
     /// # Panics
     /// If not.
     #[track_caller]
     pub fn then_effects(self, effects: impl IntoIterator<Item = Effect>) -> Self {
-        assert_eq!(self.decision().effects, effects.into_iter().collect::<Vec<_>>());
+        let done: Vec<_> = self.decision().effects.iter().map(|(_, effect)| *effect).collect();
+        assert_eq!(done, effects.into_iter().collect::<Vec<_>>());
         self
     }
 
@@ -196,7 +228,8 @@ impl From<super::CommandKind> for Command {
         let hash = Some(hasher.finish());
         let id = command_id(UNNAMED);
         let pipeline = self::id();
-        Self { pipeline, id, hash, actor, reason: None, trace: None, at: NOW, expected_version: None, kind }
+        let (reason, trace, expected_version, branch) = (None, None, None, 0);
+        Self { pipeline, id, hash, actor, reason, trace, at: NOW, expected_version, branch, kind }
     }
 }
 
@@ -212,6 +245,13 @@ impl Command {
     #[must_use]
     pub fn at(mut self, at: Timestamp) -> Self {
         self.at = at;
+        self
+    }
+
+    /// The same, of this branch.
+    #[must_use]
+    pub fn of_branch(mut self, branch: BranchNumber) -> Self {
+        self.branch = branch;
         self
     }
 

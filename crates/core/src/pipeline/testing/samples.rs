@@ -12,7 +12,7 @@ use crate::{
     position::Position,
     spec::PipelineSpec,
     types::Type,
-    warned::Warned,
+    warned::{Notice, Warned},
 };
 use serde_json::json;
 
@@ -29,6 +29,7 @@ pub fn samples() -> Vec<RecordedEvent> {
                 retargeted: Some(Retargeted { from: "sqlite a".into(), to: "sqlite b".into(), records: 300 }),
                 ..generation(2, at(300))
             }),
+            sink: None,
             positions: None,
             pushes: super::pushes(&super::redirected()),
         },
@@ -59,7 +60,7 @@ pub fn samples() -> Vec<RecordedEvent> {
             ],
             versions: Some(1_000),
         },
-        Event::PartitionsPlanned { run: RunId(1_767_225_600), planned: planned() },
+        Event::PartitionsPlanned { run: RunId(1_767_225_600), planned: planned(), lanes: None },
         Event::SchemaChanged { learned: learned(Type::Decimal { precision: 12, scale: 2 }) },
         Event::BatchProcessed { run: RunId(1_767_225_600), lanes: vec![full_lane(5)], versions: Some(2_000) },
         Event::RecordsLost(ten_lost()),
@@ -67,7 +68,7 @@ pub fn samples() -> Vec<RecordedEvent> {
         Event::PipelineFailed { cause: cause(true), restart_at: Some(EPOCH.plus_millis(10_000)) },
         super::restart_requested(),
         super::update_requested(super::refiltered(), true, "command-1", 1),
-        Event::PipelineStopped { settled: false },
+        Event::PipelineStopped { unsettled: Some(cause(true)) },
         Event::PipelineCompleted,
         Event::CheckpointReset {
             to: "beginning".into(),
@@ -88,6 +89,7 @@ pub fn samples() -> Vec<RecordedEvent> {
         trace: None,
         command: command_id(&format!("command-{number}")),
         hash: Some(number.unsigned_abs()),
+        branch: 0,
         event,
     };
     (1_i64..).zip(events).map(event).collect()
@@ -124,12 +126,16 @@ fn full_lane(sequence: u64) -> LaneProgress {
         .into(),
         counters: counters(300 * sequence),
         chunks: vec![dead_letters("dead-1", 20), dead_letters("dead-2", 10)],
-        warnings: [Warned {
-            code: "ignored-field".into(),
-            subject: "zip".into(),
-            message: "the sink has no column zip".into(),
-            records: 7,
-        }]
+        warnings: [
+            Warned {
+                code: "ignored-field".into(),
+                subject: "zip".into(),
+                message: "the sink has no column zip".into(),
+                records: 7,
+            }
+            .into(),
+            Notice::over("unknown-field", "agee"),
+        ]
         .into_iter()
         .collect(),
         handle: Some(json!({"path": "out.jsonl", "file": "66306:140", "committed": 4096})),

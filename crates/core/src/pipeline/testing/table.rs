@@ -2,7 +2,7 @@
 use super::{Given, build::*, given};
 use crate::{
     id::RunId,
-    pipeline::{Command, CommandKind, Effect, Rejected, State, command::Settlement, event::Planned},
+    pipeline::{Command, CommandKind, Effect, Phase, Rejected, State, command::Settlement, event::Planned},
     types::Type,
 };
 use std::{collections::BTreeMap, fmt};
@@ -86,7 +86,7 @@ fn commands() -> Vec<(&'static str, Command)> {
     let join = CommandKind::JoinDeadLetters { first: 0, count: 2, into: dead_letters("joined", 20) };
     let lost = CommandKind::ReportLost { run: RunId(10), lost: ten_lost() };
     let found = planned().into_iter().map(|Planned { partition, begin, .. }| (partition, begin));
-    let found = CommandKind::ReportPartitions { run: RunId(10), found: found.collect() };
+    let found = CommandKind::ReportPartitions { run: RunId(10), found: found.collect(), lanes: None };
     vec![
         ("create", create().into()),
         ("create, repeated by its id", Command { hash: Some(1), ..Command::from(create()).named("given-1") }),
@@ -136,7 +136,7 @@ pub fn table() -> Vec<Cell> {
         let then = given.clone().when(command.clone());
         let outcome = then.outcome.clone().map(|decision| Outcome {
             events: decision.events.iter().map(|event| event.event.name()).collect(),
-            effects: decision.effects,
+            effects: decision.effects.into_iter().map(|(_, effect)| effect).collect(),
             to: phase(&then.after().state),
         });
         Cell { state: name, command: words, from: phase(&given.state), outcome }
@@ -144,22 +144,24 @@ pub fn table() -> Vec<Cell> {
     states().iter().flat_map(|(name, given)| commands.iter().map(|command| cell(name, given, command))).collect()
 }
 
-/// The phase of life a state is in: finer than the status, because of what happens next.
+/// The phase of life that the only branch is in: finer than the status, because of what happens next.
 fn phase(state: &State) -> &'static str {
-    match state {
-        State::Empty => "empty",
-        State::Configured(_) => "configured",
-        State::Running(running) => match &running.stopping {
+    let Some(branch) = state.branch(0) else {
+        return if matches!(state, State::Empty) { "empty" } else { "deleted" };
+    };
+    match &branch.phase {
+        Phase::Configured => "configured",
+        Phase::Running(running) => match &running.stopping {
             None => "running",
             Some(then) if then.start && then.update.is_some() => "updating",
             Some(then) if then.start => "restarting",
             Some(_) => "stopping",
         },
-        State::Stopped(_) => "stopped",
-        State::Failed(failed) if failed.restart_at.is_some() => "retrying",
-        State::Failed(_) => "failed",
-        State::Completed(_) => "completed",
-        State::Deleted(_) => "deleted",
+        Phase::Stopped => "stopped",
+        Phase::Failed(failed) if failed.restart_at.is_some() => "retrying",
+        Phase::Failed(_) => "failed",
+        Phase::Completed => "completed",
+        Phase::Removed => "removed",
     }
 }
 

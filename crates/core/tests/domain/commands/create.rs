@@ -11,7 +11,7 @@ fn create_as(spec: PipelineSpec) -> CommandKind {
 fn a_new_one_is_at_version_1_and_in_generation_1() {
     let after = given([]).when(create()).then([created()]).then_effects([]).after();
     let pipeline = after.state.pipeline().unwrap();
-    assert_eq!((pipeline.version, pipeline.progress.generation.number), (1, 1));
+    assert_eq!((pipeline.version, pipeline.branches[&0].progress.generation.number), (1, 1));
     assert_eq!((pipeline.created_at, pipeline.updated_at), (NOW, NOW));
 }
 

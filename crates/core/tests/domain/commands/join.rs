@@ -24,7 +24,7 @@ fn neighbours_are_joined_and_nothing_gets_lost() {
     let four = with(["1", "2", "3", "4"].map(|name| dead_letters(name, 10)));
     let after = four.clone().when(join(1, 2, 20)).after();
     let left = [("1", 10), ("joined", 20), ("4", 10)].map(|(name, records)| dead_letters(name, records));
-    assert_eq!(after.state.pipeline().unwrap().progress.dead_letters, left);
+    assert_eq!(after.state.branch(0).unwrap().progress.dead_letters, left);
     for wrong in [join(1, 2, 19), join(3, 2, 20), join(0, 1, 10), join(4, 2, 0), join(u64::MAX, 2, 20)] {
         four.clone().when(wrong).then_rejected("invalid");
     }
@@ -45,7 +45,7 @@ fn small_neighbours_are_joined_up_to_a_thousand_letters_and_the_newest_stay() {
         let sizes = sizes.iter().copied().chain(std::iter::repeat_n(1, newest));
         with(names.zip(sizes).map(|(name, records)| dead_letters(&name, records)))
             .state
-            .pipeline()
+            .branch(0)
             .unwrap()
             .progress
             .clone()

@@ -1,7 +1,7 @@
 use dataflow_core::{
     id::{Epoch, RunId},
     pipeline::{
-        Command, CommandKind, Effect, Event, State, Status,
+        Branch, Command, CommandKind, Effect, Event, Status,
         event::{Cause, LaneOpened, LaneProgress, Lost, Planned, Recovery},
         testing::*,
     },
@@ -47,7 +47,7 @@ fn a_token_that_is_ahead_is_adopted_with_its_dead_letters() {
     let adopted = LaneOpened { decision: Recovery::TokenAdopted, ..lane_opened(dead(4, &["2", "3", "4"])) };
     let request = CommandKind::ReportOpened { run: RunId(11), epoch: Epoch(8), lanes: vec![adopted], versions: None };
     let after = running.when(request).after();
-    let pipeline = after.state.pipeline().unwrap();
+    let pipeline = after.state.branch(0).unwrap();
     assert_eq!(pipeline.progress.by_lane[&0], lane(4));
     assert_eq!(pipeline.progress.dead_letters, ["1", "2", "3", "4"].map(|name| dead_letters(name, 10)));
     let last = pipeline.last_run.as_ref().unwrap();
@@ -63,7 +63,7 @@ fn progress_is_absolute_and_by_lane() {
         lanes: vec![lane(1), of_lane(1, 5)],
         versions: None,
     }]);
-    let progress = second.after().state.pipeline().unwrap().progress.clone();
+    let progress = second.after().state.branch(0).unwrap().progress.clone();
     assert_eq!((progress.by_lane[&0].sequence, progress.by_lane[&1].sequence), (1, 5));
     assert_eq!(progress.counters().read, 600);
     assert!(progress.counters().balances());
@@ -95,13 +95,13 @@ fn of_many_positions_only_those_are_said_that_have_changed() {
     assert_eq!(lengths, [4_800, 0]);
     let (lengths, many) = said(&many, vec![lane_at(0, 4, at(5_000, 8)), lane_at(1, 2, at(50, 9))]);
     assert_eq!(lengths, [5, 1]);
-    let progress = &many.state.pipeline().unwrap().progress;
+    let progress = &many.state.branch(0).unwrap().progress;
     assert!(progress.by_lane[&0].positions == at(5_000, 8) && progress.by_lane[&1].positions == at(50, 9));
     many.clone().when(report(vec![lane_at(0, 4, at(5_000, 8))])).then_nothing();
     // A run that opens says all of them, and takes the place of what was known.
     let opened = LaneOpened { progress: lane_at(0, 4, at(4_000, 9)), ..lane_opened(lane(4)) };
     let again = many.and(Event::RunOpened { run: RunId(11), epoch: Epoch(8), lanes: vec![opened], versions: None });
-    assert!(again.state.pipeline().unwrap().progress.by_lane[&0].positions == at(4_000, 9));
+    assert!(again.state.branch(0).unwrap().progress.by_lane[&0].positions == at(4_000, 9));
 }
 
 #[test]
@@ -128,16 +128,13 @@ fn what_is_known_is_no_progress() {
 fn a_handle_that_moved_is_progress_without_a_commit() {
     let published = LaneProgress { handle: Some(serde_json::json!({"committed": 10})), ..lane(3) };
     let after = running().and(processed(10, 3)).when(report(vec![published.clone()])).after();
-    assert_eq!(after.state.pipeline().unwrap().progress.by_lane[&0], published);
+    assert_eq!(after.state.branch(0).unwrap().progress.by_lane[&0], published);
 }
 
 #[test]
 fn progress_ends_a_row_of_failed_attempts() {
     let retried = running().and(failed_for_now()).and(Event::PipelineStarted { lanes: 1, attempt: 4 });
-    let attempt = |given: &Given| match &given.state {
-        State::Running(running) => running.attempt,
-        other => panic!("{other:?}"),
-    };
+    let attempt = |given: &Given| given.state.branch(0).and_then(Branch::running).unwrap().attempt;
     let opened = retried.and(opened(11, 0));
     assert_eq!(attempt(&opened), 4);
     assert_eq!(attempt(&opened.when(report_progress(11, 1)).after()), 0);
@@ -178,8 +175,8 @@ fn lost_records_are_named_once() {
 fn a_run_stops_only_if_it_was_told_to() {
     running().when(report_stopped(10)).then_rejected("stale-run");
     let stopping = running().and(stop_requested());
-    let unsettled = CommandKind::ReportStopped { run: RunId(10), settled: false, update: None };
-    stopping.clone().when(unsettled).then([Event::PipelineStopped { settled: false }]);
+    let unsettled = CommandKind::ReportStopped { run: RunId(10), unsettled: Some(cause(true)), update: None };
+    stopping.clone().when(unsettled).then([Event::PipelineStopped { unsettled: Some(cause(true)) }]);
     // It may have been told so before it was open.
     stopping.when(report_stopped(11)).then([stopped()]);
     given([created(), started(), stop_requested()]).when(report_stopped(1)).then([stopped()]);
@@ -204,16 +201,16 @@ fn a_failure_is_tried_again_as_the_policy_says() {
 #[test]
 fn a_failure_keeps_its_cause_and_time() {
     let after = running().when(report_failed(10, false)).after();
-    let State::Failed(failed) = after.state else { panic!("not failed") };
+    let Some(failed) = after.state.branch(0).and_then(Branch::failed).cloned() else { panic!("not failed") };
     assert_eq!((failed.cause, failed.at, failed.attempt), (cause(false), NOW, 0));
 }
 
 #[test]
 fn a_failure_while_stopping_ends_the_stop() {
-    let unsettled = Event::PipelineStopped { settled: false };
-    running().and(stop_requested()).when(report_failed(10, true)).then([unsettled.clone()]).then_effects([]);
+    let unsettled = |retryable| Event::PipelineStopped { unsettled: Some(cause(retryable)) };
+    running().and(stop_requested()).when(report_failed(10, true)).then([unsettled(true)]).then_effects([]);
     let restarted = running().and(restart_requested()).when(report_failed(10, false));
-    restarted.then([unsettled, started()]).then_effects([Effect::StartRun]);
+    restarted.then([unsettled(false), started()]).then_effects([Effect::StartRun]);
 }
 
 #[test]
@@ -240,7 +237,7 @@ fn what_the_journal_does_not_know_of_the_sink_is_told_also_while_it_stops() {
     for request in [stop_requested(), restart_requested()] {
         let stopping = given([created(), started(), request]);
         let failed = stopping.when(report()).then([failed()]).then_effects([]).after();
-        assert!(failed.state.is_behind());
+        assert!(failed.state.pipeline().unwrap().undecided().is_some());
         // Until a run knows better, or a generation starts.
         let started = failed.and(started());
         started.clone().when(ingest("a", 1)).then_rejected("not-allowed");
@@ -273,7 +270,7 @@ fn a_lane_that_has_not_moved_is_said_again_without_what_is_said_once() {
 #[test]
 fn versions_are_reserved_before_they_are_written_and_never_twice() {
     let progress = |lanes, versions| CommandKind::ReportProgress { run: RunId(10), lanes, versions: Some(versions) };
-    let known = |given: &Given| given.state.pipeline().unwrap().versions;
+    let known = |given: &Given| given.state.branch(0).unwrap().versions;
     let opened = given([created(), started()]).and(Event::RunOpened {
         run: RunId(10),
         epoch: Epoch(7),
@@ -304,6 +301,7 @@ fn a_partition_is_planned_once_in_the_lane_that_has_moved_it_or_has_the_fewest()
     let found = |partitions: &[(&str, u64)]| CommandKind::ReportPartitions {
         run: RunId(10),
         found: partitions.iter().map(|(name, begin)| ((*name).into(), Position::offset(*begin))).collect(),
+        lanes: None,
     };
     let planned = |partitions: &[(&str, u32, u64)]| {
         let planned = partitions.iter().map(|(name, lane, begin)| Planned {
@@ -311,7 +309,7 @@ fn a_partition_is_planned_once_in_the_lane_that_has_moved_it_or_has_the_fewest()
             lane: *lane,
             begin: Position::offset(*begin),
         });
-        Event::PartitionsPlanned { run: RunId(10), planned: planned.collect() }
+        Event::PartitionsPlanned { run: RunId(10), planned: planned.collect(), lanes: None }
     };
     let two_lanes = Event::PipelineStarted { lanes: 2, attempt: 0 };
     let moved = LaneProgress { lane: 1, positions: [("b".into(), Position::offset(40))].into(), ..lane(0) };
@@ -327,7 +325,7 @@ fn a_partition_is_planned_once_in_the_lane_that_has_moved_it_or_has_the_fewest()
         .after();
     first.clone().when(found(&[("c", 3), ("a", 9)])).then_nothing();
     let grown = first.when(found(&[("d", 1), ("e", 2)])).then([planned(&[("e", 0, 2)])]).after();
-    let progress = &grown.state.pipeline().unwrap().progress;
+    let progress = &grown.state.branch(0).unwrap().progress;
     let at = |name| progress.position(name).and_then(Position::as_offset);
     assert_eq!(["a", "b", "c", "e"].map(at), [Some(5), Some(40), Some(0), Some(2)]);
     // Before a run is open, it plans which lanes there are by then; a lane of which the sink knows more keeps what it has moved.
@@ -336,14 +334,17 @@ fn a_partition_is_planned_once_in_the_lane_that_has_moved_it_or_has_the_fewest()
     let early = early.then([planned(&[("a", 0, 5), ("b", 1, 7), ("c", 2, 0)])]).after();
     // What the sink says of where the generation began holds, as long as no lane is open.
     let again = early.clone().when(found(&[("a", 2), ("b", 7)])).then([planned(&[("a", 0, 2)])]).after();
-    assert_eq!(again.state.pipeline().unwrap().progress.position("a").and_then(Position::as_offset), Some(2));
+    assert_eq!(again.state.branch(0).unwrap().progress.position("a").and_then(Position::as_offset), Some(2));
     let fewer = early.and(stop_requested()).and(stopped()).and(started(2));
     let moved = LaneProgress { lane: 1, positions: [("a".into(), Position::offset(40))].into(), ..lane(1) };
     let open =
         |moved| Event::RunOpened { run: RunId(10), epoch: Epoch(7), lanes: vec![lane_opened(moved)], versions: None };
-    let lanes = |given: &Given| given.state.pipeline().unwrap().progress.plan.values().copied().collect::<Vec<_>>();
+    let lanes = |given: &Given| given.state.branch(0).unwrap().progress.plan.values().copied().collect::<Vec<_>>();
     assert_eq!(lanes(&fewer), [0, 1, 0]);
     assert_eq!(lanes(&fewer.and(open(moved))), [1, 1, 0]);
     // Of an older run, nothing is planned.
-    grown.clone().when(CommandKind::ReportPartitions { run: RunId(9), found: vec![] }).then_rejected("stale-run");
+    grown
+        .clone()
+        .when(CommandKind::ReportPartitions { run: RunId(9), found: vec![], lanes: None })
+        .then_rejected("stale-run");
 }

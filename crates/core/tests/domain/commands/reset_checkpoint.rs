@@ -3,12 +3,13 @@ use dataflow_core::{
     ledger::Counters,
     pipeline::{
         CommandKind, Event, Status,
-        command::Settlement,
+        command::{Reset, Settlement},
         event::{LaneProgress, Lost},
         testing::*,
     },
     position::{Position, Positions},
     spec::PipelineSpec,
+    warned::Notice,
 };
 
 fn settled(sequence: u64) -> Settlement {
@@ -17,14 +18,10 @@ fn settled(sequence: u64) -> Settlement {
 }
 
 fn to(position: Positions) -> CommandKind {
-    CommandKind::ResetCheckpoint {
-        to: "positions".into(),
-        positions: position,
-        passed: vec![],
-        reached: Positions::new(),
-        settlement: settled(1),
-        nonce: NONCE,
-    }
+    reset_to(
+        "positions",
+        Reset { positions: position, passed: vec![], reached: Positions::new(), settlement: settled(1), nonce: NONCE },
+    )
 }
 
 /// Two batches of 100 records were pushed, the first is behind the checkpoint.
@@ -34,19 +31,19 @@ fn half_done() -> Given {
 
 fn begin(given: Given, request: CommandKind) -> u64 {
     let after = given.when(request).after();
-    after.state.pipeline().unwrap().progress.begin["http"].as_offset().unwrap()
+    after.state.branch(0).unwrap().progress.begin["http"].as_offset().unwrap()
 }
 
 #[test]
 fn the_ledger_and_dead_letters_stay_and_the_lanes_begin_anew() {
     let past = half_done().and(stop_requested()).and(stopped());
     let after = past.when(reset(settled(2))).then_effects([]).after();
-    let progress = &after.state.pipeline().unwrap().progress;
+    let progress = &after.state.branch(0).unwrap().progress;
     assert_eq!(progress.generation.number, 2);
     assert_eq!(progress.earlier, counters(200));
     assert_eq!(progress.dead_letters, [dead_letters("2", 10)]);
     assert_eq!((progress.lanes, progress.at), (None, None));
-    after.when(start()).then([Event::PipelineStarted { lanes: 3, attempt: 0 }]);
+    after.when(start()).then([started()]);
 }
 
 #[test]
@@ -57,7 +54,7 @@ fn a_pushed_record_that_is_gone_cannot_be_gone_back_to() {
     assert_eq!(begin(past.clone(), to(at(1_000))), 200);
     let identified = [("http".into(), Position::offset(150).of("inbox"))].into();
     let after = past.when(to(identified)).after();
-    assert_eq!(after.state.pipeline().unwrap().progress.begin["http"].identity.as_deref(), Some("inbox"));
+    assert_eq!(after.state.branch(0).unwrap().progress.begin["http"].identity.as_deref(), Some("inbox"));
 }
 
 /// What was acknowledged is on the ledger, and may be pushed once more, but for batches of which a part is not passed over.
@@ -65,13 +62,11 @@ fn a_pushed_record_that_is_gone_cannot_be_gone_back_to() {
 fn pending_pushed_records_that_are_passed_over_are_lost_and_whole_batches_are_forgotten() {
     let past = half_done().and(stop_requested()).and(stopped());
     let never_started = given([created(), received("a", 0, 100), received("b", 100, 200)]);
-    let anew = |settlement| CommandKind::ResetCheckpoint {
-        to: "end".into(),
-        positions: at(200),
-        passed: vec![],
-        reached: Positions::new(),
-        settlement,
-        nonce: NONCE,
+    let anew = |settlement| {
+        reset_to(
+            "end",
+            Reset { positions: at(200), passed: vec![], reached: Positions::new(), settlement, nonce: NONCE },
+        )
     };
     let unsettled = Settlement::Unsettled { reason: "down".into(), forced: true };
     for (name, past, request, lost, forgotten) in [
@@ -84,7 +79,7 @@ fn pending_pushed_records_that_are_passed_over_are_lost_and_whole_batches_are_fo
         ("the sink is out of reach", past.clone(), anew(unsettled), 100, &["b"]),
         ("it was never started", never_started.clone(), anew(Settlement::NotNeeded), 200, &["a", "b"]),
     ] {
-        let delivered = |given: &Given| given.state.pipeline().unwrap().progress.counters();
+        let delivered = |given: &Given| given.state.branch(0).unwrap().progress.counters();
         let before = delivered(&past);
         let after = past.when(request).after();
         let counters = delivered(&after);
@@ -105,15 +100,11 @@ fn a_sinks_position_that_says_nothing_of_what_is_pending_hides_no_loss() {
     let positions = [("http".into(), Position::offset(180).of("another"))].into();
     let lanes = vec![LaneProgress { positions, ..lane(1) }];
     let settlement = Settlement::Settled { lanes, met: Vec::new(), lost: None };
-    let end = CommandKind::ResetCheckpoint {
-        to: "end".into(),
-        positions: at(200),
-        passed: vec![],
-        reached: Positions::new(),
-        settlement,
-        nonce: NONCE,
-    };
-    assert_eq!(past.when(end).after().state.pipeline().unwrap().progress.earlier.lost, 100);
+    let end = reset_to(
+        "end",
+        Reset { positions: at(200), passed: vec![], reached: Positions::new(), settlement, nonce: NONCE },
+    );
+    assert_eq!(past.when(end).after().state.branch(0).unwrap().progress.earlier.lost, 100);
 }
 
 #[test]
@@ -139,7 +130,7 @@ fn the_old_generation_is_settled_or_given_up() {
     past().when(reset(Settlement::NotNeeded)).then_rejected("unsettled");
     past().when(unsettled(false)).then_rejected("unsettled");
     let after = past().when(unsettled(true)).after();
-    assert_eq!(after.state.pipeline().unwrap().progress.counters(), counters(100));
+    assert_eq!(after.state.branch(0).unwrap().progress.counters(), counters(100));
 }
 
 /// What a generation leaves in the target is required of it until a user decides, or the target is another.
@@ -148,7 +139,7 @@ fn what_is_gone_of_earlier_generations_is_counted_as_lost_and_required_no_more()
     let settled = |sequence, lost| Settlement::Settled { lanes: vec![lane(sequence)], met: Vec::new(), lost };
     let stopped = given([created(), started(), opened(10, 0), processed(10, 3), stop_requested(), stopped()]);
     let kept = stopped.when(reset(settled(3, None))).after();
-    let progress = |given: &Given| given.state.pipeline().unwrap().progress.clone();
+    let progress = |given: &Given| given.state.branch(0).unwrap().progress.clone();
     let delivered = progress(&kept).earlier.delivered;
     assert_eq!((progress(&kept).left.records, delivered > 0), (delivered, true));
     let lost_before = progress(&kept).earlier.lost;
@@ -172,7 +163,7 @@ fn what_is_passed_over_counts_as_lost_unless_it_is_taken_back_before_a_commit() 
         let processed = Event::BatchProcessed { run: RunId(run), lanes, versions: None };
         [started(), opened, processed, stop_requested(), stopped()]
     };
-    let progress = |given: &Given| given.state.pipeline().unwrap().progress.clone();
+    let progress = |given: &Given| given.state.branch(0).unwrap().progress.clone();
     let is_after = |one: &Position, other: &Position| one.as_offset() > other.as_offset();
     let set = |given: &Given, position: u64, records: u64| {
         let lane = progress(given).by_lane.get(&0).cloned();
@@ -187,14 +178,7 @@ fn what_is_passed_over_counts_as_lost_unless_it_is_taken_back_before_a_commit() 
         let passed = if records > 0 { vec![lost] } else { vec![] };
         given
             .clone()
-            .when(CommandKind::ResetCheckpoint {
-                to: "positions".into(),
-                positions: file(position),
-                passed,
-                reached,
-                settlement,
-                nonce: NONCE,
-            })
+            .when(reset_to("positions", Reset { positions: file(position), passed, reached, settlement, nonce: NONCE }))
             .after()
     };
     let reached = |given: &Given| progress(given).reached_with(&[], is_after).get("file").and_then(Position::as_offset);
@@ -203,7 +187,8 @@ fn what_is_passed_over_counts_as_lost_unless_it_is_taken_back_before_a_commit() 
     let passed = set(&ran, 900, 600);
     let counters = progress(&passed).counters();
     assert_eq!((counters.read, counters.lost, counters.balances()), (900, 600, true));
-    let note = progress(&passed).notes.get("passed-over", "file").cloned().unwrap();
+    let notes = &progress(&passed).notes;
+    let note = notes.get(("passed-over", "file")).and_then(Notice::holding).unwrap();
     assert!(note.records == 600 && note.message.contains("900 instead of 300: 600 record(s)"), "{note:?}");
     assert_eq!(reached(&passed), Some(300), "nothing is done yet");
     // Taken back, as if it had never been; in part, only that counts.
@@ -228,7 +213,9 @@ fn what_is_passed_over_counts_as_lost_unless_it_is_taken_back_before_a_commit() 
 fn a_refused_update_is_told_until_the_next_change() {
     let refused = Event::UpdateRefused { code: "unsettled".into(), message: "no route to host".into() };
     let told = half_done().and(stop_requested()).and(stopped()).and(refused);
-    let notes = |given: &Given| given.state.pipeline().unwrap().progress.notes.clone();
-    assert!(notes(&told).get("update-refused", "").unwrap().message.contains("(unsettled): no route to host"));
+    let notes = |given: &Given| given.state.branch(0).unwrap().progress.notes.clone();
+    let warnings = notes(&told);
+    let warned = warnings.get(("update-refused", "")).and_then(Notice::holding).unwrap();
+    assert!(warned.message.contains("(unsettled): no route to host"));
     assert!(notes(&told.when(reset(settled(1))).after()).is_empty());
 }

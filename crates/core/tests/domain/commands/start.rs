@@ -1,6 +1,8 @@
 use dataflow_core::{
+    id::RunId,
     limits::MAX_LANES,
-    pipeline::{Command, CommandKind, Effect, Event, State, testing::*},
+    pipeline::{Command, CommandKind, Effect, Event, Phase, testing::*},
+    spec::PipelineSpec,
 };
 
 #[test]
@@ -18,15 +20,24 @@ fn what_does_not_run_is_started() {
 
 #[test]
 fn lanes_are_fixed_once_a_run_was_opened_in_a_generation() {
-    let three = Event::PipelineStarted { lanes: 3, attempt: 0 };
-    given([created()]).when(start()).then([three.clone()]);
-    // The builders' pipeline was started with one; until a run was opened, nothing depends on it.
-    given([created(), started(), stop_requested(), stopped()]).when(start()).then([three.clone()]).after();
-    given([created(), started(), failed_for_now()]).when(start()).then([three]);
-    given([created(), started(), opened(10, 0), stop_requested(), stopped()]).when(start()).then([started()]);
-    given([created()]).when(CommandKind::Start { lanes: 0 }).then([started()]);
-    let most = Event::PipelineStarted { lanes: MAX_LANES, attempt: 0 };
-    given([created()]).when(CommandKind::Start { lanes: 1_000 }).then([most]);
+    let of_lanes = |lanes| CommandKind::ReportPartitions { run: RunId(10), found: vec![], lanes: Some(lanes) };
+    let chosen = |lanes| Event::PartitionsPlanned { run: RunId(10), planned: vec![], lanes: Some(lanes) };
+    let first = given([created()]).when(start()).then([started()]).after();
+    let three = first.clone().when(of_lanes(3)).then([chosen(3)]).after();
+    three.clone().when(of_lanes(3)).then_nothing();
+    first.clone().when(of_lanes(1)).then_nothing();
+    first.clone().when(of_lanes(0)).then_nothing();
+    first.when(of_lanes(1_000)).then([chosen(MAX_LANES)]);
+    // Until a run was opened, nothing depends on them, and a source may have grown.
+    three.clone().when(of_lanes(4)).then([chosen(4)]);
+    let started_with = |lanes| Event::PipelineStarted { lanes, attempt: 0 };
+    let again = three.clone().and(stop_requested()).and(stopped()).when(start()).then([started_with(3)]).after();
+    again.when(of_lanes(2)).then([chosen(2)]);
+    let open = three.and(opened(10, 0));
+    open.clone().when(of_lanes(4)).then_nothing();
+    open.and(stop_requested()).and(stopped()).when(start()).then([started_with(3)]);
+    let named = created_as(PipelineSpec { lanes: Some(4), ..spec() });
+    given([named]).when(start()).then([started_with(4)]);
 }
 
 #[test]
@@ -39,7 +50,9 @@ fn a_running_one_is_not_started_again() {
 fn the_policy_counts_its_attempts_and_a_user_begins_anew() {
     let failed = given([created(), started(), opened(10, 0), failed_for_now()]);
     let retried = failed.when(Command::from(start()).by_system()).after();
-    assert!(matches!(&retried.state, State::Running(running) if running.attempt == 1));
+    assert!(
+        matches!(retried.state.branch(0).map(|branch| &branch.phase), Some(Phase::Running(running)) if running.attempt == 1)
+    );
     let failed = retried.and(failed_for_now());
     failed.clone().when(Command::from(start()).by_system()).then([Event::PipelineStarted { lanes: 1, attempt: 2 }]);
     failed.when(start()).then([started()]);

@@ -1,7 +1,7 @@
 use dataflow_core::{
     id::{Epoch, Generation, RunId},
     pipeline::{
-        Command, CommandKind, Effect, Event, Rejected, State, Status,
+        Branch, Command, CommandKind, Effect, Event, Rejected, Status,
         command::{Change, Prepared, Settlement},
         event::{LaneProgress, NewGeneration, Retargeted},
         testing::*,
@@ -39,7 +39,7 @@ fn while_it_runs_what_describes_it_changes_at_once() {
 #[test]
 fn other_transforms_are_the_same_generation() {
     let after = ran().when(update(refiltered(), 3)).then([updated_at(refiltered(), 300)]).after();
-    assert_eq!(after.state.pipeline().unwrap().progress.by_lane[&0], lane(3));
+    assert_eq!(after.state.branch(0).unwrap().progress.by_lane[&0], lane(3));
 }
 
 #[test]
@@ -57,12 +57,13 @@ fn another_sink_starts_a_generation_that_goes_on_where_the_old_one_was() {
     // All that was ever pushed is behind the checkpoint; nothing was pushed here, so the inbox begins at 0.
     let then = then.then([Event::PipelineUpdated {
         spec: Box::new(redirected()),
+        sink: None,
         generation: Some(begun),
         positions: None,
         pushes: pushes(&spec()),
     }]);
     let after = then.after();
-    let progress = &after.state.pipeline().unwrap().progress;
+    let progress = &after.state.branch(0).unwrap().progress;
     assert_eq!((progress.generation, progress.lanes), (Generation::new(2, NONCE), None));
     assert_eq!((progress.earlier, progress.counters()), (counters(400), counters(400)));
     assert_eq!(progress.left.records, 0, "another target holds nothing");
@@ -87,14 +88,7 @@ fn turn_to(from: &str, to: &str, settled: Option<LaneProgress>, retarget: bool) 
     });
     CommandKind::Update {
         wanted: wanted(spec, retarget),
-        prepared: Box::new(Prepared {
-            change,
-            pushes: None,
-            settlement,
-            reached: Positions::new(),
-            nonce: NONCE,
-            lanes: 1,
-        }),
+        prepared: [(0, Prepared { change, pushes: None, settlement, reached: Positions::new(), nonce: NONCE })].into(),
     }
 }
 
@@ -117,7 +111,7 @@ fn of_any_chain_of_targets_each_lacks_what_went_to_the_others() {
         let mut past = given([pulled.clone(), started(), opened(10, 0), processed(10, 3), stop_requested(), stopped()]);
         let (mut number, mut run) = (1, 10);
         for (to, gets) in chain.clone() {
-            let settled = || past.state.pipeline().unwrap().progress.by_lane.get(&0).cloned();
+            let settled = || past.state.branch(0).unwrap().progress.by_lane.get(&0).cloned();
             if gets == 9 {
                 number += 1;
                 let begun =
@@ -139,8 +133,8 @@ fn of_any_chain_of_targets_each_lacks_what_went_to_the_others() {
                 asked.after();
             }
             past = past.clone().when(turn_to(at, name, settled(), true)).after();
-            let notes = past.state.pipeline().unwrap().progress.notes.clone();
-            let told: u64 = notes.iter().map(|note| note.records).sum();
+            let notes = past.state.branch(0).unwrap().progress.notes.clone();
+            let told: u64 = notes.holding().map(|note| note.records).sum();
             assert_eq!((told, notes.is_empty()), (lacks, lacks == 0), "{chain:?}: {at} to {name}: {notes:?}");
             (number, run, at) = (number + 1, run + 1, name);
             if gets > 0 {
@@ -190,8 +184,8 @@ fn change_source(spec: PipelineSpec, given_up: &[&str], reset: bool, lane: LaneP
     let given_up = given_up.iter().map(|partition| (Partition::from(*partition), "from the beginning".to_owned()));
     let change = Change { source: true, given_up: given_up.collect(), ..Change::default() };
     let settlement = Settlement::Settled { lanes: vec![lane], met: Vec::new(), lost: None };
-    let prepared = Prepared { change, pushes: None, settlement, reached: Positions::new(), nonce: NONCE, lanes: 1 };
-    CommandKind::Update { wanted: Wanted { reset, ..wanted(spec, false) }, prepared: Box::new(prepared) }
+    let prepared = Prepared { change, pushes: None, settlement, reached: Positions::new(), nonce: NONCE };
+    CommandKind::Update { wanted: Wanted { reset, ..wanted(spec, false) }, prepared: [(0, prepared)].into() }
 }
 
 #[test]
@@ -204,14 +198,14 @@ fn a_tweak_of_the_source_is_the_same_generation() {
         settlement: Settlement::NotNeeded,
         reached: Positions::new(),
         nonce: NONCE,
-        lanes: 1,
         pushes: None,
     };
-    let change = CommandKind::Update { wanted: wanted(spec.clone(), false), prepared: Box::new(prepared) };
+    let change = CommandKind::Update { wanted: wanted(spec.clone(), false), prepared: [(0, prepared)].into() };
     let positions = Some(lane.positions.clone());
-    let updated = Event::PipelineUpdated { spec: Box::new(spec), generation: None, positions, pushes: None };
+    let updated =
+        Event::PipelineUpdated { spec: Box::new(spec), sink: None, generation: None, positions, pushes: None };
     let after = past.when(change).then([updated]).after();
-    assert_eq!(after.state.pipeline().unwrap().progress.positions(), lane.positions);
+    assert_eq!(after.state.branch(0).unwrap().progress.positions(), lane.positions);
 }
 
 #[test]
@@ -220,7 +214,7 @@ fn positions_stay_with_what_is_read_on() {
     for other in [json!({"type": "kafka", "topics": ["a"]}), json!({"type": "kafka", "topics": ["a", "b", "c"]})] {
         let spec = PipelineSpec { source: component(other), ..spec.clone() };
         let after = past.clone().when(change_source(spec, &[], false, lane.clone())).after();
-        let progress = &after.state.pipeline().unwrap().progress;
+        let progress = &after.state.branch(0).unwrap().progress;
         assert_eq!((progress.generation, &progress.begin), (Generation::new(2, NONCE), &lane.positions));
     }
 }
@@ -240,10 +234,15 @@ fn positions_are_given_up_only_on_purpose() {
         notes: note("positions-given-up", "generation 2 gave up positions: b/0 was at 7: from the beginning", 0),
         ..generation(2, [("a/0".into(), Position::offset(4))].into())
     };
-    let changed =
-        Event::PipelineUpdated { spec: Box::new(spec.clone()), generation: Some(begun), positions: None, pushes: None };
+    let changed = Event::PipelineUpdated {
+        spec: Box::new(spec.clone()),
+        sink: None,
+        generation: Some(begun),
+        positions: None,
+        pushes: None,
+    };
     let after = past.when(update(true)).then([changed]).after();
-    assert_eq!(after.state.pipeline().unwrap().learned, InferredTypes::default());
+    assert_eq!(after.state.branch(0).unwrap().learned, InferredTypes::default());
 }
 
 #[test]
@@ -265,7 +264,7 @@ fn the_old_generation_is_settled_or_given_up() {
     ran().when(not_asked.clone()).then_rejected("unsettled");
 
     let forced = ran().when(update_unsettled(redirected(), true)).after();
-    assert_eq!(forced.state.pipeline().unwrap().progress.earlier, counters(300));
+    assert_eq!(forced.state.branch(0).unwrap().progress.earlier, counters(300));
     let Event::PipelineUpdated { generation: Some(generation), .. } = &forced.history.last().unwrap().event else {
         panic!("no generation")
     };
@@ -294,17 +293,16 @@ fn what_becomes_of_its_status() {
     assert_eq!(status(&retrying, described()), Status::Failed);
     for spec in [refiltered(), redirected()] {
         let then = retrying.clone().when(update(spec, 3)).then_effects([Effect::StartRun]);
-        match then.after().state {
-            State::Running(running) => assert_eq!((running.attempt, running.run), (0, None)),
-            other => panic!("{other:?}"),
-        }
+        let after = then.after();
+        let running = after.state.branch(0).and_then(Branch::running).unwrap();
+        assert_eq!((running.attempt, running.run), (0, None));
     }
 }
 
 #[test]
 fn types_are_forgotten_with_the_source_they_were_learned_from() {
     let past = schema_known(given([created(), started(), opened(10, 0)])).and(stop_requested()).and(stopped());
-    let learned_after = |spec| past.clone().when(update(spec, 0)).after().state.pipeline().unwrap().learned.clone();
+    let learned_after = |spec| past.clone().when(update(spec, 0)).after().state.branch(0).unwrap().learned.clone();
     assert_eq!(learned_after(redirected()), learned(Type::Bigint));
     let other = PipelineSpec { source: component(json!({"type": "file", "path": "a.jsonl"})), ..spec() };
     assert_eq!(learned_after(other), InferredTypes::default());
@@ -322,6 +320,7 @@ fn a_spec_with_problems_or_another_version_is_turned_down() {
 fn a_target_that_an_update_returns_to_must_have_what_was_left_there() {
     let turn = |number: u64, from: &str, to: &str, delivered: u64| Event::PipelineUpdated {
         spec: Box::new(redirected()),
+        sink: None,
         generation: Some(NewGeneration {
             retargeted: Some(Retargeted { from: from.into(), to: to.into(), records: 0 }),
             settled: vec![lane(delivered)],
@@ -330,7 +329,7 @@ fn a_target_that_an_update_returns_to_must_have_what_was_left_there() {
         positions: None,
         pushes: pushes(&spec()),
     };
-    let left = |given: &Given| given.state.pipeline().unwrap().progress.left.clone();
+    let left = |given: &Given| given.state.branch(0).unwrap().progress.left.clone();
     let (first, delivered) = (vec![Generation::FIRST], counters(300).delivered);
     let away = ran().and(turn(2, "a", "b", 3)).and(turn(3, "b", "c", 2));
     assert_eq!((left(&away).of, left(&away).records), (vec![], 0));
@@ -343,7 +342,7 @@ fn a_target_that_an_update_returns_to_must_have_what_was_left_there() {
 
     let name = |number: u64| format!("target {number}");
     let wandered = (10..30).fold(away, |given, number| given.and(turn(number, &name(number), &name(number + 1), 1)));
-    let progress = &wandered.state.pipeline().unwrap().progress;
+    let progress = &wandered.state.branch(0).unwrap().progress;
     assert_eq!((progress.away.len(), progress.away.last().map(|away| away.target.clone())), (16, Some(name(29))));
     assert_eq!(left(&wandered.and(turn(40, &name(30), "a", 1))).records, 0, "nobody knows any more");
 }

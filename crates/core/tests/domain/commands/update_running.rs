@@ -1,10 +1,7 @@
 use dataflow_core::{
     id::{Generation, RunId},
     pipeline::{
-        Command, CommandKind, Effect, Event, Rejected, State, Status,
-        command::{Prepared, Settlement},
-        event::Cause,
-        state::Then,
+        Command, CommandKind, Effect, Event, Rejected, Status, command::Settlement, event::Cause, state::Then,
         testing::*,
     },
     spec::PipelineSpec,
@@ -25,7 +22,7 @@ fn update_running(spec: PipelineSpec) -> CommandKind {
 }
 
 fn pending(given: &Given) -> Option<&PipelineSpec> {
-    given.state.pending().map(|update| &*update.wanted.spec)
+    given.state.pipeline().unwrap().pending().map(|update| &*update.wanted.spec)
 }
 
 fn spec_of(given: &Given) -> &PipelineSpec {
@@ -65,10 +62,10 @@ fn what_the_sink_has_beyond_the_journal_was_done_by_the_spec_before() {
     // The run was dropped after one more commit, or went down with the node.
     let unsettled = |settlement| {
         let update = Some(Box::new(prepared(&refiltered(), settlement)));
-        CommandKind::ReportStopped { run: RunId(10), settled: false, update }
+        CommandKind::ReportStopped { run: RunId(10), unsettled: Some(cause(true)), update }
     };
     let updating = asked(running(), refiltered());
-    let not_settled = Event::PipelineStopped { settled: false };
+    let not_settled = Event::PipelineStopped { unsettled: Some(cause(true)) };
     let then = |settlement| updating.clone().when(unsettled(settlement));
     then(settled(4)).then([not_settled.clone(), updated_at(refiltered(), 400), started()]);
     // Where the sink can't be asked it goes on all the same; only where that takes effect is not known.
@@ -84,9 +81,10 @@ fn what_the_sink_has_beyond_the_journal_was_done_by_the_spec_before() {
 
 #[test]
 fn another_target_is_a_new_generation_with_lanes_of_its_own() {
-    let report = report_stopped_for(10, Prepared { lanes: 3, ..prepared(&redirected(), settled(4)) });
+    let redirected = || PipelineSpec { lanes: Some(3), ..redirected() };
+    let report = report_stopped_for(10, prepared(&redirected(), settled(4)));
     let after = asked(running(), redirected()).when(report).then_effects([Effect::StartRun]).after();
-    let progress = &after.state.pipeline().unwrap().progress;
+    let progress = &after.state.branch(0).unwrap().progress;
     assert_eq!((progress.generation, progress.lanes), (Generation::new(2, NONCE), Some(3)));
     assert_eq!((progress.earlier, after.state.status()), (counters(400), Status::Running));
 }
@@ -160,12 +158,12 @@ fn a_stop_in_the_middle_of_an_update_keeps_it_and_whose_it_is() {
 #[test]
 fn however_the_run_ends_it_is_updated() {
     let updating = asked(running(), refiltered());
-    let not_settled = Event::PipelineStopped { settled: false };
+    let not_settled = Event::PipelineStopped { unsettled: Some(cause(false)) };
     updating.clone().when(report_failed(10, false)).then([not_settled, updated(refiltered()), started()]);
     let completed = updating.clone().when(report_completed(10));
     completed.then([Event::PipelineCompleted, updated_at(refiltered(), 300), started()]);
     // A report of an entity that did not know of the update yet.
-    let unaware = CommandKind::ReportStopped { run: RunId(10), settled: true, update: None };
+    let unaware = CommandKind::ReportStopped { run: RunId(10), unsettled: None, update: None };
     updating.when(unaware).then_rejected("stale-run");
 }
 
@@ -184,6 +182,6 @@ fn where_the_journal_turns_out_to_be_behind_it_fails_and_stays_what_it_is() {
     let names: Vec<_> = then.decision().events.iter().map(|event| event.event.name()).collect();
     assert_eq!(names, ["UpdateRefused", "PipelineFailed"]);
     let after = then.after();
-    assert!(matches!(&after.state, State::Failed(_)));
+    assert!(after.state.branch(0).unwrap().failed().is_some());
     assert_eq!(spec_of(&after), &spec());
 }

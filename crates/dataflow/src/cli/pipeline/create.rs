@@ -45,8 +45,9 @@ pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure>
         say!("{} already exists and matches the file", created.pipeline_id);
     }
     if args.start {
-        let pipeline = lifecycle::ask(&client, &created.pipeline_id, "start", None, (None, &args.because)).await?;
-        return Ok(super::show(&pipeline, output));
+        let asked = (created.pipeline_id.as_str(), None);
+        let started = lifecycle::ask(&client, asked, "start", None, (None, &args.because)).await?;
+        return lifecycle::told(("start", None), &started, output);
     }
     match output {
         Output::Json => output::json(&created),

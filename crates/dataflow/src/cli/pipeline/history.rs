@@ -90,10 +90,12 @@ pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure>
                 .into_iter()
                 .map(|item| {
                     let reason = item.reason.unwrap_or_default();
-                    [item.number.to_string(), item.at, item.actor, item.event, reason, shown(&item.detail, wide)]
+                    let detail = shown(&item.detail, wide);
+                    let sink = item.sink.unwrap_or_default();
+                    [item.number.to_string(), item.at, item.actor, item.event, sink, reason, detail]
                 })
                 .collect();
-            output::print(&output::table(["NUMBER", "AT", "ACTOR", "EVENT", "REASON", "DETAIL"], &rows));
+            output::print(&output::table(["NUMBER", "AT", "ACTOR", "EVENT", "SINK", "REASON", "DETAIL"], &rows));
             if let Some(next) = page.next {
                 say!("there are more: --after {next}");
             }
@@ -117,6 +119,7 @@ mod tests {
             trace,
             command: text(),
             event: event.into(),
+            sink: None,
             detail,
         }
     }

@@ -4,6 +4,7 @@ use crate::cli::{
     client::{Because, Changed, Client, Request, Server},
     exit::Failure,
     output::Output,
+    progress,
 };
 use dataflow_api_types::PipelineView;
 
@@ -11,6 +12,9 @@ use dataflow_api_types::PipelineView;
 pub(crate) struct Start {
     #[command(flatten)]
     target: Target,
+    /// How long to wait until source and sink are open: `10s`, `1m`; the pipeline continues to open them after that.
+    #[arg(long, value_name = "DURATION")]
+    wait: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -25,8 +29,9 @@ pub(crate) struct Stop {
 pub(crate) struct Restart {
     #[command(flatten)]
     target: Target,
-    #[command(flatten)]
-    wait: Wait,
+    /// How long to wait until it is running again: `10s`, `1m`; the pipeline continues to restart after that.
+    #[arg(long, value_name = "DURATION")]
+    wait: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -35,6 +40,9 @@ struct Target {
     server: Server,
     /// The pipeline's id.
     id: String,
+    /// Only the branch of this sink.
+    #[arg(long)]
+    sink: Option<String>,
     /// A repeated request with the same key has no second effect.
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
@@ -50,7 +58,7 @@ pub(super) struct Wait {
 }
 
 pub(crate) async fn start(args: Start, output: Output) -> Result<Outcome, Failure> {
-    act(args.target, "start", None, output).await
+    act(args.target, "start", args.wait, output).await
 }
 
 pub(crate) async fn stop(args: Stop, output: Output) -> Result<Outcome, Failure> {
@@ -58,27 +66,52 @@ pub(crate) async fn stop(args: Stop, output: Output) -> Result<Outcome, Failure>
 }
 
 pub(crate) async fn restart(args: Restart, output: Output) -> Result<Outcome, Failure> {
-    act(args.target, "restart", args.wait.wait, output).await
+    act(args.target, "restart", args.wait, output).await
 }
 
 async fn act(target: Target, action: &str, wait: Option<String>, output: Output) -> Result<Outcome, Failure> {
     let client = target.server.client()?;
-    let pipeline = ask(&client, &target.id, action, wait, (target.idempotency_key.as_deref(), &target.because)).await?;
-    if pipeline.stopping {
-        say!("{} is still stopping", pipeline.pipeline_id);
+    let asked = (target.idempotency_key.as_deref(), &target.because);
+    let answer = ask(&client, (&target.id, target.sink.clone()), action, wait, asked).await?;
+    told((action, target.sink.as_deref()), &answer, output)
+}
+
+/// Shows a pipeline that was asked to start or stop, or the branch of one of its sinks; an error fails the command where that was
+/// to run.
+pub(super) fn told(
+    (action, sink): (&str, Option<&str>),
+    Changed { body: pipeline, unchanged }: &Changed<PipelineView>,
+    output: Output,
+) -> Result<Outcome, Failure> {
+    let id = &pipeline.pipeline_id;
+    match (pipeline.stopping, pipeline.opening) {
+        (true, _) => say!("{id} is still stopping"),
+        (false, true) => say!("{id} is still opening its source and sink"),
+        (false, false) => {}
     }
-    Ok(super::show(&pipeline, output))
+    let shown = super::show(pipeline, output);
+    let named = pipeline.sinks.iter().find(|known| Some(known.name.as_str()) == sink);
+    let error = named.map_or(&pipeline.error, |known| &known.error);
+    match error {
+        Some(_) if action != "stop" && !unchanged => Err(progress::failure(pipeline)),
+        _ => Ok(shown),
+    }
 }
 
 /// Asks the node to start, stop or restart a pipeline; says so if there was nothing to do.
 pub(crate) async fn ask(
     client: &Client,
-    id: &str,
+    (id, sink): (&str, Option<String>),
     action: &str,
     wait: Option<String>,
     (key, because): (Option<&str>, &Because),
-) -> Result<PipelineView, Failure> {
+) -> Result<Changed<PipelineView>, Failure> {
     let mut query: Vec<_> = wait.into_iter().map(|wait| ("wait", wait)).collect();
+    let of = |body: &PipelineView| {
+        let named = body.sinks.iter().find(|known| Some(&known.name) == sink.as_ref());
+        named.map_or((id.to_owned(), body.status), |known| (format!("{id}, sink {},", known.name), known.status))
+    };
+    query.extend(sink.clone().map(|sink| ("sink", sink)));
     if action != "restart" {
         query.push(("idempotent", "true".into()));
     }
@@ -86,10 +119,10 @@ pub(crate) async fn ask(
     let request = Request::post(&path).query(&query).idempotency_key(key).because(because);
     let answer: Changed<PipelineView> = client.change(request).await?;
     if answer.unchanged {
-        match answer.body.status {
-            status if action == "stop" => say!("{id} is not running ({status}): nothing to do"),
-            status => say!("{id} is already {status}: nothing to do"),
+        match of(&answer.body) {
+            (it, status) if action == "stop" => say!("{it} is not running ({status}): nothing to do"),
+            (it, status) => say!("{it} is already {status}: nothing to do"),
         }
     }
-    Ok(answer.body)
+    Ok(answer)
 }

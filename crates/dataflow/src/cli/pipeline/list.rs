@@ -46,8 +46,19 @@ pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure>
     match output {
         Output::Json => output::json(&page),
         Output::Table => {
-            let headers =
-                ["PIPELINE", "STATUS", "SOURCE", "SINK", "READ", "DELIVERED", "DEAD", "LAG", "WARNINGS", "PER SECOND"];
+            let headers = [
+                "PIPELINE",
+                "STATUS",
+                "ERROR",
+                "SOURCE",
+                "SINK",
+                "READ",
+                "DELIVERED",
+                "DEAD",
+                "LAG",
+                "WARNINGS",
+                "PER SECOND",
+            ];
             let rows: Vec<_> = page.items.iter().map(row).collect();
             output::print(&output::table(headers, &rows));
             for why in page.closed {
@@ -61,13 +72,41 @@ pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure>
     Ok(Outcome::Done)
 }
 
-fn row(pipeline: &PipelineView) -> [String; 10] {
+/// The status, and of which sinks it is if others have another one.
+fn status(pipeline: &PipelineView) -> String {
+    let of = pipeline.sinks.iter().filter(|sink| sink.status == pipeline.status);
+    let names: Vec<_> = of.map(|sink| sink.name.as_str()).collect();
+    match names.len() < pipeline.sinks.len() {
+        true => format!("{} ({})", pipeline.status, names.join(", ")),
+        false => pipeline.status.to_string(),
+    }
+}
+
+/// What it fails with, or tries again after, by code; `pipeline get` says more.
+fn error(pipeline: &PipelineView) -> String {
+    let of_sinks =
+        pipeline.sinks.iter().filter_map(|sink| Some(format!("{} ({})", sink.error.as_ref()?.code, sink.name)));
+    let errors: Vec<_> = match pipeline.sinks.is_empty() {
+        true => pipeline.error.iter().map(|error| error.code.clone()).collect(),
+        false => of_sinks.collect(),
+    };
+    if errors.is_empty() { "-".into() } else { errors.join(", ") }
+}
+
+/// Their types.
+fn sinks(pipeline: &PipelineView) -> String {
+    let several = pipeline.sinks.iter().map(|named| named.sink.kind.as_str());
+    pipeline.sink.iter().map(|sink| sink.kind.as_str()).chain(several).collect::<Vec<_>>().join(", ")
+}
+
+fn row(pipeline: &PipelineView) -> [String; 11] {
     let metrics = &pipeline.metrics;
     [
         pipeline.pipeline_id.clone(),
-        pipeline.status.to_string(),
+        status(pipeline),
+        error(pipeline),
         pipeline.source.kind.clone(),
-        pipeline.sink.kind.clone(),
+        sinks(pipeline),
         thousands(metrics.records_read),
         thousands(metrics.records_delivered),
         thousands(metrics.records_dead),

@@ -4,7 +4,7 @@ use crate::cli::{
     causes,
     output::{self, Output, counted, thousands},
 };
-use dataflow_api_types::{PipelineView, WarningView};
+use dataflow_api_types::{PipelineView, SinkView, WarningView};
 use dataflow_core::spec::Component;
 
 /// Prints a pipeline.
@@ -20,6 +20,7 @@ fn text(pipeline: &PipelineView) -> String {
     let meanwhile = match (pipeline.stopping, pipeline.updating) {
         (true, true) => ", stopping to be updated",
         (true, false) => ", stopping",
+        _ if pipeline.opening => ", opening its source and sink",
         _ => "",
     };
     let status = format!("{}{meanwhile}", pipeline.status);
@@ -31,12 +32,14 @@ fn text(pipeline: &PipelineView) -> String {
         ("source", component(&pipeline.source)),
     ];
     rows.extend(pipeline.transforms.iter().map(|transform| ("transform", component(transform))));
-    rows.push(("sink", component(&pipeline.sink)));
+    rows.extend(pipeline.sink.iter().map(|sink| ("sink", component(sink))));
+    rows.extend(pipeline.sinks.iter().map(|named| ("sink", of_sink(named))));
     rows.extend(declared(pipeline));
     rows.push(("created", pipeline.created_at.clone()));
     rows.push(("updated", pipeline.updated_at.clone()));
     if let Some(error) = &pipeline.error {
         rows.push(("error", format!("{} [{}, {}] since {}", error.message, error.stage, error.code, error.since)));
+        rows.extend(error.sink.iter().map(|sink| ("of sink", sink.clone())));
         rows.extend(error.lane.map(|lane| ("lane", lane.to_string())));
         rows.extend(error.fix.iter().map(|fix| ("fix", fix.clone())));
         rows.extend(error.retry_at.iter().map(|at| ("next attempt", at.clone())));
@@ -45,6 +48,7 @@ fn text(pipeline: &PipelineView) -> String {
     let mut text = output::pairs(&rows);
     text.push('\n');
     text.push_str(&ledger(pipeline));
+    text.push_str(&sinks(pipeline));
     let notes = notes(pipeline, "");
     if !notes.is_empty() {
         text.push_str(&format!("\n{notes}"));
@@ -56,6 +60,35 @@ fn text(pipeline: &PipelineView) -> String {
         text.push_str(&output::table(["PARTITION", "POSITION"], &positions));
     }
     text
+}
+
+/// One of several sinks as the spec has it.
+fn of_sink(SinkView { name, when, sink, .. }: &SinkView) -> String {
+    let when = when.as_ref().map_or_else(String::new, |when| format!(" when={when}"));
+    format!("{name}: {}{when}", component(sink))
+}
+
+/// What became of the records in each of several sinks, and what is wrong with it.
+fn sinks(pipeline: &PipelineView) -> String {
+    if pipeline.sinks.is_empty() {
+        return String::new();
+    }
+    let row = |sink: &SinkView| {
+        let metrics = &sink.metrics;
+        [
+            sink.name.clone(),
+            if sink.stopping { format!("{}, stopping", sink.status) } else { sink.status.to_string() },
+            thousands(metrics.records_read),
+            thousands(metrics.records_delivered),
+            thousands(metrics.records_filtered),
+            thousands(metrics.records_dead),
+            metrics.lag.map_or_else(|| "-".into(), |lag| lag_of(lag, &pipeline.source.kind)),
+            sink.error.as_ref().map_or_else(String::new, |error| error.message.clone()),
+        ]
+    };
+    let rows: Vec<_> = pipeline.sinks.iter().map(row).collect();
+    let header = ["SINK", "STATUS", "READ", "DELIVERED", "FILTERED", "DEAD", "LAG", "ERROR"];
+    format!("\n{}", output::table(header, &rows))
 }
 
 /// What else its spec says.
@@ -86,25 +119,31 @@ pub(crate) fn notes(pipeline: &PipelineView, place: &str) -> String {
     for warning in &pipeline.warnings {
         text.push_str(&format!("warning: {}\n", worded(warning)));
     }
-    let Some(causes) = pipeline.dead_letters_by_cause.as_ref().filter(|causes| causes.counted > 0) else { return text };
-    let id = &pipeline.pipeline_id;
-    text.push_str(&match causes.counted < pipeline.metrics.records_dead {
-        true => format!("dead letters by cause (the first {}):\n", thousands(causes.counted)),
-        false => "dead letters by cause:\n".into(),
-    });
-    text.push_str(&causes::text(causes));
-    text.push_str(&format!(
-        "  list them: dataflow dead-letters list {id}{place}\n  \
-         export their bytes, to correct them and run them again: dataflow dead-letters export {id}{place}\n"
-    ));
+    let whole = (None, &pipeline.dead_letters_by_cause, &pipeline.metrics);
+    let of_sinks = pipeline.sinks.iter().map(|of| (Some(&of.name), &of.dead_letters_by_cause, &of.metrics));
+    for (sink, causes, metrics) in std::iter::once(whole).chain(of_sinks) {
+        let Some(causes) = causes.as_ref().filter(|causes| causes.counted > 0) else { continue };
+        let of = sink.map_or(String::new(), |sink| format!(" of sink {sink}"));
+        text.push_str(&match causes.counted < metrics.records_dead {
+            true => format!("dead letters{of} by cause (the first {}):\n", thousands(causes.counted)),
+            false => format!("dead letters{of} by cause:\n"),
+        });
+        text.push_str(&causes::text(causes));
+        let (id, sink) = (&pipeline.pipeline_id, sink.map_or(String::new(), |sink| format!(" --sink {sink}")));
+        text.push_str(&format!(
+            "  list them: dataflow dead-letters list {id}{sink}{place}\n  \
+             export their bytes, to correct them and run them again: dataflow dead-letters export {id}{sink}{place}\n"
+        ));
+    }
     text
 }
 
 /// A warning with the number of records that it is about.
 pub(crate) fn worded(warning: &WarningView) -> String {
+    let of = warning.sink.as_ref().map_or(String::new(), |sink| format!("sink {sink}: "));
     match warning.records {
-        0 => warning.message.clone(),
-        records => format!("{} ({})", warning.message, counted(records, "record")),
+        0 => format!("{of}{}", warning.message),
+        records => format!("{of}{} ({})", warning.message, counted(records, "record")),
     }
 }
 

@@ -24,6 +24,9 @@ pub(super) struct Args {
     /// The id of a pipeline of a node.
     #[arg(value_name = "PIPELINE", required_unless_present = "file")]
     id: Option<String>,
+    /// Only what this one of several sinks has. Default: all of them, one after the other.
+    #[arg(long)]
+    sink: Option<String>,
     /// Instead of a node's: the pipeline of a file that `dataflow run` has run.
     #[arg(long, value_name = "FILE", conflicts_with = "id")]
     file: Option<PathBuf>,
@@ -46,7 +49,7 @@ async fn verify(args: Args, output: Output) -> Result<Outcome, Failure> {
     let settings = serve::load(&args.overrides, None)?;
     let connectors = node::connectors(&settings, node::Whose::Users)?;
     let options = Options { shared: args.shared, records: args.records };
-    let report = match (args.id, args.file) {
+    let (reports, all) = match (args.id, args.file) {
         (_, Some(file)) => {
             let value = spec_file::read(&file)?;
             let (id, _) = plugins::check_new(&connectors, &value)
@@ -59,21 +62,68 @@ async fn verify(args: Args, output: Output) -> Result<Outcome, Failure> {
                 );
             }
             let stored = StoredPipeline::open(&folder, id)?;
-            prove(&Journal { journal: &stored.journal, id: stored.id.clone() }, connectors, &options).await?
+            let of = |sink| Journal { journal: &stored.journal, id: stored.id.clone(), sink };
+            let sinks = match args.sink {
+                Some(sink) => vec![sink],
+                None => of(None).sinks().await.map_err(failure)?,
+            };
+            prove_all(sinks, of, connectors, &options).await?
         }
-        (Some(id), None) => prove(&Node { client: args.server.client()?, id }, connectors, &options).await?,
+        (Some(id), None) => {
+            let client = args.server.client()?;
+            let of = |sink| Node { client: client.clone(), id: id.clone(), sink };
+            let sinks = match args.sink {
+                Some(sink) => vec![sink],
+                None => of(None).sinks().await?,
+            };
+            prove_all(sinks, of, connectors, &options).await?
+        }
         (None, None) => return Err(Failure::invalid("name a pipeline", Vec::new())),
     };
-    match output {
-        Output::Json => output::json(&report),
-        Output::Table => output::print(&show::text(&report)),
+    match (output, &reports[..]) {
+        (Output::Json, [report]) => output::json(report),
+        (Output::Json, reports) => output::json(&reports),
+        (Output::Table, reports) => {
+            let texts: Vec<_> = reports.iter().map(show::text).collect();
+            output::print(&texts.join("\n"));
+        }
     }
-    Ok(if report.verified { Outcome::Done } else { Outcome::NotProven })
+    Ok(if all && reports.iter().all(|report| report.verified) { Outcome::Done } else { Outcome::NotProven })
 }
 
-async fn prove(claimant: &dyn Claimant, connectors: plugins::Connectors, options: &Options) -> Result<Report, Failure> {
+/// Proves what each of these sinks has, and whether all could be read; without any, what the only one has.
+async fn prove_all<C: Claimant>(
+    sinks: Vec<String>,
+    of: impl Fn(Option<String>) -> C,
+    connectors: plugins::Connectors,
+    options: &Options,
+) -> Result<(Vec<Report>, bool), Failure> {
+    let connectors = Arc::new(connectors);
+    if sinks.is_empty() {
+        return Ok((vec![prove(&of(None), connectors, options).await?], true));
+    }
+    let (only, mut reports, mut all) = (sinks.len() == 1, Vec::new(), true);
+    for sink in sinks {
+        match prove(&of(Some(sink.clone())), connectors.clone(), options).await {
+            Ok(report) => reports.push(report),
+            Err(failure) if only => return Err(failure),
+            // What can't be proven of one says nothing of the others.
+            Err(failure) => {
+                say!("sink {sink}: {}", failure.message);
+                all = false;
+            }
+        }
+    }
+    Ok((reports, all))
+}
+
+async fn prove(
+    claimant: &dyn Claimant,
+    connectors: Arc<plugins::Connectors>,
+    options: &Options,
+) -> Result<Report, Failure> {
     let mut progress = Share::new();
-    let proven = dataflow_verify::verify(claimant, Arc::new(connectors), options, |at| progress.update(at)).await;
+    let proven = dataflow_verify::verify(claimant, connectors, options, |at| progress.update(at)).await;
     progress.finish();
     proven.map_err(failure)
 }

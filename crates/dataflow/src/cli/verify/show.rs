@@ -7,8 +7,9 @@ use dataflow_verify::{Missing, Report};
 const MOST: usize = 10;
 
 pub(super) fn text(report: &Report) -> String {
-    let Report { pipeline_id, generation, rows, dead_letters, .. } = report;
-    let mut text = format!("{pipeline_id}, generation {generation}\n\n");
+    let Report { pipeline_id, sink, generation, rows, dead_letters, .. } = report;
+    let sink = sink.as_ref().map_or_else(String::new, |sink| format!(", sink {sink}"));
+    let mut text = format!("{pipeline_id}{sink}, generation {generation}\n\n");
     let line = |what: &str, expected: u64, found: u64| [what.to_owned(), thousands(expected), thousands(found)];
     let mut counts = vec![
         line("rows in the target", rows.expected, rows.found),
@@ -62,6 +63,12 @@ pub(super) fn text(report: &Report) -> String {
                 "  {count} rows and dead letters may belong to records that can no longer be read\n"
             ));
         }
+    }
+    if report.dead_letters.bodiless > 0 {
+        let count = thousands(report.dead_letters.bodiless);
+        text.push_str(&format!(
+            "\n{count} dead letters are only counted: the journal is older than the target, and doesn't have them (letter-missing)\n"
+        ));
     }
     if !report.not_compared.is_empty() {
         text.push_str(&format!(

@@ -1,5 +1,10 @@
 //! Where a guarantee can't be kept: a target restored from an older backup, a source whose records are gone. The pipeline
 //! fails, says where both sides are and what the choices are, and each choice does what it says.
+mod changed;
+mod lag;
+mod letters;
+#[cfg(feature = "fault-points")]
+mod objects;
 mod source;
 mod target;
 
@@ -43,6 +48,21 @@ impl<'a> Flow<'a> {
         flow
     }
 
+    /// One that takes checkpoints only when it stops.
+    async fn rarely(node: &'a Node, folder: &Path, id: &str, sink: impl Fn(&Path) -> Value) -> Self {
+        let folder = folder.join(id);
+        fs::create_dir(&folder).unwrap();
+        let flow = Self { node, id: id.into(), folder };
+        fs::write(flow.input(), "").unwrap();
+        let source = json!({"type": "file", "path": flow.input(), "follow": true, "pollInterval": "20ms"});
+        let spec = json!({
+            "pipelineId": id, "source": source, "sink": sink(&flow.folder), "checkpointInterval": "1h",
+            "batch": {"linger": "5ms"},
+        });
+        node.create_and_start(&spec).await;
+        flow
+    }
+
     fn input(&self) -> PathBuf {
         self.folder.join("in.jsonl")
     }
@@ -64,6 +84,9 @@ impl<'a> Flow<'a> {
     }
 
     async fn act(&self, action: &str) {
+        if action == "start" {
+            return self.node.start(&self.id).await;
+        }
         let (status, view) = self.node.post(&format!("/api/pipelines/{}/{action}", self.id)).await;
         assert_eq!(status, 200, "{action}: {view}");
     }

@@ -1,9 +1,11 @@
 //! A pipeline on a data folder that two nodes share, and the one of them that is frozen.
 use crate::{
+    objects,
     program::{Node, assert_balanced, count, program},
     server::Postgres,
     topic::{Topic, committed, remove},
 };
+use dataflow_testkit::{bucket::Bucket, search::Index};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
@@ -33,9 +35,23 @@ pub(super) enum Target {
     Postgres(SocketAddr),
     /// A topic that the sink creates.
     Kafka(&'static str),
+    /// An index that the sink creates.
+    Index(&'static Index),
+    /// Each of these, by a sink of its own.
+    Several(&'static [Target]),
+    /// Objects of JSON lines.
+    Bucket(&'static Bucket),
 }
 
 impl Target {
+    /// All that are written to.
+    fn all(&self) -> &[Target] {
+        match self {
+            Self::Several(targets) => targets,
+            one => std::slice::from_ref(one),
+        }
+    }
+
     fn sink(self, folder: &Path) -> Value {
         match self {
             Self::File => json!({"type": "file", "path": folder.join("out.jsonl")}),
@@ -46,6 +62,12 @@ impl Target {
                 "type": "kafka", "topic": topic, "tokensTopic": format!("{topic}-tokens"),
                 "createTopic": {"partitions": 3, "replication": 1},
             }),
+            Self::Index(index) => index.sink(),
+            Self::Several(_) => unreachable!("its sinks have specs"),
+            Self::Bucket(bucket) => {
+                let roll = json!({"maxRecords": 40, "maxAge": "100ms"});
+                objects::sink(bucket, folder, &json!({"path": "part={cast(id % 3 as text)}", "roll": roll}))
+            }
             Self::Postgres(_) => json!({"type": "postgres", "table": "rows", "mode": "append", "fenceTimeout": "1s"}),
         }
     }
@@ -96,18 +118,30 @@ impl House {
             }
             Feed::Kafka(topic) => (json!({"type": "kafka", "topic": topic.name}), 2),
         };
-        json!({
+        let mut spec = json!({
             "pipelineId": "haunted",
             "source": source,
             "transforms": [
                 {"type": "filter", "condition": "level > 0"},
                 {"type": "map", "set": {"share": format!("1000 / (id % {})", self.bad)}, "remove": ["level"]},
             ],
-            "sink": self.target.sink(self.folder.path()),
             "lanes": lanes,
             "batch": self.batch,
             "checkpointInterval": "50ms",
-        })
+        });
+        let folder = self.folder.path();
+        match self.target {
+            Target::Several(targets) => {
+                let named = |(number, target): (usize, &Target)| {
+                    let mut sink = target.sink(folder);
+                    sink["name"] = json!(format!("sink-{number}"));
+                    sink
+                };
+                spec["sinks"] = targets.iter().enumerate().map(named).collect();
+            }
+            only => spec["sink"] = only.sink(folder),
+        }
+        spec
     }
 
     /// So many more records.
@@ -137,14 +171,19 @@ impl House {
     }
 
     fn postgres(&self, proxy: Option<SocketAddr>) -> Option<SocketAddr> {
-        match self.target {
-            Target::Postgres(address) => Some(proxy.unwrap_or(address)),
-            Target::File | Target::Sqlite | Target::Kafka(_) => None,
-        }
+        self.target.all().iter().find_map(|target| match target {
+            Target::Postgres(address) => Some(proxy.unwrap_or(*address)),
+            _ => None,
+        })
     }
 
     pub(super) fn is_through(&self, view: &Value) -> bool {
-        count(view, "recordsRead") == self.written && count(view, "recordsInFlight") == 0
+        count(view, "recordsRead") == self.of_all(self.written) && count(view, "recordsInFlight") == 0
+    }
+
+    /// What several sinks count together.
+    fn of_all(&self, count: u64) -> u64 {
+        count * self.target.all().len() as u64
     }
 
     pub(super) async fn through(&self, node: &Node) -> Value {
@@ -228,31 +267,34 @@ impl House {
     pub(super) async fn assert_exact(&self, node: &Node) {
         let view = self.through(node).await;
         let dead = self.written.div_ceil(self.bad);
-        assert_eq!(count(&view, "recordsDead"), dead, "{view:#}");
+        assert_eq!(count(&view, "recordsDead"), self.of_all(dead), "{view:#}");
         let (status, stopped) = node.post("/api/pipelines/haunted/stop").await;
         assert_eq!((status, &stopped["status"]), (200, &json!("stopped")), "{stopped:#}");
-        let there = self.ids().await;
-        let distinct: BTreeSet<u64> = there.iter().copied().collect();
-        let expected: BTreeSet<u64> = (0..self.written).filter(|id| id % self.bad != 0).collect();
-        assert_eq!(there.len(), distinct.len(), "some came twice");
-        assert!(distinct == expected, "{} of {}", distinct.len(), expected.len());
-        let (mut letters, mut after) = (BTreeSet::new(), 0);
+        for target in self.target.all() {
+            let there = self.ids(*target).await;
+            let distinct: BTreeSet<u64> = there.iter().copied().collect();
+            let expected: BTreeSet<u64> = (0..self.written).filter(|id| id % self.bad != 0).collect();
+            assert_eq!(there.len(), distinct.len(), "some came twice");
+            assert!(distinct == expected, "{} of {}", distinct.len(), expected.len());
+        }
+        let (mut letters, mut after) = (BTreeSet::new(), "0".to_owned());
         loop {
             let page = node.get(&format!("/api/pipelines/haunted/dead-letters?limit=100&after={after}")).await;
             for letter in page["items"].as_array().unwrap() {
-                let place = (letter["partition"].to_string(), letter["position"].to_string());
+                let place = ["sink", "partition", "position"].map(|name| letter[name].to_string());
                 assert!(letters.insert(place), "twice: {letter}");
             }
-            match page["next"].as_u64() {
-                Some(next) => after = next,
+            match page["next"].as_str() {
+                Some(next) => after = next.to_owned(),
                 None => break,
             }
         }
-        assert_eq!(letters.len() as u64, dead);
+        assert_eq!(letters.len() as u64, self.of_all(dead));
     }
 
-    async fn ids(&self) -> Vec<u64> {
-        match self.target {
+    async fn ids(&self, target: Target) -> Vec<u64> {
+        match target {
+            Target::Several(_) => unreachable!("its sinks are asked"),
             Target::File => {
                 let text = fs::read_to_string(self.path("out.jsonl")).unwrap();
                 text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].as_u64().unwrap()).collect()
@@ -267,6 +309,16 @@ impl House {
                 let id = |value: String| serde_json::from_str::<Value>(&value).unwrap()["id"].as_u64().unwrap();
                 committed(topic).into_iter().map(id).collect()
             }
+            Target::Index(index) => {
+                let id = |value: String| serde_json::from_str::<Value>(&value).unwrap()["id"].as_u64().unwrap();
+                index.documents().await.into_iter().map(id).collect()
+            }
+            Target::Bucket(bucket) => {
+                let objects = bucket.objects().await;
+                let lines = objects.values().flat_map(|bytes| bytes.split(|byte| *byte == b'\n').map(<[u8]>::to_vec));
+                let id = |line: Vec<u8>| serde_json::from_slice::<Value>(&line).unwrap()["id"].as_u64().unwrap();
+                lines.filter(|line| !line.is_empty()).map(id).collect()
+            }
             Target::Postgres(address) => {
                 let rows = Postgres::client_at(address).await.query("select id::bigint from rows", &[]).await.unwrap();
                 rows.iter().map(|row| row.get::<_, i64>(0) as u64).collect()
@@ -279,8 +331,13 @@ impl House {
         if let Feed::Kafka(topic) = self.feed {
             topic.remove().await;
         }
-        if let Target::Kafka(topic) = self.target {
-            remove(&[topic, &format!("{topic}-tokens")]).await;
+        for target in self.target.all() {
+            match target {
+                Target::Kafka(topic) => remove(&[topic, &format!("{topic}-tokens")]).await,
+                Target::Index(index) => index.remove().await,
+                Target::Bucket(bucket) => bucket.remove().await,
+                _ => {}
+            }
         }
     }
 }
@@ -289,7 +346,12 @@ fn start(data: &Path, log: &Path, fault: &str, postgres: Option<SocketAddr>) -> 
     let fault = if fault.is_empty() { "no-folder-lock".to_owned() } else { format!("no-folder-lock,{fault}") };
     let kafka = json!({"brokers": crate::topic::BROKERS}).to_string();
     let postgres = postgres.map(|address| json!({"url": Postgres::url(address)}).to_string());
-    let mut variables = vec![("DATAFLOW_FAULT", &*fault), ("DATAFLOW_CONNECTION_KAFKA_DEFAULT", &kafka)];
+    let secrets = objects::secrets(data);
+    let mut variables = vec![
+        ("DATAFLOW_FAULT", &*fault),
+        ("DATAFLOW_CONNECTION_KAFKA_DEFAULT", &kafka),
+        ("DATAFLOW_SECRETS_FILES", &secrets),
+    ];
     variables.extend(postgres.as_ref().map(|postgres| ("DATAFLOW_CONNECTION_POSTGRES_DEFAULT", &**postgres)));
     program().log_to(log).node_with(data, &[], &variables)
 }

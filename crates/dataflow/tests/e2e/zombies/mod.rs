@@ -6,7 +6,7 @@ mod in_statement;
 mod in_transaction;
 
 use crate::{server::Postgres, topic::Topic};
-use dataflow_testkit::servers;
+use dataflow_testkit::{bucket::Bucket, search::Index, servers};
 use house::{Feed, House, Target, freezes};
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -54,7 +54,7 @@ async fn haunt(point: &str, feed: Feed, target: Target, wake: bool) -> bool {
     house.write(600);
     let first = house.node(&format!("{point}=stop"));
     let start = async {
-        first.try_request("POST", "/api/pipelines/haunted/start", None).await.ok();
+        first.try_request("POST", "/api/pipelines/haunted/start?wait=0s", None).await.ok();
         std::future::pending().await
     };
     let passed = tokio::select! {
@@ -125,6 +125,69 @@ async fn a_zombie_with_two_lanes_from_kafka_to_kafka() {
     }
 }
 
+/// What the frozen one still sends has smaller versions than what its successor has written.
+fn to_index(server: &'static str, feed: Feed) -> (Feed, Target) {
+    (feed, Target::Index(Box::leak(Box::new(Index::new(server)))))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zombie_with_an_index() {
+    if servers::search().is_empty() || !servers::are_up() {
+        return;
+    }
+    for (point, wake) in [("before:sink-commit@2", true), ("after:sink-commit@2", false)] {
+        let (feed, target) = to_index(servers::ELASTICSEARCH, Feed::File);
+        assert!(haunt(point, feed, target, wake).await, "{point} is passed");
+    }
+    for point in ["before:sink-commit@3", "after:checkpoint"] {
+        let (feed, target) = to_index(servers::OPENSEARCH, Feed::Kafka(Topic::new("zombies-in", 4).await));
+        assert!(haunt(point, feed, target, true).await, "{point} is passed");
+    }
+}
+
+/// Whichever branch passes the point, all of them are frozen wherever they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zombie_with_two_files() {
+    for point in ["before:sink-commit@3", "after:sink-commit@4", "after:publish"] {
+        let target = Target::Several(&[Target::Sqlite, Target::File]);
+        assert!(haunt(point, Feed::File, target, true).await, "{point} is passed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zombie_with_a_table_a_topic_and_an_index() {
+    if servers::search().is_empty() || !servers::are_up() {
+        return;
+    }
+    let Some(postgres) = Postgres::start().await else { return };
+    for (point, wake) in [("before:sink-commit@5", true), ("after:sink-commit@7", true), ("after:checkpoint@2", false)]
+    {
+        let (feed, table) = kafka_to_postgres(&postgres).await;
+        let (_, index) = to_index(servers::ELASTICSEARCH, Feed::File);
+        let name = format!("zombies-several-{}-{}", std::process::id(), point.len());
+        let several = Vec::leak(vec![table, Target::Kafka(name.leak()), index]);
+        assert!(haunt(point, feed, Target::Several(several), wake).await, "{point} is passed");
+    }
+}
+
+/// A bucket of its own.
+async fn to_bucket(feed: Feed) -> (Feed, Target) {
+    (feed, Target::Bucket(Box::leak(Box::new(Bucket::fresh("zombies").await))))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zombie_with_a_bucket() {
+    if !servers::minio_is_up() || !servers::are_up() {
+        return;
+    }
+    for (point, wake) in [("after:seal", true), ("before:publish", true), ("after:checkpoint", false)] {
+        let (feed, target) = to_bucket(Feed::File).await;
+        assert!(haunt(point, feed, target, wake).await, "{point} is passed");
+    }
+    let (feed, target) = to_bucket(Feed::Kafka(Topic::new("zombies-in", 4).await)).await;
+    assert!(haunt("before:sink-commit@3", feed, target, true).await, "it is passed");
+}
+
 /// Points of columns, which a topic has not.
 const OF_TABLES: [&str; 2] = ["before:schema-change", "after:schema-change"];
 
@@ -139,8 +202,26 @@ async fn a_zombie_with_two_lanes_from_kafka_to_kafka_at_every_point() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes minutes: make test-long"]
+async fn a_zombie_with_an_index_at_every_point() {
+    if !servers::search().is_empty() {
+        let points: Vec<&str> = POINTS.into_iter().filter(|point| !OF_TABLES.contains(point)).collect();
+        haunt_all(&points, async || to_index(servers::ELASTICSEARCH, Feed::File)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes: make test-long"]
 async fn a_zombie_with_a_file_at_every_point() {
     haunt_all(&[&POINTS[..], &STAGED].concat(), async || (Feed::File, Target::File)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes: make test-long"]
+async fn a_zombie_with_a_bucket_at_every_point() {
+    if servers::minio_is_up() {
+        let points = POINTS.into_iter().filter(|point| !OF_TABLES.contains(point)).chain(STAGED);
+        haunt_all(&points.collect::<Vec<_>>(), async || to_bucket(Feed::File).await).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

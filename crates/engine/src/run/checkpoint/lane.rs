@@ -1,5 +1,5 @@
 //! What a lane and the checkpointer say to each other.
-use crate::run::failure::Failure;
+use crate::run::{failure::Failure, report::Refused};
 use dataflow_core::token::Token;
 use std::{
     collections::BTreeMap,
@@ -61,6 +61,11 @@ pub(super) enum Ask {
     Leave(u32, oneshot::Sender<()>),
 }
 
+/// The checkpointer has failed, and says why.
+fn gone() -> Failure {
+    Refused::because("its checkpointer has ended").into()
+}
+
 /// Where lanes come to the checkpointer and leave it while the others go on. It ends once nobody is left who may come.
 #[derive(Clone, Debug)]
 pub(crate) struct Desk(pub(super) mpsc::Sender<Ask>);
@@ -69,15 +74,15 @@ impl Desk {
     /// Has the checkpointer take charge of a lane that goes on here, which is in the journal.
     pub(crate) async fn enter(&self, journalled: Durable) -> Result<Checkpoints, Failure> {
         let (reply, answer) = oneshot::channel();
-        self.0.send(Ask::Enter(journalled, reply)).await.map_err(|_| Failure::Over)?;
-        answer.await.map_err(|_| Failure::Over)
+        self.0.send(Ask::Enter(journalled, reply)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())
     }
 
     /// Has what a lane that failed leaves for good journalled. No report of it is under way once this comes back.
     pub(crate) async fn leave(&self, lane: u32) -> Result<(), Failure> {
         let (reply, answer) = oneshot::channel();
-        self.0.send(Ask::Leave(lane, reply)).await.map_err(|_| Failure::Over)?;
-        answer.await.map_err(|_| Failure::Over)
+        self.0.send(Ask::Leave(lane, reply)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())
     }
 }
 
@@ -89,6 +94,8 @@ pub(crate) struct Checkpoints {
     told: watch::Receiver<Told>,
     /// What it has taken note of.
     seen: Told,
+    /// The number of the last commit that it has said to be sealed.
+    sealed: u64,
 }
 
 /// What a lane is to do.
@@ -102,7 +109,7 @@ pub(crate) enum Order {
 
 impl Checkpoints {
     pub(super) fn new(lane: u32, shared: Arc<Shared>, told: watch::Receiver<Told>) -> Self {
-        Self { lane, shared, told, seen: Told::default() }
+        Self { lane, shared, told, seen: Told::default(), sealed: 0 }
     }
 
     /// The lane has something for the next checkpoint.
@@ -137,17 +144,31 @@ impl Checkpoints {
         }
     }
 
-    /// Answers that so much is sealed; none: nothing more than before.
-    pub(crate) fn sealed(&self, durable: Option<Durable>) {
+    /// Answers that so much is sealed; none: nothing more than before. It may be too late for the checkpoint that asked.
+    pub(crate) fn sealed(&mut self, durable: Option<Durable>) {
+        let is_news = durable.is_some();
         {
             let mut lanes = self.shared.lanes();
             let said = lanes.entry(self.lane).or_default();
             said.answered = self.seen.sealing;
             if let Some(durable) = durable {
+                self.sealed = durable.token.sequence;
                 said.durable = Some(Arc::new(durable));
             }
         }
         self.shared.answered.notify_one();
+        if is_news {
+            self.moved();
+        }
+    }
+
+    /// The same as before is published. That is nothing to say where the lane has sealed more since: the journal may know that
+    /// already, and never goes back.
+    pub(crate) fn published(&self, durable: Arc<Durable>) {
+        if durable.token.sequence >= self.sealed {
+            self.shared.lanes().entry(self.lane).or_default().durable = Some(durable);
+            self.moved();
+        }
     }
 
     /// The lane commits nothing more. If this is what it ends with, it waits until that is journalled.

@@ -14,7 +14,7 @@ use crate::{parts::Clock, status::RunStatus};
 use dataflow_core::{
     id::RunId,
     pipeline::{CommandKind, event::LaneProgress},
-    warned::{Warned, Warnings},
+    warned::{Notice, Warnings},
 };
 use dataflow_sdk::sink::DeliveryMode;
 use lane::{Ask, Said, Shared, Told};
@@ -156,7 +156,7 @@ impl Checkpointer {
         let kind = CommandKind::ReportProgress { run: self.run, lanes, versions: wanted };
         let sending = self.reports.send(kind);
         let sent = wait_for("journal", "a checkpoint", &self.live, &*self.clock, sending).await;
-        sent.map_err(|_| Failure::Over)?;
+        sent?;
         if let (Some(versions), Some(wanted)) = (&self.versions, wanted) {
             versions.reserved(wanted);
         }
@@ -215,16 +215,15 @@ impl Checkpointer {
     /// Adds what was noted of source and sink since; it belongs to no lane in particular, so the first one has it.
     fn note(&mut self, lanes: &mut Vec<LaneProgress>) {
         let noted = self.live.lock().noted.clone();
-        let is_known = |noted: &&Warned| {
-            self.noted.get(&noted.code, &noted.subject).is_some_and(|known| known.is_over() == noted.is_over())
-        };
-        let news: Vec<Warned> = noted.iter().filter(|noted| !is_known(noted)).cloned().collect();
+        let is_known =
+            |noted: &&Notice| self.noted.get(noted.key()).is_some_and(|known| known.is_over() == noted.is_over());
+        let news: Vec<Notice> = noted.iter().filter(|noted| !is_known(noted)).cloned().collect();
         let Some((number, first)) = self.lanes.iter().next().filter(|_| !news.is_empty()) else { return };
         if lanes.first().is_none_or(|lane| lane.lane != *number) {
             let journalled = of_token(*number, &first.journalled.token);
             lanes.insert(0, LaneProgress { chunks: Vec::new(), warnings: Warnings::default(), ..journalled });
         }
-        news.iter().for_each(|warned| lanes[0].warnings.add(warned));
+        news.iter().for_each(|notice| lanes[0].warnings.add(notice));
         self.noted = noted;
     }
 }

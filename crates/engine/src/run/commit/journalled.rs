@@ -1,7 +1,7 @@
 //! What a lane's commit stage tells the checkpointer, and what it does once that is in the journal.
 use super::Committer;
 use crate::run::{checkpoint::Durable, failure::Failure, patience::wait_for};
-use dataflow_core::position::Positions;
+use dataflow_core::{position::Positions, token::Token, warned::Warnings};
 use dataflow_sdk::sink::{DeliveryMode, Seal, Sealed};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
@@ -46,17 +46,27 @@ impl Committer {
         }
     }
 
-    /// This much is in the journal.
+    /// What a staged sink has for good of the commits before one that failed.
+    pub(super) async fn salvage(&mut self) -> Option<Durable> {
+        if self.delivery != DeliveryMode::Staged || self.journalled == self.token.sequence {
+            return None;
+        }
+        let handle = self.writer.salvage().await?;
+        Some(Durable { token: self.token.clone(), handle: Some(handle) })
+    }
+
+    /// This much is in the journal. Returns what it is to say of the same next: that it is published.
     pub(super) async fn journalled(
         &mut self,
         durable: &Durable,
         checkpointed: &watch::Sender<Arc<Positions>>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<Arc<Durable>>, Failure> {
         let Durable { token, handle } = durable;
+        let mut published = None;
         if let Some(handle) = handle {
-            let publishing = self.writer.publish(handle);
-            let published = wait_for("sink", "showing its rows", &self.live, &*self.clock, publishing).await;
-            published.map_err(|error| Failure::of("sink", error))?;
+            let publishing = self.writer.publish(handle, token);
+            let shown = wait_for("sink", "showing its rows", &self.live, &*self.clock, publishing).await;
+            published = shown.map_err(|error| Failure::of("sink", error))?;
         }
         (self.journalled, self.behind_since) = (token.sequence, Instant::now());
         if !token.chunks.is_empty() || !token.warnings.is_empty() {
@@ -68,6 +78,7 @@ impl Committer {
             self.live.committed(token, self.clock.now());
         }
         checkpointed.send_replace(token.positions.clone());
-        Ok(())
+        let said = || Token { chunks: Vec::new(), warnings: Warnings::default(), ..Token::clone(token) };
+        Ok(published.map(|handle| Arc::new(Durable { token: Arc::new(said()), handle: Some(handle) })))
     }
 }

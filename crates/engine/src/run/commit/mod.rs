@@ -10,7 +10,7 @@
 mod journalled;
 
 use super::{
-    checkpoint::{Checkpoints, Order},
+    checkpoint::{Checkpoints, Durable, Order},
     failure::Failure,
     in_flight::InFlight,
     letters::{Letters, RecordFates, bury},
@@ -90,7 +90,11 @@ impl Committer {
             tokio::select! {
                 biased;
                 order = self.checkpoints.next() => match order {
-                    Order::Journalled(durable) => self.journalled(&durable, &checkpointed).await?,
+                    Order::Journalled(durable) => {
+                        if let Some(published) = self.journalled(&durable, &checkpointed).await? {
+                            self.checkpoints.published(published);
+                        }
+                    }
                     Order::Seal => {
                         let how_much = if self.has_many_chunks() { Seal::All } else { Seal::Due };
                         let durable = self.seal(how_much).await?;
@@ -104,20 +108,39 @@ impl Committer {
                     if self.journalled == self.token.sequence {
                         self.behind_since = Instant::now();
                     }
-                    self.take(&mut waiting).await?;
+                    let taken = self.take(&mut waiting).await;
+                    if let Err(Failure::Fatal(_)) = &taken {
+                        // A user will decide where to go on, and is to know of all that is there.
+                        let left = self.salvage().await;
+                        self.end(left, &checkpointed).await?;
+                    }
+                    taken?;
                 }
             }
         }
-        let last = self.seal(Seal::All).await?.map(Arc::new);
+        let last = self.seal(Seal::All).await?;
+        self.end(last, &checkpointed).await?;
+        self.writer.close().await;
+        Ok(())
+    }
+
+    /// Nothing is committed any more; this is what is journalled last.
+    async fn end(
+        &mut self,
+        last: Option<Durable>,
+        checkpointed: &watch::Sender<Arc<Positions>>,
+    ) -> Result<(), Failure> {
+        let mut last = last.map(Arc::new);
         self.checkpoints.quiet(last.clone());
-        let mut waits = last.is_some();
-        while waits {
+        while let Some(waits_for) = &last {
             if let Order::Journalled(durable) = self.checkpoints.next().await {
-                waits = !last.as_ref().is_some_and(|last| Arc::ptr_eq(last, &durable));
-                self.journalled(&durable, &checkpointed).await?;
+                let published = self.journalled(&durable, checkpointed).await?;
+                if Arc::ptr_eq(waits_for, &durable) {
+                    published.iter().for_each(|published| self.checkpoints.quiet(Some(published.clone())));
+                    last = published;
+                }
             }
         }
-        self.writer.close().await;
         Ok(())
     }
 
@@ -141,8 +164,7 @@ impl Committer {
                         bytes = 0;
                     }
                     // The next run is to know of which types the columns were made.
-                    let untyped = self.writer.is_untyped();
-                    let columns = if untyped { found.named() } else { found.columns };
+                    let (untyped, columns) = (self.writer.is_untyped(), found.named());
                     self.tell(CommandKind::ReportSchema { run: self.run, learned: found.learned }).await?;
                     let defining = self.writer.define(&columns);
                     let defined = wait_for("sink", "making its columns", &self.live, &*self.clock, defining).await;
@@ -169,7 +191,7 @@ impl Committer {
         let mut warned = Warnings::default();
         for InFlight { load: batch, permit } in batches {
             let Processed { records, output, filtered, dead, new_columns: _, warnings } = batch;
-            warnings.into_iter().for_each(|warning| warned.add(&warning.into()));
+            warnings.iter().for_each(|notice| warned.add(notice));
             if let Some(lost) = &records.lost {
                 warned.add(&passed_over(&records, lost).into());
                 let lost = event::Lost {
@@ -184,8 +206,11 @@ impl Committer {
             fates.push(RecordFates { records, filtered, dead });
             permits.push(permit);
         }
+        let mut outputs: Arc<[Output]> = outputs.into();
+        // All tries of a commit have one version: what a keyed sink has applied of a refused one is applied again.
+        let mut version = None;
         let next = loop {
-            let next = self.prepare(&outputs, &fates, &warned).await?;
+            let next = self.prepare(&outputs, &fates, &warned, &mut version).await?;
             let committing = self.writer.commit(&outputs, &next);
             match wait_for("sink", "a commit", &self.live, &*self.clock, committing).await {
                 Ok(committed) => {
@@ -196,12 +221,12 @@ impl Committer {
                 Err(CommitError::Failed(error)) => return Err(Failure::of("sink", error)),
                 Err(CommitError::Rejected(rows)) => {
                     self.letters.discard(next, &self.token).await;
-                    bury(&mut outputs, &mut fates, rows)?;
+                    bury(Arc::make_mut(&mut outputs), &mut fates, rows)?;
                 }
             }
         };
         self.token = Arc::new(next);
-        warned.iter().for_each(|warned| self.warned.add(warned));
+        warned.iter().for_each(|notice| self.warned.add(notice));
         if !warned.is_empty() {
             self.live.lane(self.token.fence.lane, |live| live.warned.clone_from(&self.warned));
         }
@@ -221,8 +246,8 @@ impl Committer {
         if warnings.is_empty() {
             return;
         }
-        let news: Warnings = warnings.into_iter().map(Warned::from).collect();
-        news.iter().for_each(|warned| self.warned.add(warned));
+        let news: Warnings = warnings.into_iter().collect();
+        news.iter().for_each(|notice| self.warned.add(notice));
         Arc::make_mut(&mut self.token).warnings.put(&self.warned.of(&news));
         self.live.lane(self.token.fence.lane, |live| live.warned.clone_from(&self.warned));
     }
@@ -233,6 +258,7 @@ impl Committer {
         outputs: &[Output],
         fates: &[RecordFates],
         warned: &Warnings,
+        version: &mut Option<u64>,
     ) -> Result<Token, Failure> {
         let now = self.clock.now();
         let mut token = Token::clone(&self.token);
@@ -251,22 +277,27 @@ impl Committer {
         token.warnings.put(&self.warned.coded(Warned::ROWS_SWALLOWED));
         if !warned.is_empty() {
             let mut all = self.warned.clone();
-            warned.iter().for_each(|warned| all.add(warned));
+            warned.iter().for_each(|notice| all.add(notice));
             token.warnings.put(&all.of(warned));
         }
         debug_assert!(token.counters.balances(), "every record has one fate: {:?}", token.counters);
         self.letters.keep(letters, &mut token, &mut *self.writer).await?;
-        if let Some(versions) = &self.versions {
-            let next = versions.next(|| self.checkpoints.hurry());
-            token.version = wait_for("journal", "a checkpoint", &self.live, &*self.clock, next).await;
-        }
+        token.version = match (*version, &self.versions) {
+            (Some(version), _) => version,
+            (None, Some(versions)) => {
+                let next = versions.next(|| self.checkpoints.hurry());
+                wait_for("journal", "a checkpoint", &self.live, &*self.clock, next).await
+            }
+            (None, None) => 0,
+        };
+        *version = Some(token.version);
         Ok(token)
     }
 
     async fn tell(&mut self, kind: CommandKind) -> Result<(), Failure> {
         let sending = self.reports.send(kind);
         let sent = wait_for("journal", "an event", &self.live, &*self.clock, sending).await;
-        sent.map_err(|_| Failure::Over)
+        Ok(sent?)
     }
 }
 

@@ -108,7 +108,7 @@ pub(crate) fn recover(
             "token-behind",
             "sink",
             format!(
-                "the sink's token of lane {lane} is at commit {} ({}), behind the journal's {journal_sequence} ({}). \
+                "the sink's token for lane {lane} is at commit {} ({}); the journal is at commit {journal_sequence} ({}). \
                     The target may have been restored from a backup",
                 token.sequence,
                 places(&token.positions),

@@ -60,6 +60,7 @@ impl Node {
                     trace: None,
                     command,
                     hash: None,
+                    branch: 0,
                     event,
                 }
             };

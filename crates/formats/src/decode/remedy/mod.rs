@@ -58,10 +58,13 @@ fn usual(value: &Misfitting<'_>) -> Option<String> {
         && (asked.is_time() || asked.is_number())
         && NOTHING.contains(&text.trim().to_lowercase().as_str())
     {
-        return Some(match is_untyped {
+        // An empty one is in quotes, or it would be null; no setting makes it that.
+        return Some(match is_untyped && !text.is_empty() {
             true => format!("if it stands for no value, set nullValues: [{text:?}, \"\"] at the source"),
             false => {
-                let (value, ty) = (text_of(value), sql(asked));
+                // A double, or the type itself, would round the numbers of other records.
+                let ty = if asked.is_number() { number::usual(asked) } else { sql(asked) };
+                let value = text_of(value);
                 format!("if it stands for no value, use cast(nullif({value}, '{text}') as {ty})")
             }
         });
@@ -75,7 +78,7 @@ fn usual(value: &Misfitting<'_>) -> Option<String> {
         Kind::Number | Kind::True | Kind::False if asked.what == "text" && asked.ty != Some(Type::Uuid) => {
             Some(format!("use cast({name} as text)"))
         }
-        Kind::String | Kind::Escaped if asked.what == "a boolean" => {
+        Kind::String | Kind::Escaped | Kind::Untyped | Kind::Doubled if asked.what == "a boolean" => {
             scalar::boolean(text.trim_ascii()).map(|_| format!("use cast({name} as boolean)"))
         }
         _ => None,

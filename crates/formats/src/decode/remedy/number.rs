@@ -7,6 +7,8 @@ use crate::decode::{
 };
 use dataflow_core::types::Type;
 
+/// As many digits as numbers usually have after the point.
+const USUAL: u8 = 10;
 /// Currency symbols.
 const CURRENCIES: &str = "$€£¥₹";
 /// What is around a number, or within it but no part of one; an exponent is part of it. Without a backslash, which JSON doubles.
@@ -24,8 +26,7 @@ pub(super) fn remedy(value: &Misfitting<'_>) -> Option<String> {
         return match value.kind {
             Kind::Untyped | Kind::Doubled if value.why.is_empty() => None,
             _ if value.why.is_empty() && matches!(asked.ty, None | Some(Type::Number)) => {
-                let ty = if number::integer(text).is_some() { "bigint".into() } else { target(text, asked)?.0 };
-                Some(format!("use cast({name} as {ty})"))
+                Some(format!("use cast({name} as {})", target(text, asked)?.0))
             }
             _ if value.why.is_empty() => cast(name, text, asked),
             _ if value.why == SPELLING => Some(format!("if it is a number, not a code, {}", cast(name, text, asked)?)),
@@ -164,11 +165,11 @@ fn cast(expression: &str, text: &str, asked: Asked) -> Option<String> {
 /// Divides a percentage by 100.
 fn hundredth(expression: &str, text: &str, asked: Asked) -> Option<String> {
     let number: f64 = if number::is_number(text) { text.parse().ok()? } else { return None };
-    let hundredth = format!("cast({expression} as double) / 100");
+    let hundredth = format!("cast({expression} as {}) / 100", exact(text, asked)?);
     let (ty, exact) = target(&format!("{}", number / 100.0), asked)?;
     match asked.ty {
         None | Some(Type::Double | Type::Number) => Some(format!("use {hundredth}")),
-        _ if exact => Some(format!("use cast({hundredth} as {ty})")),
+        _ if exact => Some(format!("use {hundredth}")),
         Some(Type::Smallint | Type::Integer | Type::Bigint) => None,
         _ => Some(format!("to round it, use cast({hundredth} as {ty})")),
     }
@@ -196,7 +197,7 @@ fn target(text: &str, asked: Asked) -> Option<(String, bool)> {
         };
         fits.then(|| (sql(asked), exact))
     };
-    match asked.ty {
+    let found = match asked.ty {
         Some(Type::Smallint) => whole(i16::MAX.into()),
         Some(Type::Integer) => whole(i32::MAX.into()),
         Some(Type::Bigint) => whole(i64::MAX),
@@ -207,11 +208,34 @@ fn target(text: &str, asked: Asked) -> Option<(String, bool)> {
             let room = 10_f64.powi(i32::from(precision - scale)) - 1.0;
             (exact || nearest.abs() < room && number.scale > scale.into()).then(|| (sql(asked), exact))
         }
-        None | Some(Type::Number) => match decimal.map(|number| (number.rescale(38, 10).is_ok(), number.shape())) {
-            Some((true, _)) => Some(("decimal(38, 10)".into(), true)),
-            Some((false, Some((precision, scale)))) => Some((format!("decimal({precision}, {scale})"), true)),
-            _ => number::double(text).is_ok().then(|| ("double".into(), true)),
-        },
+        None | Some(Type::Number) => exact(text, asked).map(|ty| (ty, true)),
         _ => Some(("double".into(), number::double(text).is_ok())),
+    };
+    match found? {
+        // The column takes what fits; a cast to its own type would round what doesn't, in other records.
+        (_, true) => exact(text, asked).map(|ty| (ty, true)),
+        rounded => Some(rounded),
+    }
+}
+
+/// The type that keeps all digits of a number, and of what is like it in other records.
+fn exact(text: &str, asked: Asked) -> Option<String> {
+    let Some(number) = number::decimal(text) else { return number::double(text).is_ok().then(|| "double".into()) };
+    if number.rescale(38, fraction(asked)).is_ok() {
+        return Some(usual(asked));
+    }
+    let shape = number.shape().map(|(precision, scale)| format!("decimal({precision}, {scale})"));
+    shape.or_else(|| number::double(text).is_ok().then(|| "double".into()))
+}
+
+/// The type that keeps what numbers usually are, and all that was asked for.
+pub(super) fn usual(asked: Asked) -> String {
+    format!("decimal(38, {})", fraction(asked))
+}
+
+fn fraction(asked: Asked) -> u8 {
+    match asked.ty {
+        Some(Type::Decimal { scale, .. }) => scale.max(USUAL),
+        _ => USUAL,
     }
 }

@@ -16,7 +16,8 @@ pub(super) fn of_number(name: &str, text: &str, asked: Asked) -> Option<String> 
         15..=17 => ("microseconds", "to_timestamp_micros"),
         _ => return None,
     };
-    let instant = format!("{function}(cast({name} as bigint))");
+    // It takes texts, too; a cast to an integer would cut the fractions of other records.
+    let instant = format!("{function}({name})");
     Some(format!("if it counts {unit} since 1970, use {}", narrowed(instant, asked)))
 }
 
@@ -29,6 +30,9 @@ pub(super) fn of_text(value: &Misfitting<'_>) -> Option<String> {
     if time::is_point(trimmed) {
         return Some(match asked.ty {
             Some(Type::Date) => format!("if the day in UTC is meant, use {}", instant(name, asked)),
+            Some(Type::Datetime) if time::names_offset(trimmed) => {
+                format!("if the time in UTC is meant, use {}", instant(name, asked))
+            }
             _ if trimmed.len() < text.len() => format!("use {}", instant(name, asked)),
             _ => format!("to round it to microseconds, use {}", instant(name, asked)),
         });

@@ -1,4 +1,5 @@
 //! What version 1 of stored events is made of.
+use super::warned::Notice;
 use dataflow_core::{
     chunk::{ChunkId, ChunkKind, ChunkRef},
     id::Generation,
@@ -132,28 +133,6 @@ impl From<Chunk> for ChunkRef {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Warned {
-    code: String,
-    subject: String,
-    message: String,
-    records: u64,
-}
-
-impl From<&dataflow_core::warned::Warned> for Warned {
-    fn from(warned: &dataflow_core::warned::Warned) -> Self {
-        let dataflow_core::warned::Warned { code, subject, message, records } = warned.clone();
-        Self { code, subject, message, records }
-    }
-}
-
-impl From<Warned> for dataflow_core::warned::Warned {
-    fn from(Warned { code, subject, message, records }: Warned) -> Self {
-        Self { code, subject, message, records }
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Planned {
     partition: String,
     lane: u32,
@@ -183,7 +162,7 @@ pub(super) struct LaneProgress {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     chunks: Vec<Chunk>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<Warned>,
+    warnings: Vec<Notice>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     handle: Option<serde_json::Value>,
 }
@@ -210,7 +189,7 @@ impl From<LaneProgress> for domain::LaneProgress {
             positions: read_positions(stored.positions),
             counters: stored.counters.into(),
             chunks: stored.chunks.into_iter().map(Into::into).collect(),
-            warnings: stored.warnings.into_iter().map(Into::into).collect(),
+            warnings: stored.warnings.into_iter().collect(),
             handle: stored.handle,
         }
     }
@@ -296,7 +275,7 @@ pub(super) struct NewGeneration {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     passed: Vec<Lost>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    notes: Vec<Warned>,
+    notes: Vec<Notice>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unsettled: Option<String>,
 }
@@ -349,7 +328,7 @@ impl From<NewGeneration> for domain::NewGeneration {
             }),
             discarded: stored.discarded.map(Into::into),
             passed: stored.passed.into_iter().map(Into::into).collect(),
-            notes: stored.notes.into_iter().map(Into::into).collect(),
+            notes: stored.notes.into_iter().collect(),
             unsettled: stored.unsettled,
         }
     }

@@ -60,7 +60,7 @@ async fn a_deferred_foreign_key_of_another_table_is_named() {
         create trigger t after insert on users begin insert into log values (new.id); end";
     let target = Target::new(Some(setup), json!({}));
     let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
-    let commit = writer.commit(&[output(&demand, 0, &[(Some(1), Some("a"))])], &token(&fence("p", 1), 1)).await;
+    let commit = writer.commit(&[output(&demand, 0, &[(Some(1), Some("a"))])].into(), &token(&fence("p", 1), 1)).await;
     assert!(
         matches!(
             &commit,

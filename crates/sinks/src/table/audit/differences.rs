@@ -5,11 +5,12 @@ use dataflow_sdk::audit::{self, Difference, Example, Finding, Findings, MAX_EXAM
 /// Without a key: the most lost and unexpected rows that are searched for altered ones.
 const MOST_PAIRS: usize = 1_000;
 
-/// A row, and its origin.
+/// A row, its origin, and where in the target it is, if no key says that.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     pub(super) cells: Vec<Cell>,
     pub(super) origin: Option<Origin>,
+    pub(super) place: Option<String>,
 }
 
 /// Rows that differ from the expectation.
@@ -69,6 +70,15 @@ impl Differences {
         match self.key.is_empty() && self.unexpected.len() < MOST_PAIRS {
             true => self.unexpected.push(row),
             false => self.add(Kind::Unexpected, None, Some(&row)),
+        }
+    }
+
+    /// Adds a row that is there though the record of its origin deletes it.
+    pub(super) fn undeleted(&mut self, row: &Row) {
+        let at = self.examples[Kind::Unexpected as usize].len();
+        self.add(Kind::Unexpected, None, Some(row));
+        if let Some((_, example)) = self.examples[Kind::Unexpected as usize].get_mut(at) {
+            example.expected = Some("no row: the record deletes it".into());
         }
     }
 
@@ -149,7 +159,7 @@ impl Differences {
             _ => Vec::new(),
         };
         Example {
-            place: (!key.is_empty()).then(|| key.join(", ")),
+            place: (!key.is_empty()).then(|| key.join(", ")).or_else(|| found?.place.clone()),
             expected: expected.map(text),
             found: found.map(text),
             fields,

@@ -53,9 +53,12 @@ pub struct Said {
     pub same: Same,
     /// The origin of the row.
     pub origin: Origin,
+    /// Whether it is deleted: then it has only a key.
+    deletes: bool,
 }
 
-/// The expected rows. With a key: the combined result of each partition's records with that key.
+/// The expected rows. With a key: the combined result of each partition's records with that key, or that the last of them
+/// deletes it.
 pub struct Expected {
     scratch: Connection,
     columns: Vec<Column>,
@@ -66,6 +69,8 @@ pub struct Expected {
     origins: Origins,
     leftovers: Leftovers,
     differences: Differences,
+    /// The part of the target that is read, and how many of its rows were.
+    part: Option<(String, u64)>,
 }
 
 impl std::fmt::Debug for Expected {
@@ -103,7 +108,7 @@ impl Expected {
         };
         let scratch = make().map_err(|error| failed(&error))?;
         let (origins, leftovers) = (Origins::default(), Leftovers::default());
-        Ok(Self { scratch, columns, key, volatile, origins, leftovers, differences })
+        Ok(Self { scratch, columns, key, volatile, origins, leftovers, differences, part: None })
     }
 
     /// Extracts each column's expected value from documents.
@@ -116,10 +121,19 @@ impl Expected {
         };
         let untyped = rows.records.as_ref().is_some_and(|records| matches!(records.layout, Layout::Csv(_)));
         let origins = self.origins.of(rows);
-        let said = spans.iter().zip(origins).map(|(span, origin)| Said {
-            cells: self.cells(span.of(data), untyped, origin),
-            same: Same::new(),
-            origin,
+        let said = spans.iter().zip(origins).enumerate().map(|(row, (span, origin))| {
+            let (document, deletes) = (Document::read(span.of(data)), rows.deletes(row));
+            if !deletes {
+                for field in document.without(self.columns.iter().map(|column| column.name.as_str())) {
+                    self.leftovers.note(field, origin, &self.origins);
+                }
+            }
+            let cell = |(place, column): (usize, &Column)| match document.get(&column.name) {
+                Some(json) if !deletes || self.key.contains(&place) => column.class.said(&json, untyped),
+                _ => Some(ABSENT.to_owned()),
+            };
+            let cells = self.columns.iter().enumerate().map(cell).collect();
+            Said { cells, same: Same::new(), origin, deletes }
         });
         Ok(said.collect())
     }
@@ -129,10 +143,11 @@ impl Expected {
     /// # Errors
     /// If there is no room for them.
     pub fn keep(&mut self, rows: Vec<Said>) -> Result<(), Error> {
-        for Said { cells, same, origin } in rows {
-            let kept = match self.is_keyed(&cells) {
-                true => self.upsert(cells, &same, origin),
-                false => self.append(&cells, origin),
+        for Said { cells, same, origin, deletes } in rows {
+            let kept = match (deletes, self.is_keyed(&cells)) {
+                (true, _) => self.put(&self.key_of(&cells, &same), origin, None),
+                (false, true) => self.upsert(cells, &same, origin),
+                (false, false) => self.append(&cells, origin),
             };
             kept.map_err(|error| failed(&error))?;
         }
@@ -145,32 +160,35 @@ impl Expected {
         !self.key.is_empty() && !self.key.iter().any(own)
     }
 
-    /// Returns a record's value of each column.
-    fn cells(&mut self, document: &[u8], untyped: bool, origin: Origin) -> Vec<Cell> {
-        let document = Document::read(document);
-        for field in document.without(self.columns.iter().map(|column| column.name.as_str())) {
-            self.leftovers.note(field, origin, &self.origins);
-        }
-        let cell = |column: &Column| match document.get(&column.name) {
-            Some(json) => column.class.said(&json, untyped),
-            None => Some(ABSENT.to_owned()),
-        };
-        self.columns.iter().map(cell).collect()
-    }
-
     fn upsert(&self, mut cells: Vec<Cell>, same: &Same, origin: Origin) -> Result<()> {
         let key = self.key_of(&cells, same);
         let mut known = self.scratch.prepare_cached("select cells from keyed where key = ?1 and partition = ?2")?;
-        let known: Option<String> = known.query_row(params![key, origin.partition], |row| row.get(0)).optional()?;
-        if let Some(known) = known {
+        let known: Option<Option<String>> =
+            known.query_row(params![key, origin.partition], |row| row.get(0)).optional()?;
+        match known {
             // A column without a field in the record keeps its value.
-            let before = unpacked(&known);
-            for (cell, before) in cells.iter_mut().zip(before).filter(|(cell, _)| is_absent(cell)) {
-                *cell = before;
+            Some(Some(known)) => {
+                for (cell, before) in cells.iter_mut().zip(unpacked(&known)).filter(|(cell, _)| is_absent(cell)) {
+                    *cell = before;
+                }
             }
+            // After a delete it is a new row.
+            Some(None) => {
+                for (cell, column) in cells.iter_mut().zip(&self.columns).filter(|(cell, _)| is_absent(cell)) {
+                    if !column.fills {
+                        *cell = None;
+                    }
+                }
+            }
+            None => {}
         }
+        self.put(&key, origin, Some(packed(&cells)))
+    }
+
+    /// Stores the last row of a key in a partition; no cells: it is deleted.
+    fn put(&self, key: &str, origin: Origin, cells: Option<String>) -> Result<()> {
         let mut insert = self.scratch.prepare_cached("insert or replace into keyed values (?1, ?2, ?3, ?4, 0)")?;
-        insert.execute(params![key, origin.partition, origin.position as i64, packed(&cells)]).map(drop)
+        insert.execute(params![key, origin.partition, origin.position as i64, cells]).map(drop)
     }
 
     fn append(&self, cells: &[Cell], origin: Origin) -> Result<()> {
@@ -226,12 +244,20 @@ impl Expected {
         made.map_err(|error| failed(&error))
     }
 
+    /// The rows that come next are those of this part of the target (an object): they are found by their number there.
+    pub fn part(&mut self, name: String) {
+        self.part = Some((name, 0));
+    }
+
     /// Compares a row of the target: its columns in order, and the numbers of its keys.
     ///
     /// # Errors
     /// If the scratch file can't be read.
     pub fn found(&mut self, cells: Vec<Cell>, same: &Same) -> Result<(), Error> {
         self.differences.findings.found += 1;
+        if let Some((_, rows)) = &mut self.part {
+            *rows += 1;
+        }
         let held = if self.key.is_empty() { self.held_against_rows(cells) } else { self.held_against_key(cells, same) };
         held.map_err(|error| failed(&error))
     }
@@ -243,13 +269,26 @@ impl Expected {
             .prepare_cached("select cells, partition, position from keyed where key = ?1 order by partition")?;
         let known = of_key.query_map([&key], |row| {
             let origin = Origin { partition: row.get(1)?, position: row.get::<_, i64>(2)? as u64 };
-            Ok(Row { cells: unpacked(&row.get::<_, String>(0)?), origin: Some(origin) })
+            let cells = row.get::<_, Option<String>>(0)?;
+            Ok((cells.map(|cells| unpacked(&cells)), origin))
         })?;
-        let known: Vec<Row> = known.collect::<Result<_>>()?;
+        let of_partitions = known.collect::<Result<Vec<_>>>()?;
         drop(of_key);
-        let found = Row { cells, origin: None };
-        let Some(first) = known.first() else { return self.held_against_rows(found.cells) };
+        let mut found = Row { cells, origin: None, place: None };
+        if of_partitions.is_empty() {
+            return self.held_against_rows(found.cells);
+        }
         self.scratch.prepare_cached("update keyed set seen = 1 where key = ?1")?.execute([&key])?;
+        let deleted = of_partitions.last().map(|(_, origin)| *origin);
+        let known = of_partitions
+            .into_iter()
+            .filter_map(|(cells, origin)| Some(Row { cells: cells?, origin: Some(origin), place: None }));
+        let known: Vec<Row> = known.collect();
+        let Some(first) = known.first() else {
+            found.origin = deleted;
+            self.differences.undeleted(&found);
+            return Ok(());
+        };
         // It is unknown which partition's row was written last; a column that one of them lacks may have another's
         // value.
         let says = |row: &Row, place: usize| row.cells[place] == found.cells[place];
@@ -306,7 +345,8 @@ impl Expected {
         let origin =
             |row: &rusqlite::Row<'_>| Ok(Origin { partition: row.get(0)?, position: row.get::<_, i64>(1)? as u64 });
         let twin = self.scratch.prepare_cached(sql)?.query_row([self.hash(&cells, true)], origin).optional()?;
-        let row = Row { cells, origin: twin };
+        let place = self.part.as_ref().map(|(name, row)| format!("{name} row {row}"));
+        let row = Row { cells, origin: twin, place };
         match twin {
             Some(_) => self.differences.doubled(&row),
             None => self.differences.unexpected(row),
@@ -321,8 +361,12 @@ impl Expected {
     pub fn finish(mut self) -> Result<Findings, Error> {
         let number =
             |sql: &str| self.scratch.query_row(sql, [], |row| row.get::<_, i64>(0)).map(|number| number as u64);
-        let count = "select (select count(distinct key) from keyed) + (select count(*) from appended)";
+        // Of a key that one partition deletes and another one writes, nothing is known.
+        let count = "select (select count(*) from (select key from keyed group by key \
+                having count(cells) > 0 and (max(seen) = 1 or count(cells) = count(*)))) \
+            + (select count(*) from appended)";
         let missing = "select cells, partition, min(position) as position from keyed where seen = 0 group by key \
+                having count(cells) = count(*) \
             union all select cells, partition, position from appended where claimed = 0 order by partition, position";
         let mut missed = || {
             self.differences.findings.expected = number(count)?;
@@ -330,7 +374,8 @@ impl Expected {
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
                 let origin = Origin { partition: row.get(1)?, position: row.get::<_, i64>(2)? as u64 };
-                self.differences.lost(Row { cells: unpacked(row.get_ref(0)?.as_str()?), origin: Some(origin) });
+                let cells = unpacked(row.get_ref(0)?.as_str()?);
+                self.differences.lost(Row { cells, origin: Some(origin), place: None });
             }
             Ok(())
         };

@@ -11,13 +11,13 @@ async fn that_a_file_is_missing_is_taken_back_once_it_is_there() {
         let mut reader = open(&source, &Positions::new()).await.unwrap();
         let Read::Records(found) = reader.read().await.unwrap() else { panic!("nothing is said of it") };
         let warnings = reader.warnings();
-        assert_eq!(warnings.iter().map(|warning| warning.code).collect::<Vec<_>>(), ["file-missing"]);
+        assert_eq!(warnings.iter().map(|warning| warning.key().0).collect::<Vec<_>>(), ["file-missing"]);
         fs::write(&path, lines("a", 0..1)).unwrap();
         if again {
             reader = open(&source, &[(found.partition.clone(), found.to.clone())].into()).await.unwrap();
         }
         assert_eq!(texts(&some(&mut *reader, 1).await), ["\"a0\""]);
-        let taken_back = dataflow_sdk::batch::Warning::over("file-missing", warnings[0].subject.clone());
+        let taken_back = dataflow_sdk::batch::Notice::over("file-missing", warnings[0].key().1);
         assert_eq!(reader.warnings(), [taken_back], "again: {again}");
     }
 }

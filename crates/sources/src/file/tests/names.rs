@@ -66,8 +66,8 @@ async fn what_matches_and_is_no_file_is_not_passed_over_in_silence() {
         match expected {
             Ok(code) => {
                 assert_eq!(read.unwrap().len(), 1);
-                assert_eq!(warnings.iter().map(|warning| warning.code).collect::<Vec<_>>(), [code]);
-                assert!(warnings[0].message.contains("b.json"));
+                assert_eq!(warnings.iter().map(|warning| warning.key().0).collect::<Vec<_>>(), [code]);
+                assert!(warnings[0].holding().unwrap().message.contains("b.json"));
             }
             Err(code) => {
                 let error = read.unwrap_err();
@@ -98,7 +98,7 @@ async fn what_is_no_file_stops_none_that_is_followed() {
     append(&path("a.json"), "2\n");
     assert_eq!(texts(&some(&mut *reader, 1).await), ["2"]);
     let told: std::collections::BTreeSet<String> =
-        reader.warnings().into_iter().map(|warning| format!("{} {}", warning.code, warning.subject)).collect();
+        reader.warnings().into_iter().map(|warning| format!("{} {}", warning.key().0, warning.key().1)).collect();
     for name in ["b.json", "c.json", "d.json"] {
         assert!(told.contains(&format!("not-a-file {}", path(name).display())), "{name}: {told:?}");
     }

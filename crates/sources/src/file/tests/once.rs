@@ -10,7 +10,7 @@ pub(super) struct Reading {
     pub(super) texts: Vec<String>,
     pub(super) lost: usize,
     bytes_lost: u64,
-    pub(super) warnings: Vec<Warning>,
+    pub(super) warnings: Vec<Notice>,
 }
 
 impl Reading {
@@ -183,12 +183,12 @@ async fn a_link_to_nothing_stops_no_file_that_is_followed() {
         // Nothing comes, but it is said all the same.
         tokio::time::timeout(QUIET, reader.read()).await.unwrap_err();
         let warnings = reader.warnings();
-        let codes: Vec<_> = warnings.iter().map(|warning| warning.code).collect();
+        let codes: Vec<_> = warnings.iter().map(|warning| warning.key().0).collect();
         assert_eq!(codes, ["dangling-link"], "{link}");
         fs::write(path("later"), lines("l", 0..1)).unwrap();
         read.extend(some(&mut *reader, 1).await);
         assert_eq!(texts(&read), ["\"a0\"", "\"a1\"", "\"l0\""], "{link}");
-        let taken_back = dataflow_sdk::batch::Warning::over("dangling-link", warnings[0].subject.clone());
+        let taken_back = dataflow_sdk::batch::Notice::over("dangling-link", warnings[0].key().1);
         assert_eq!(reader.warnings(), [taken_back], "{link}");
     }
 }
@@ -472,7 +472,7 @@ async fn a_place_chosen_in_a_known_file_that_was_moved_over_another_counts_what_
         assert_eq!(reading.on(&source, ALL).await.unwrap_err().code(), "position-lost");
         let built = source.clone().build();
         let to = match beginning {
-            true => built.resolve(&context(), &Place::Beginning).await.unwrap(),
+            true => built.resolve(&context(), &Edge::Beginning).await.unwrap(),
             false => {
                 let mut to = reading.positions.clone();
                 to.insert(partition(&path("c")), Position::offset(0));
@@ -536,7 +536,7 @@ async fn what_was_not_read_of_a_file_that_was_replaced_is_counted() {
         ("compressed", "json.gz", false),
         ("empty", "json", false),
     ] {
-        for (place, in_place) in [(Place::Beginning, false), (Place::End, false), (Place::Beginning, true)] {
+        for (place, in_place) in [(Edge::Beginning, false), (Edge::End, false), (Edge::Beginning, true)] {
             let what = format!("{what}, {place:?}, in place: {in_place}");
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join(format!("a.{kind}"));
@@ -572,10 +572,10 @@ async fn what_was_not_read_of_a_file_that_was_replaced_is_counted() {
             let new = reading.texts.split_off(2);
             let expected = match (place, kind, what.starts_with("empty")) {
                 (_, "json", true) => 3,
-                (Place::Beginning, "json", _) => 4,
-                (Place::Beginning, ..) => 3,
-                (Place::End, "json", _) => 1,
-                (Place::End, ..) => 0,
+                (Edge::Beginning, "json", _) => 4,
+                (Edge::Beginning, ..) => 3,
+                (Edge::End, "json", _) => 1,
+                (Edge::End, ..) => 0,
             };
             assert_eq!(new.len(), expected, "{what}: {new:?}");
             assert_eq!(reading.lost, 1, "{what}");
@@ -641,7 +641,7 @@ async fn a_file_that_goes_after_its_end_was_read_is_no_loss() {
             let mut reader = open(&source, &reading.positions).await.unwrap();
             remember(&mut reading.positions, &some(&mut *reader, 0).await);
             let warnings = reader.warnings();
-            assert_eq!(warnings.iter().filter(|warning| warning.code == "file-removed").count(), said, "{pattern}");
+            assert_eq!(warnings.iter().filter(|warning| warning.key().0 == "file-removed").count(), said, "{pattern}");
         }
         append(&path("a.log"), &lines("b", 0..2));
         reading.on(&source, ALL).await.unwrap();

@@ -309,6 +309,12 @@ fn rotations_that_are_worth_a_name() {
             Append(2),
             [Rotate, Append(1), Read, Rotate, Touch, Compress(2), Append(2), Rotate, Delay].to_vec(),
         ),
+        (
+            "compressed when the next one has as many lines as another one has read",
+            every,
+            Append(2),
+            [Append(3), Rotate, Append(1), Read, Delay, Delay].to_vec(),
+        ),
         ("not there at first", one, Restart, [Append(2), Rotate, Append(2), Read].to_vec()),
         ("not there at first, stopped", one, Restart, [Restart, Append(2), Rotate, Append(2), Rotate].to_vec()),
         ("not there at first, nor at the next look", one, Restart, [Append(2), Rotate, Read, Append(1)].to_vec()),
@@ -399,8 +405,9 @@ fn a_generation_that_was_compressed_unread_is_named() {
         read.extend(look(&mut work));
     }
     assert_eq!(read, ["3"]);
-    let named: Vec<_> = work.warnings().into_iter().map(|warning| (warning.code, warning.subject)).collect();
-    assert_eq!(named, [("generation-missed", path("app.log.1.gz").to_str().unwrap().to_owned())]);
+    let warned = work.warnings();
+    let named: Vec<_> = warned.iter().map(Notice::key).collect();
+    assert_eq!(named, [("generation-missed", path("app.log.1.gz").to_str().unwrap())]);
 }
 
 /// A generation is read as long as its writer writes. What comes later is read under its new name, or said.
@@ -435,7 +442,8 @@ async fn what_is_written_to_a_generation_after_its_end_is_said() {
             read.extend(look(&mut work));
         }
         assert_eq!(read, last, "{name}");
-        let codes: Vec<_> = work.warnings().into_iter().map(|warning| warning.code).collect();
+        let warned = work.warnings();
+        let codes: Vec<_> = warned.iter().map(|notice| notice.key().0).collect();
         assert_eq!(codes, told, "{name}");
     }
 }

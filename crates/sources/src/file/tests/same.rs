@@ -34,7 +34,7 @@ async fn a_copy_that_may_be_an_older_generation_is_named() {
         }
         let what = format!("{pattern}, {line:?}, truncated: {truncated}");
         assert_eq!((reading.texts.len(), reading.lost), (expected, 0), "{what}");
-        let codes: Vec<_> = reading.warnings.iter().map(|warning| warning.code).collect();
+        let codes: Vec<_> = reading.warnings.iter().map(|warning| warning.key().0).collect();
         assert_eq!(codes, if named { &["ambiguous-copy"][..] } else { &[] }, "{what}");
     }
 }

@@ -1,5 +1,6 @@
 //! Reading texts as times: what a cast takes, to the microsecond, and why it takes no other.
 use super::{
+    super::guard::DAYS,
     cast,
     moments::{SECOND, civil, datetime},
     texts::strings,
@@ -7,10 +8,10 @@ use super::{
 };
 use arrow::{
     array::{ArrayRef, AsArray, Date32Array, StringArray},
-    compute::kernels::cast_utils::Parser,
+    compute::kernels::cast_utils::{Parser, string_to_datetime},
     datatypes::{Date32Type, TimestampMicrosecondType},
 };
-use chrono::{NaiveDate, NaiveDateTime, TimeDelta};
+use chrono::{NaiveDate, NaiveDateTime, TimeDelta, Utc};
 use datafusion_common::{Result, exec_err};
 use std::{borrow::Cow, sync::Arc};
 
@@ -20,9 +21,10 @@ pub(super) fn dates(column: &ArrayRef, tried: bool) -> Result<ArrayRef> {
         let text = text.trim();
         let day = text.get(..10).filter(|_| text.len() > 10);
         let timed = day.map(|_| local(text, "date")).transpose()?;
-        let sound = timed.is_none_or(|time| TimestampMicrosecondType::parse(&time).is_some());
+        let sound = timed.is_none_or(|time| string_to_datetime(&Utc, &time).is_ok());
         match Date32Type::parse(day.unwrap_or(text)).filter(|_| sound) {
-            Some(day) => Ok(day),
+            Some(day) if DAYS.contains(&day) => Ok(day),
+            Some(_) => exec_err!("the result is a date before year 1 or after year 9999"),
             None => exec_err!("cannot cast string '{text}' to date"),
         }
     };

@@ -88,6 +88,7 @@ fn unknown_fields_are_ignored_added_or_fatal() {
         ignored
             .warnings
             .iter()
+            .filter_map(Notice::holding)
             .any(|warning| warning.code == "ignored-field" && warning.subject == "b" && warning.records == 2)
     );
     let dead_ones = go(UnknownFields::Dead, &lines);
@@ -137,15 +138,17 @@ fn a_field_that_is_missing_is_told_from_null() {
 
 #[test]
 fn a_record_of_which_nothing_would_be_written_is_a_dead_letter() {
-    let go = |rule, transforms| {
+    let keyed = |rule, transforms, key: &[&str]| {
         let mut plan = plan(
             spec(transforms, json!({})),
             Demand::Columns(vec![column("userId", Type::Bigint), column("Name", Type::Text)]),
         );
         plan.declared.sink.unknown_fields = Some(rule);
+        plan.declared.sink.key = key.iter().map(ToString::to_string).collect();
         let lines = [r#"{"userid": 1, "name": "x"}"#, r#"{"userId": 2}"#, "{}", r#"{"Name": null, "other": 1}"#];
         program(&plan).process(records(&lines)).unwrap()
     };
+    let go = |rule, transforms| keyed(rule, transforms, &[]);
     let found = go(UnknownFields::Ignore, json!([]));
     assert_eq!(
         dead(&found),
@@ -156,8 +159,12 @@ fn a_record_of_which_nothing_would_be_written_is_a_dead_letter() {
     );
     assert_eq!(table(&found), ["2|-", "-|-"]);
     // The letter says it of a field of its own.
-    let ignored = |warning: &dataflow_sdk::batch::Warning| (warning.subject.clone(), warning.records);
-    assert_eq!(found.warnings.iter().map(ignored).collect::<Vec<_>>(), [("other".to_owned(), 1)]);
+    let ignored = found.warnings.iter().filter_map(Notice::holding);
+    let ignored: Vec<_> = ignored.map(|warning| (warning.subject.as_str(), warning.records)).collect();
+    assert_eq!(ignored, [("other", 1)]);
+    // Without a key it is what the sink calls a record without a key that has other fields.
+    let found = keyed(UnknownFields::Ignore, json!([]), &["userId"]);
+    assert_eq!(dead(&found), [0, 2].map(|row| format!("{row} sink rejected: key column userId is missing")));
     // What is computed is always there.
     let computed = go(UnknownFields::Ignore, json!([{"type": "map", "set": {"Name": "upper(name)"}}]));
     assert_eq!(computed.dead, []);
@@ -188,7 +195,8 @@ fn ignored_fields_are_counted_of_the_records_that_go_to_the_sink() {
         let mut plan = plan(spec(transforms, json!({})), Demand::Columns(vec![column("id", Type::Bigint)]));
         plan.declared.sink.unknown_fields = Some(UnknownFields::Ignore);
         let processed = program(&plan).process(records).unwrap();
-        let ignored = processed.warnings.iter().filter(|warning| warning.code == "ignored-field");
+        let ignored =
+            processed.warnings.iter().filter_map(Notice::holding).filter(|warning| warning.code == "ignored-field");
         ignored.map(|warning| (warning.subject.clone(), warning.records)).collect::<BTreeMap<_, _>>()
     };
     let counts = |counts: &[(&str, u64)]| counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();

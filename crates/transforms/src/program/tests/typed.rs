@@ -172,6 +172,7 @@ fn the_cause_says_what_to_write() {
     for (expression, ty, why) in [
         ("day + 0", Type::Date, "20240105 is a number, not date; write to_timestamp(…)"),
         ("day + 0", Type::Text, "20240105 is a number, not text; write cast(… as text)"),
+        ("upper(s)", Type::Integer, "\"2024-01-05T00:00:00Z\" is text, not integer; write cast(… as decimal(38, 10))"),
         ("one = 1", Type::Bigint, "true is true or false, not bigint; write case when … then 1 else 0 end"),
         ("to_timestamp_millis(ms)", Type::Text, "2024-01-05T10:00:00Z is a time, not text; write cast(… as text)"),
     ] {

@@ -3,12 +3,8 @@ use super::*;
 
 fn warned(condition: &str, lines: &[&str]) -> String {
     let processed = run(json!([{"type": "filter", "condition": condition}]), lines);
-    processed
-        .warnings
-        .iter()
-        .map(|warning| format!("{} {}: {}", warning.code, warning.subject, warning.message))
-        .collect::<Vec<_>>()
-        .join("\n")
+    let warned = processed.warnings.iter().filter_map(Notice::holding);
+    warned.map(|it| format!("{} {}: {}", it.code, it.subject, it.message)).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -38,7 +34,7 @@ fn it_is_taken_back_once_a_record_has_the_field() {
     let mut program = program(&plan(spec(transforms, json!({})), Demand::Documents));
     let mut told = |line: &str| -> Vec<(String, bool)> {
         let warnings = program.process(records(&[line])).unwrap().warnings;
-        warnings.into_iter().map(|warning| (warning.subject, warning.message.is_empty())).collect()
+        warnings.into_iter().map(|warning| (warning.key().1.to_owned(), warning.is_over())).collect()
     };
     let of = |subject: &str, over| (subject.to_owned(), over);
     assert_eq!(told(r#"{"a": 1}"#), [of("b", false), of("c.d", false)]);
@@ -154,11 +150,12 @@ fn a_setting_that_names_a_field_that_no_record_has_is_spoken_of() {
         let mut program = program(&plan(spec.clone(), Demand::Columns(columns)));
         let lines = [r#"{"id": 1, "username": "x", "address": {"city": "y"}, "a.b": 1}"#];
         let warnings = program.process(records(&lines)).unwrap().warnings;
-        let told: Vec<_> = warnings.iter().filter(|warning| warning.code == "unknown-field").collect();
+        let told: Vec<_> =
+            warnings.iter().filter_map(Notice::holding).filter(|warning| warning.code == "unknown-field").collect();
         assert_eq!(told.len(), usize::from(!subject.is_empty()), "{more}: {told:?}");
         assert!(told.iter().all(|told| told.subject == subject && told.message.contains(says)), "{more}: {told:?}");
         assert!(
-            program.process(records(&lines)).unwrap().warnings.iter().all(|warning| warning.code != "unknown-field")
+            program.process(records(&lines)).unwrap().warnings.iter().all(|warning| warning.key().0 != "unknown-field")
         );
     }
 }

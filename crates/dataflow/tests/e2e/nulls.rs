@@ -1,0 +1,192 @@
+//! Tables that a sink makes of records that say little: a record's result never depends on those before it.
+use crate::program::output;
+use dataflow_testkit::servers;
+use rusqlite::{Connection, types::Value as Cell};
+use serde_json::{Value, json};
+use std::fs;
+
+/// Runs a pipeline of these records into a table that is made; its rows as JSON, the causes of its dead letters, and the table.
+fn run(records: &[Value], batch: usize, more: &Value) -> (Vec<String>, Vec<String>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let lines: String = records.iter().map(|record| format!("{record}\n")).collect();
+    fs::write(at("in.jsonl"), lines).unwrap();
+    let mut spec = json!({
+        "pipelineId": "nulls",
+        "source": {"type": "file", "path": at("in.jsonl")},
+        "sink": {"type": "sqlite", "path": at("out.db"), "table": "t"},
+        "batch": {"maxRecords": batch},
+    });
+    for (name, value) in more.as_object().unwrap() {
+        spec["sink"][name] = value.clone();
+    }
+    fs::write(at("spec.json"), spec.to_string()).unwrap();
+    let data = at("data");
+    let (code, _, stderr) = output(&["run", &at("spec.json"), "--data-dir", &data]);
+    let (listed, letters, said) = output(&["dead-letters", "list", "nulls", "--data-dir", &data, "--output", "json"]);
+    assert_eq!(listed, 0, "{said}");
+    let letters: Value = serde_json::from_str(&letters).unwrap();
+    let causes: Vec<String> = letters["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|letter| format!("{} {}", letter["code"].as_str().unwrap(), letter["cause"].as_str().unwrap()))
+        .collect();
+    assert_eq!(code, if causes.is_empty() { 0 } else { 3 }, "{stderr}");
+    let Ok(db) = Connection::open(at("out.db")) else { return (Vec::new(), causes, String::new()) };
+    let made = db.query_row("select sql from sqlite_schema where name = 't'", [], |row| row.get(0));
+    let Ok(made) = made else { return (Vec::new(), causes, String::new()) };
+    let (verified, report, said) = output(&["verify", "--data-dir", &data, "--file", &at("spec.json")]);
+    assert_eq!(verified, 0, "{report}{said}");
+    let mut rows = db.prepare("select * from t").unwrap();
+    let names: Vec<String> = rows.column_names().into_iter().map(String::from).collect();
+    let cell = |cell| match cell {
+        Cell::Null => Value::Null,
+        Cell::Integer(value) => json!(value),
+        Cell::Real(value) => json!(value),
+        Cell::Text(value) => json!(value),
+        Cell::Blob(value) => json!(value),
+    };
+    let row = |row: &rusqlite::Row<'_>| {
+        let cells = names.iter().enumerate().map(|(at, name)| Ok((name.clone(), cell(row.get(at)?))));
+        let mut cells = cells.collect::<rusqlite::Result<Vec<_>>>()?;
+        cells.retain(|(_, cell)| !cell.is_null());
+        cells.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(Value::Object(cells.into_iter().collect()).to_string())
+    };
+    let all = rows.query_map([], row).unwrap().collect::<Result<Vec<_>, _>>().unwrap();
+    (all, causes, made)
+}
+
+#[test]
+fn a_record_of_nulls_is_a_row_of_nulls_whenever_it_comes() {
+    let cases = [
+        (vec![json!({"a": null})], vec!["{}"]),
+        (vec![json!({"a": null}), json!({"a": 5}), json!({"a": 6.5})], vec!["{}", "{\"a\":5}", "{\"a\":6.5}"]),
+        (vec![json!({"a": null, "b": null}), json!({"a": "01", "b": true})], vec!["{}", "{\"a\":\"01\",\"b\":1}"]),
+        (vec![json!({"b": 1}), json!({"b": null, "a": null}), json!({"b": null})], vec!["{\"b\":1}", "{}", "{}"]),
+    ];
+    for (records, rows) in cases {
+        for batch in [1, 100] {
+            let (found, causes, made) = run(&records, batch, &json!({}));
+            assert_eq!(
+                (found, causes),
+                (rows.iter().map(ToString::to_string).collect(), Vec::new()),
+                "{batch}: {made}"
+            );
+        }
+    }
+}
+
+/// A field whose values come later counts from its first null on, wherever fields get columns as they come.
+#[test]
+fn a_field_that_is_null_at_first_is_known() {
+    let records = [json!({"x": 1}), json!({"c": null}), json!({"c": null}), json!({"c": 1})];
+    for batch in [1, 2, 100] {
+        let (found, causes, made) = run(&records, batch, &json!({"unknownFields": "add"}));
+        assert_eq!((found.join(" "), causes.len()), ("{\"x\":1} {} {} {\"c\":1}".into(), 0), "{batch}: {made}");
+    }
+}
+
+#[test]
+fn a_record_without_a_key_is_a_dead_letter_whenever_it_comes() {
+    let records = [
+        json!({"name": "x"}),
+        json!({"id": null, "name": "z"}),
+        json!({}),
+        json!({"id": 1, "name": "y"}),
+        json!({"name": "w"}),
+    ];
+    for batch in [1, 2, 100] {
+        let (rows, causes, made) = run(&records, batch, &json!({"key": "id"}));
+        assert_eq!(rows, ["{\"id\":1,\"name\":\"y\"}"], "{batch}: {made}");
+        let key = |is: &str| format!("rejected key column id is {is}");
+        assert_eq!(causes, [key("missing"), key("null"), key("missing"), key("missing")]);
+    }
+    let records = [json!({"a": 1}), json!({"b": 2}), json!({"a": 3, "b": 4})];
+    for batch in [1, 100] {
+        let (rows, causes, made) = run(&records, batch, &json!({"key": ["a", "b"]}));
+        assert_eq!((rows, causes.len()), (vec!["{\"a\":3,\"b\":4}".to_owned()], 2), "{batch}: {made}");
+    }
+}
+
+/// Nothing is made of records without a key, and that is no failure.
+#[test]
+fn records_without_a_key_alone_make_no_table() {
+    let (rows, causes, made) = run(&[json!({"name": "x"}), json!({"id": null})], 1, &json!({"key": "id"}));
+    assert_eq!((rows.len(), causes.len(), made.as_str()), (0, 2, ""));
+}
+
+/// SQLite would make up a number for a missing integer key: that of another record.
+#[test]
+fn no_key_is_made_up() {
+    let (rows, causes, made) = run(&[json!({"v": "x"}), json!({"id": 1, "v": "y"})], 100, &json!({"key": "id"}));
+    assert_eq!((rows.len(), causes), (1, vec!["rejected key column id is missing".to_owned()]), "{made}");
+}
+
+/// In PostgreSQL a column gets its type with its first value, however many rows of nulls came before.
+#[tokio::test]
+async fn a_column_of_postgres_waits_for_a_value() {
+    if !servers::are_up() {
+        return;
+    }
+    let name = format!("nulls_{}", std::process::id());
+    let config = "host=127.0.0.1 user=dataflow password=dataflow dbname=dataflow";
+    let (client, connection) = tokio_postgres::connect(config, tokio_postgres::NoTls).await.unwrap();
+    #[expect(clippy::disallowed_methods, reason = "the connection lives as long as the test")]
+    tokio::spawn(async move { connection.await.unwrap() });
+    client.batch_execute(&format!("create schema {name}; set search_path to {name}")).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let nulls = "{\"a\":null,\"b\":null}\n".repeat(70);
+    fs::write(at("in.jsonl"), format!("{nulls}{{\"a\":5}}\n{{\"a\":6,\"b\":true}}\n")).unwrap();
+    let settings = format!(
+        "[connections.postgres.default]\nurl = \"postgres://dataflow:dataflow@127.0.0.1/dataflow?options=-csearch_path%3D{name}\"\n"
+    );
+    fs::write(at("settings.toml"), settings).unwrap();
+    let spec = json!({
+        "pipelineId": "nulls",
+        "source": {"type": "file", "path": at("in.jsonl")},
+        "sink": {"type": "postgres", "table": "t"},
+        "batch": {"maxRecords": 69},
+    });
+    fs::write(at("spec.json"), spec.to_string()).unwrap();
+    let (data, config, file) = (at("data"), at("settings.toml"), at("spec.json"));
+    for command in ["run", "verify"] {
+        let mut args = vec![command, "--data-dir", &data, "--config", &config];
+        args.extend(if command == "run" { vec![file.as_str()] } else { vec!["--file", &file] });
+        let (code, stdout, stderr) = tokio::task::spawn_blocking({
+            let args: Vec<String> = args.into_iter().map(String::from).collect();
+            move || output(&args.iter().map(String::as_str).collect::<Vec<_>>())
+        })
+        .await
+        .unwrap();
+        assert_eq!(code, 0, "{stdout}{stderr}");
+    }
+    let rows = "select concat_ws(' ', count(*), sum(a), bool_or(b), max(pg_typeof(a)::text)) from t";
+    let row: String = client.query_one(rows, &[]).await.unwrap().get(0);
+    assert_eq!(row, "72 11 t bigint");
+    client.batch_execute(&format!("drop schema {name} cascade")).await.unwrap();
+}
+
+/// Whether a record writes a row or deletes one, it is refused for a key that it lacks, in the same words with and without a table.
+#[test]
+fn a_delete_without_a_key_is_refused_as_a_row_is() {
+    let records = [
+        json!({"op": "d", "name": "x"}),
+        json!({"op": "d", "id": null}),
+        json!({"op": "u", "name": "z"}),
+        json!({"op": "d", "id": 7}),
+        json!({"op": "u", "id": 3, "name": null}),
+        json!({"op": "u", "id": 4, "name": null}),
+        json!({"op": "u", "id": 1, "name": "y"}),
+        json!({"op": "d", "name": "w"}),
+        json!({"op": "d", "id": 4}),
+    ];
+    for batch in [1, 2, 3, 100] {
+        let (rows, causes, made) = run(&records, batch, &json!({"key": "id", "op": "op"}));
+        assert_eq!(rows, [r#"{"id":1,"name":"y","op":"u"}"#, r#"{"id":3,"op":"u"}"#], "{batch}: {made}");
+        let key = |is: &str| format!("rejected key column id is {is}");
+        assert_eq!(causes, [key("missing"), key("null"), key("missing"), key("missing")], "{batch}");
+    }
+}

@@ -1,0 +1,103 @@
+//! Publication: the uploads that a handle names become objects, each once, whoever takes which away in between.
+use super::{
+    bucket::Bucket,
+    copies::Copies,
+    failure::Trouble,
+    handle::{Handle, Object},
+    record::Kept,
+};
+use dataflow_sdk::Error;
+use futures::future::join_all;
+
+/// Uploads that are completed at a time.
+const AT_ONCE: usize = 8;
+
+impl Kept {
+    /// Makes objects of all that a handle names and that is not known to be one, and notes it: whoever reads the bucket may take
+    /// them away from then on.
+    pub(super) async fn complete(&mut self, handle: &Handle, copies: &Copies) -> Result<(), Error> {
+        let open = handle.objects.iter().filter(|object| !self.record.published.contains(&object.upload));
+        let open: Vec<&Object> = open.collect();
+        let (mut published, mut lost, mut failed) = (Vec::new(), Vec::new(), None);
+        for some in open.chunks(AT_ONCE) {
+            let completed = join_all(some.iter().map(|object| complete(&self.bucket, object, copies))).await;
+            for (object, completed) in some.iter().zip(completed) {
+                match completed {
+                    Ok(true) => published.push(object.upload.clone()),
+                    Ok(false) => lost.push(*object),
+                    Err(error) => failed = Some(error),
+                }
+            }
+            if failed.is_some() {
+                break;
+            }
+        }
+        // What has become an object is noted in any case: it may be gone when this is tried again.
+        if !published.is_empty() {
+            self.record.uploads.retain(|upload| !published.contains(&upload.id));
+            self.record.published.extend(published);
+            self.write().await?;
+        }
+        match failed {
+            Some(error) => Err(error),
+            None if lost.is_empty() => Ok(()),
+            None => Err(upload_lost(&self.bucket, handle, &lost)),
+        }
+    }
+}
+
+/// Makes an object of its upload, from its copy if the server has forgotten the upload's part. False: there is neither.
+async fn complete(bucket: &Bucket, object: &Object, copies: &Copies) -> Result<bool, Error> {
+    if bucket.complete(object).await? {
+        return Ok(true);
+    }
+    let Some(bytes) = copies.of(object).await? else { return Ok(false) };
+    match bucket.put_part(&object.key, &object.upload, 0, bytes).await {
+        Ok(etag) if object.parts == [etag.as_str()] => bucket.complete(object).await,
+        Ok(_) | Err(Trouble::Gone) => Ok(false),
+        Err(trouble) => Err(trouble.error()),
+    }
+}
+
+/// Sealed objects whose uploads are gone: everything since the last publication has to be written again, or is lost.
+fn upload_lost(bucket: &Bucket, handle: &Handle, lost: &[&Object]) -> Error {
+    let from: Vec<String> = handle.from.iter().map(|(partition, at)| format!("{partition}={at}")).collect();
+    let from = from.join(",");
+    let whole: Vec<&str> = handle.whole.iter().map(|partition| &*partition.0).collect();
+    let whole = whole.join(", ");
+    let (range, to) = match (from.as_str(), whole.as_str()) {
+        (from, "") => (format!("the records from {from} on"), from.to_owned()),
+        ("", whole) => (format!("all records of {whole}"), "beginning".into()),
+        (from, whole) => {
+            (format!("the records from {from} on, and all of {whole}"), format!("{from} and the beginning of {whole}"))
+        }
+    };
+    let name = |object: &Object| object.key.rsplit('/').next().unwrap_or_default().to_owned();
+    let places: Vec<String> = lost.iter().take(3).map(|object| bucket.place(&object.key)).collect();
+    let message = format!(
+        "{} of {} sealed objects can't be published, as their uploads are gone and no object is in their place: {}{}. The server or \
+         somebody else has aborted them, or has taken the objects away before the node, which was killed, could note that they were \
+         published. They had {} rows, of {range}",
+        lost.len(),
+        handle.objects.len(),
+        places.join(", "),
+        if lost.len() > places.len() { ", …" } else { "" },
+        lost.iter().map(|object| object.rows).sum::<u64>(),
+    );
+    // An object is begun after what was published before it is sealed: the number of the commit in its name is greater.
+    let first = handle.objects.iter().map(name).min().unwrap_or_default();
+    let begin = first.rsplitn(3, '-').last().unwrap_or_default();
+    let fix = if lost.len() < handle.objects.len() {
+        format!(
+            "remove the objects whose names begin with {begin} or a greater number, which were published with them, wherever they are by \
+             now, and set"
+        )
+    } else {
+        "set".into()
+    };
+    let fix = format!(
+        "to write them again, once, {fix} the checkpoint to {to}; to count them as lost, or if somebody has taken them away, set it to \
+         \"journal\". Have incomplete uploads live for longer than an outage (a lifecycle rule, or the server, aborts them)"
+    );
+    Error::contradicts("upload-lost", message, fix)
+}
