@@ -1,5 +1,5 @@
 //! Copies of objects of one part, on the node's disk until they are published. A server that is killed while it completes an upload
-//! may forget the upload's parts (MinIO first removes what it knows of them), and takes them again. Nothing hangs on a copy: where
+//! may forget the upload's parts (MinIO first removes what it knows of them), and takes them in another upload. Nothing hangs on a copy: where
 //! there is none, such an upload is lost, and its user decides.
 use super::{
     handle::Object,

@@ -6,6 +6,7 @@ use super::{
     handle::{Handle, Object},
     record::Kept,
 };
+use bytes::Bytes;
 use dataflow_sdk::Error;
 use futures::future::join_all;
 
@@ -46,12 +47,23 @@ impl Kept {
     }
 }
 
-/// Makes an object of its upload, from its copy if the server has forgotten the upload's part. False: there is neither.
+/// Makes an object of its upload, or of its copy if the server has forgotten the upload's part. False: there is neither.
 async fn complete(bucket: &Bucket, object: &Object, copies: &Copies) -> Result<bool, Error> {
     if bucket.complete(object).await? {
         return Ok(true);
     }
     let Some(bytes) = copies.of(object).await? else { return Ok(false) };
+    // By another upload: the first one may be half completed, and then it never is.
+    let upload = bucket.begin(&object.key).await.map_err(Trouble::error)?;
+    let again = Object { upload, ..object.clone() };
+    let done = complete_again(bucket, &again, bytes).await;
+    let spent = if matches!(done, Ok(true)) { object } else { &again };
+    bucket.abort(&spent.key, &spent.upload).await?;
+    done
+}
+
+/// Makes an object of a copy, if it has the bytes that were uploaded before.
+async fn complete_again(bucket: &Bucket, object: &Object, bytes: Bytes) -> Result<bool, Error> {
     match bucket.put_part(&object.key, &object.upload, 0, bytes).await {
         Ok(etag) if object.parts == [etag.as_str()] => bucket.complete(object).await,
         Ok(_) | Err(Trouble::Gone) => Ok(false),

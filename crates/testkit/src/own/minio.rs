@@ -76,22 +76,28 @@ impl Minio {
         self.process.kill();
     }
 
-    /// Has it forget the parts of all uploads but not the uploads, as it does if it is killed while it completes them.
-    pub fn forget_parts(&self) {
-        let mut folders = vec![self.folder.path().join("data/.minio.sys/multipart")];
+    /// Has it forget the parts of all uploads but not the uploads, as it does if it is killed while it completes them; with `to`
+    /// (`bucket/key`), after it has moved their data to where the object is to be, which it then takes for a folder.
+    pub fn forget_parts(&self, to: Option<&str>) {
+        let data = self.folder.path().join("data");
+        let mut folders = vec![data.join(".minio.sys/multipart")];
         while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-                let (path, name) = (entry.path(), entry.file_name());
-                match path.is_dir() {
-                    true => folders.push(path),
-                    false
-                        if name.to_string_lossy().starts_with("part.")
-                            && path.extension().is_some_and(|end| end == "meta") =>
-                    {
-                        fs::remove_file(path).expect("it can be removed");
-                    }
-                    false => {}
+            let entries: Vec<PathBuf> =
+                fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+            let is_part =
+                |path: &PathBuf| path.extension().is_some_and(|end| end == "meta") && !path.ends_with("xl.meta");
+            let parts: Vec<&PathBuf> = entries.iter().filter(|path| is_part(path)).collect();
+            for part in &parts {
+                fs::remove_file(part).expect("it can be removed");
+            }
+            match (entries.first().and_then(|entry| entry.parent()), to) {
+                (Some(folder), Some(to)) if !parts.is_empty() => {
+                    let object = data.join(to);
+                    fs::create_dir_all(&object).expect("a folder");
+                    let name = folder.file_name().expect("it has a name");
+                    fs::rename(folder, object.join(name)).expect("it can be moved");
                 }
+                _ => folders.extend(entries.into_iter().filter(|entry| entry.is_dir())),
             }
         }
     }
