@@ -41,6 +41,7 @@ pub fn check(data: &[u8]) {
             demand: Demand::Documents,
             declared: Declared::default(),
             learned: InferredTypes::default(),
+            turned_down: std::collections::BTreeSet::new(),
         };
         match COMPILER.compile(&plan) {
             Err(problems) => {

@@ -23,8 +23,21 @@ pub enum Demand {
     Lines,
     /// Columns of these names and types.
     Columns(Vec<Column>),
+    /// The same, of a table of the pipeline's own, which gets a column for every other field that has a value: see
+    /// [`Processed::new_columns`].
+    Growing(Vec<Column>),
     /// Every top-level field, with the types of the first batch; [`crate::sink::Writer::define`] then says the columns.
     AllColumns,
+}
+
+impl Demand {
+    /// The columns of a table.
+    pub fn columns(&self) -> Option<&[Column]> {
+        match self {
+            Self::Columns(columns) | Self::Growing(columns) => Some(columns),
+            Self::Documents | Self::Lines | Self::AllColumns => None,
+        }
+    }
 }
 
 /// Columns for output fields.

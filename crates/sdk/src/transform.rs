@@ -2,14 +2,14 @@
 use crate::{
     Problem,
     batch::{Demand, Inferred, Processed},
-    declared::Declared,
+    declared::{Declared, UnknownFields},
     records::Records,
 };
 use dataflow_core::{
     spec::{Component, PipelineSpec},
     types::InferredTypes,
 };
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Makes programs of the transforms of a spec. One per node.
 pub trait Compiler: Send + Sync + std::fmt::Debug {
@@ -62,6 +62,18 @@ pub struct Plan {
     pub declared: Declared,
     /// The types of the sink's columns, as this run and earlier ones inferred them.
     pub learned: InferredTypes,
+    /// Fields that a [growing](Demand::Growing) table was asked to have, and can't.
+    pub turned_down: BTreeSet<String>,
+}
+
+impl Plan {
+    /// What becomes of output fields that the sink has no column for; none: nothing is said about them.
+    pub fn unknown_fields(&self) -> Option<UnknownFields> {
+        match self.demand {
+            Demand::Growing(_) => Some(UnknownFields::Add),
+            _ => self.declared.sink.unknown_fields,
+        }
+    }
 }
 
 /// What a batch comes to is more than is held at once: its records are to be given again in two [halves](Records::halves), one after the

@@ -155,7 +155,7 @@ pub fn output(demand: &Demand, from: u64, rows: &[Pair<'_>]) -> Output {
         Demand::Documents | Demand::Lines | Demand::AllColumns => {
             Payload::Documents { data: records.data.clone(), spans: records.spans.clone() }
         }
-        Demand::Columns(columns) => {
+        Demand::Columns(columns) | Demand::Growing(columns) => {
             let fields = columns.iter().map(|column| Field::new(&column.name, arrow_type(column.ty), true));
             let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
             let json = |column: &dataflow_sdk::batch::Column| {

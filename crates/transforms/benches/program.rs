@@ -65,6 +65,7 @@ fn program(criterion: &mut Criterion) {
             demand: Demand::Documents,
             declared: Declared::default(),
             learned: InferredTypes::default(),
+            turned_down: std::collections::BTreeSet::new(),
         };
         let mut program = compiler.compile(&plan).unwrap();
         group.bench_function(what, |bench| {

@@ -44,9 +44,17 @@ impl Again {
         Ok(Self { plugins, plan, fates, says })
     }
 
+    /// Whether its target gets columns by itself.
+    pub(crate) fn grows(&self) -> bool {
+        matches!(self.plan.demand, Demand::Growing(_))
+    }
+
     /// Leaves out fields without a column from here on.
     pub(crate) fn ignore_unknown(&mut self) -> Result<(), Error> {
         self.plan.declared.sink.unknown_fields = Some(UnknownFields::Ignore);
+        if let Demand::Growing(columns) = &mut self.plan.demand {
+            self.plan.demand = Demand::Columns(std::mem::take(columns));
+        }
         [self.fates, self.says] = compile(&*self.plugins, &self.plan)?;
         Ok(())
     }

@@ -74,6 +74,7 @@ impl<'a> Replay<'a> {
                 demand: audited.demand.clone(),
                 declared,
                 learned: claims.learned.clone(),
+                turned_down: BTreeSet::new(),
             };
             Ok(Stretch { again: Some(Again::new(plugins.clone(), plan)?), until: until.cloned() })
         };
@@ -210,8 +211,13 @@ impl<'a> Replay<'a> {
         let mut outcome = self.run_again(stretch, &records, &doubtful).await?;
         if !outcome.new_columns.is_empty() {
             let names: Vec<_> = outcome.new_columns.iter().map(|column| column.name.as_str()).collect();
-            report.cannot(format!("the target has no column for {}, which records have", names.join(", ")));
-            self.stretches[stretch].again.as_mut().map_or(Ok(()), Again::ignore_unknown).map_err(Stopped::Other)?;
+            if let Some(again) = &mut self.stretches[stretch].again {
+                // A table that grows by itself leaves out what it can't have: the auditor finds that among the rows.
+                if !again.grows() {
+                    report.cannot(format!("the target has no column for {}, which records have", names.join(", ")));
+                }
+                again.ignore_unknown().map_err(Stopped::Other)?;
+            }
             outcome = self.run_again(stretch, &records, &doubtful).await?;
         }
         let Outcome { said, asked, filtered, mut dead, unsaid, .. } = outcome;

@@ -88,6 +88,31 @@ fn a_field_that_is_null_at_first_is_known() {
     }
 }
 
+/// Which fields the first batch happened to have decides nothing, also not after another start; but a table that is there is its
+/// owner's.
+#[test]
+fn a_field_gets_its_column_whenever_it_comes() {
+    let mut records = vec![
+        json!({"a": 1}),
+        json!({"b": "x"}),
+        json!({"a": 2, "c": {"d": [1]}}),
+        json!({"z": null}),
+        json!({"e": 1.5}),
+    ];
+    for round in 0..2 {
+        let expected = ["{\"a\":1}", "{\"b\":\"x\"}", "{\"a\":2,\"c\":\"{\\\"d\\\":[1]}\"}", "{}", "{\"e\":1.5}"];
+        let mut expected = expected.map(String::from);
+        if round == 1 {
+            expected.reverse();
+        }
+        for batch in [1, 2, 3, 100] {
+            let (found, causes, made) = run(&records, batch, &json!({}));
+            assert_eq!((&found[..], causes.len()), (&expected[..], 0), "{batch}: {made}");
+        }
+        records.reverse();
+    }
+}
+
 #[test]
 fn a_record_without_a_key_is_a_dead_letter_whenever_it_comes() {
     let records = [

@@ -27,7 +27,7 @@ use dataflow_sdk::{
     source::Assignment,
     transform::Plan,
 };
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 use tokio::time::Instant;
 use tokio_util::sync::DropGuard;
 
@@ -157,6 +157,7 @@ impl Attempt<'_> {
             demand: opened.demand,
             declared: Declared { sink: self.built.rows.clone(), ..parts.plugins.declared(&view.branch.spec) },
             learned: view.branch.learned.clone(),
+            turned_down: BTreeSet::new(),
         };
         let plugins = parts.plugins.clone();
         let program = Binding::new(plan, Arc::new(move |plan: &Plan| compile_with(plugins.compiler(), plan)))?;

@@ -123,7 +123,7 @@ fn halves(records: &Records, mut permit: OwnedSemaphorePermit) -> [InFlight<Arc<
 
 /// Fields without a column, where the spec says that they are a failure.
 fn unknown_fields(found: &Inferred, plan: &Plan) -> Option<Failure> {
-    if plan.declared.sink.unknown_fields != Some(UnknownFields::Fail) {
+    if plan.unknown_fields() != Some(UnknownFields::Fail) {
         return None;
     }
     // A field that had no value yet when the columns were made is none of them.
@@ -177,8 +177,14 @@ async fn infer(binding: &mut Binding, on: &Arc<dyn Compute>, records: &Arc<Recor
 async fn define(out: &mpsc::Sender<ToCommit>, found: Inferred, plan: &mut Plan) -> Option<Demand> {
     let (answer, demand) = oneshot::channel();
     plan.learned.merge(&found.learned);
+    let asked: Vec<String> = found.columns.iter().map(|column| column.name.clone()).collect();
     out.send(ToCommit::Define { found, answer }).await.ok()?;
-    demand.await.ok()
+    let demand = demand.await.ok()?;
+    if let Demand::Growing(columns) = &demand {
+        let lacks = |name: &String| columns.iter().all(|column| column.name != *name);
+        plan.turned_down.extend(asked.into_iter().filter(lacks));
+    }
+    Some(demand)
 }
 
 /// Stands where a program is while it works on a compute thread.

@@ -2,7 +2,7 @@
 use super::{
     PostgresSink,
     audit_keys::Key,
-    durable,
+    definition, durable,
     encode::{Encoder, Refused},
     failure, pipeline,
     pool::Server,
@@ -125,15 +125,19 @@ async fn types(client: &ClientWrapper, target: &str) -> Result<BTreeMap<String, 
 
 /// Opens the target for reading, and creates an empty table with its constraints.
 pub(super) async fn open(config: &PostgresSink, cx: &Context, wanted: &Audit) -> Result<Audited, Error> {
-    let (server, options) = (config.server(cx)?, config.options().as_journalled(&wanted.lanes));
+    let (server, mut options) = (config.server(cx)?, config.options().as_journalled(&wanted.lanes));
     let client = server.connection().await?;
     let target = quote_table(&options.table);
     let failed = |error: tokio_postgres::Error| server.failed("look at the table in", &error);
-    let kept = tokens::name(&schema_of(&server, &options.table).await?);
+    let schema = schema_of(&server, &options.table).await?;
+    let kept = tokens::name(&schema);
     let not_durable = durable::said(&server, &client, &[&target, &kept]).await?;
     let Some(Described { found, mut wires, copied }) = schema::describe(&client, &target).await.map_err(failed)? else {
         return Ok(Audited { auditor: Box::new(audit::Gone::default()), demand: Demand::Documents, not_durable });
     };
+    let relation = definition::relation(&client, &target, &kept).await.map_err(failed)?;
+    let made = tokens::is_made(&server, &client, &schema, &wanted.generation, relation.as_deref()).await?;
+    options.own = made && options.owns_what_it_made();
     let layout = audit::layout(&options, &found)?;
     // It is going to have its own settings and temporary tables, so it doesn't return to the pool.
     let client = Object::take(client);

@@ -78,8 +78,8 @@ pub struct PostgresSink {
     #[serde(default = "yes")]
     pub create_table: bool,
     /// What happens to fields without a column in the table. Existing columns are never changed. A record whose fields
-    /// all lack a column is a dead letter.
-    #[schemars(extend("default" = "ignore"))]
+    /// all lack a column is a dead letter. Default: `add` for a table that this pipeline has
+    /// made, if `columns` is not given, and `ignore` for any other.
     pub unknown_fields: Option<Unknown>,
     /// How long to wait for a lock of an earlier writer before breaking it.
     #[serde(default = "ten_seconds")]
@@ -124,8 +124,8 @@ impl PostgresSink {
             mode: self.mode,
             op: self.op.clone(),
             create_table: self.create_table,
-            unknown_fields: self.unknown_fields.unwrap_or_default(),
-            leaves_out: self.unknown_fields == Some(Unknown::Ignore),
+            unknown_fields: self.unknown_fields,
+            own: false,
             grows: false,
         }
     }

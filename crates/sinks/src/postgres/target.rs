@@ -1,7 +1,7 @@
 //! Finds, creates or extends the table.
 use super::NAMING;
 use super::{
-    definition::Definition,
+    definition::{self, Definition},
     drops, durable,
     locks::lock_ddl,
     pool::Server,
@@ -107,10 +107,14 @@ pub(super) async fn prepare(
     let mut described = schema::describe(&*client, &quoted).await.map_err(failed)?;
     let there = described.as_ref().map(|_| definition.relation.as_deref());
     tokens::unclaimed(server, client, schema, name_of(&options.table), there, claim).await?;
-    let changes = changes(server, options, described.as_ref(), columns, added)?;
+    let (missing, mut options) = (described.is_none(), options.clone());
+    options.own = !missing && is_own(server, client, &options, (schema, claim), &definition).await?;
+    let changes = changes(server, &options, described.as_ref(), columns, added)?;
     if let Some(statements) = changes {
         let transaction = client.transaction().await.map_err(failed)?;
         lock_ddl(server, &transaction, wait).await?;
+        let relation = async || definition::relation(&transaction, &quoted, &kept).await.map_err(failed);
+        let makes = missing && relation().await?.is_none();
         // Another lane may have done the same in the meantime: "if not exists" accepts its result.
         for statement in statements {
             let ran = transaction.batch_execute(&statement).await;
@@ -118,18 +122,37 @@ pub(super) async fn prepare(
                 server.failed(&format!("create table {} in", options.table), &error).fix(format!("run: {statement}"))
             })?;
         }
+        if makes {
+            let made = relation().await?;
+            tokens::note_made(&transaction, schema, &claim.fence, made.as_deref()).await.map_err(failed)?;
+        }
         transaction.commit().await.map_err(failed)?;
         definition = Definition::of(&*client, &quoted, &kept).await.map_err(failed)?;
         described = schema::describe(&*client, &quoted).await.map_err(failed)?;
+        options.own = is_own(server, client, &options, (schema, claim), &definition).await?;
     }
     let Some(Described { found, mut wires, copied }) = described else { return Ok(None) };
-    let (layout, more) = Layout::of(options, &found, added)?;
+    let (layout, more) = Layout::of(&options, &found, added)?;
     warnings.extend(more);
     warnings.extend(durable::check(server, &*client, &quoted).await?);
     warnings.extend(drops::look(&*client, &quoted, &options.table, !layout.key.is_empty()).await.map_err(failed)?);
     let wires: Vec<Wire> = layout.slots.iter().filter_map(|slot| wires.remove(&slot.column.name)).collect();
     let statements = Statements::new(&quoted, &layout, &wires, copied);
     Ok(Some((Target { definition, layout, wires, statements }, warnings)))
+}
+
+/// Whether the table, which is there, is the sink's own.
+async fn is_own(
+    server: &Server,
+    client: &Object,
+    options: &Options,
+    (schema, claim): (&str, &Claim),
+    definition: &Definition,
+) -> Result<bool, Error> {
+    match options.owns_what_it_made() {
+        true => tokens::has_made(server, client, schema, &claim.fence, definition.relation.as_deref()).await,
+        false => Ok(options.own),
+    }
 }
 
 /// Returns the statements that change the table as wanted; `None` if there is nothing to do, or not yet.

@@ -35,7 +35,7 @@ fn ddl(schema: &str) -> String {
         "create table if not exists {} (pipeline text, incarnation text, generation text, lane integer, \
          journal text not null, target text not null, epoch bigint not null, opening bigint not null, \
          sequence bigint not null, positions jsonb not null, counters jsonb not null, chunks jsonb not null, \
-         updated_at timestamptz not null, relation text, began text not null, page integer not null, partitions integer not null, \
+         updated_at timestamptz not null, relation text, made text, began text not null, page integer not null, partitions integer not null, \
          primary key (pipeline, incarnation, generation, lane, page))",
         name(schema)
     )
@@ -50,12 +50,12 @@ fn columns(name: &str) -> String {
     )
 }
 
-/// Creates the token table of a schema if it is missing, or its column that earlier builds did not create.
+/// Creates the token table of a schema if it is missing, or its columns that earlier builds did not create.
 pub(super) async fn create(server: &Server, client: &mut Object, schema: &str, wait: Duration) -> Result<(), Error> {
     let failed = |error| server.failed("create the table dataflow_tokens in", &error);
     let there = "select to_regclass($1) is not null, array(select attname::text from pg_attribute \
         where attrelid = to_regclass($1) and not attisdropped \
-        and (attname in ('opening', 'page') or attname in ('journal', 'generation', 'relation', 'began') and atttypid = 'text'::regtype))";
+        and (attname in ('opening', 'page') or attname in ('journal', 'generation', 'relation', 'made', 'began') and atttypid = 'text'::regtype))";
     let there = client.query_one(there, &[&name(schema)]).await.map_err(failed)?;
     let (is_there, columns): (bool, Vec<String>) = (there.get(0), there.get(1));
     let has = |column: &str| columns.iter().any(|name| name == column);
@@ -63,8 +63,11 @@ pub(super) async fn create(server: &Server, client: &mut Object, schema: &str, w
         true if ["journal", "generation", "began", "opening", "page"].iter().any(|column| !has(column)) => {
             return Err(outdated(&format!("schema {schema} of PostgreSQL at {}", server.name)));
         }
-        true if has("relation") => return Ok(()),
-        true => format!("alter table {} add column if not exists relation text", name(schema)),
+        true if has("relation") && has("made") => return Ok(()),
+        true => {
+            let add = |column| format!("add column if not exists {column} text");
+            format!("alter table {} {}, {}", name(schema), add("relation"), add("made"))
+        }
         false => ddl(schema),
     };
     let transaction = client.transaction().await.map_err(failed)?;
@@ -405,6 +408,59 @@ pub(super) async fn unclaimed(
     let written = rows.iter().map(|row| Ok((stored_id(row.get(0))?, row.get(1))));
     let name = format!("{schema}.{target} in PostgreSQL at {}", server.name);
     claim.check(Kind::Table, &name, missing, written.collect::<Result<Vec<(Generation, i64)>, Error>>()?)
+}
+
+/// Notes, beside the token of a lane, the table that it has made.
+pub(super) async fn note_made(
+    transaction: &Transaction<'_>,
+    schema: &str,
+    fence: &Fence,
+    made: Option<&str>,
+) -> Result<(), tokio_postgres::Error> {
+    let note = format!(
+        "update {} set made = $5 where pipeline = $1 and incarnation = $2 and generation = $3 and lane = $4 and page = 0",
+        name(schema)
+    );
+    let key = Key::of(fence);
+    let values: [&(dyn ToSql + Sync); 5] = [&key.pipeline, &key.incarnation, &key.generation, &key.lane, &made];
+    transaction.execute(&note, &values).await.map(drop)
+}
+
+/// Whether a pipeline has made the table `there`, in whichever generation; noted for this one, too.
+pub(super) async fn has_made(
+    server: &Server,
+    client: &Object,
+    schema: &str,
+    fence: &Fence,
+    there: Option<&str>,
+) -> Result<bool, Error> {
+    let note = format!(
+        "update {0} set made = $5 where pipeline = $1 and incarnation = $2 and generation = $3 and lane = $4 and page = 0 \
+            and exists (select from {0} where pipeline = $1 and incarnation = $2 and made = $5)",
+        name(schema)
+    );
+    let key = Key::of(fence);
+    let values: [&(dyn ToSql + Sync); 5] = [&key.pipeline, &key.incarnation, &key.generation, &key.lane, &there];
+    let noted = client.execute(&note, &values).await;
+    Ok(noted.map_err(|error| server.failed("keep progress (table dataflow_tokens) in", &error))? > 0)
+}
+
+/// Whether this generation has noted that its pipeline has made the table `there`.
+pub(super) async fn is_made(
+    server: &Server,
+    client: &Object,
+    schema: &str,
+    generation: &Generation,
+    there: Option<&str>,
+) -> Result<bool, Error> {
+    let failed = |error| server.failed("read progress (table dataflow_tokens) in", &error);
+    let columns = "select exists (select from pg_attribute where attrelid = to_regclass($1) and attname = 'made')";
+    let name = name(schema);
+    if !client.query_one(columns, &[&name]).await.map_err(failed)?.get::<_, bool>(0) {
+        return Ok(false);
+    }
+    let noted = format!("select exists (select from {name} where generation = $1 and made = $2)");
+    Ok(client.query_one(&noted, &[&generation.to_string(), &there]).await.map_err(failed)?.get(0))
 }
 
 /// Whether a pipeline's last progress is of the table of this name, or of one that was called otherwise then.

@@ -30,7 +30,7 @@ use std::path::PathBuf;
 
 /// Opens the target for reading.
 pub(super) fn open(config: &SqliteSink, wanted: &Audit) -> Result<Audited, Error> {
-    let options = config.options().as_journalled(&wanted.lanes);
+    let mut options = config.options().as_journalled(&wanted.lanes);
     let target = Database::look(&config.path, config.fence_timeout.into())?;
     let failed = |error: &rusqlite::Error| failure::classify("read the tables of", &config.path, error);
     let found = match &target {
@@ -44,6 +44,7 @@ pub(super) fn open(config: &SqliteSink, wanted: &Audit) -> Result<Audited, Error
             not_durable: Vec::new(),
         });
     };
+    options.own = options.owns_what_it_made() && target.is_made(&options.table, &wanted.generation)?;
     let layout = audit::layout(&options, &found)?;
     let strict = schema::is_strict(&target.connection, &options.table).map_err(|error| failed(&error))?;
     let numbered = matches!(found.primary_key.as_slice(), [only] if is_row_id(&found.columns, only));

@@ -28,18 +28,18 @@ const CREATE_TOKENS: &str = "create table if not exists dataflow_tokens (\
     pipeline text not null, incarnation text not null, generation text not null, lane integer not null, \
     journal text not null, target text not null collate nocase, \
     epoch integer not null, opening integer not null, sequence integer not null, positions text not null, counters text not null, chunks text not null, \
-    updated_at text not null, began text not null, page integer not null, partitions integer not null, \
+    updated_at text not null, began text not null, page integer not null, partitions integer not null, made text, \
     primary key (pipeline, incarnation, generation, lane, page))";
-const UP_TO_DATE: &str = "select count(*) = 5 from pragma_table_info(?1) where name in ('opening', 'page') \
+const UP_TO_DATE: &str = "select count(*) = 6 from pragma_table_info(?1) where name in ('opening', 'page', 'made') \
     or name in ('journal', 'generation', 'began') and type = 'text' collate nocase";
-const FENCE: &str = "insert into dataflow_tokens values (?1, ?2, ?3, ?4, ?7, ?8, ?5, ?6, 0, '{}', '{}', '[]', strftime('%Y-%m-%dT%H:%M:%fZ'), ?9, 0, 0) \
+const FENCE: &str = "insert into dataflow_tokens values (?1, ?2, ?3, ?4, ?7, ?8, ?5, ?6, 0, '{}', '{}', '[]', strftime('%Y-%m-%dT%H:%M:%fZ'), ?9, 0, 0, null) \
     on conflict do update set epoch = excluded.epoch, opening = excluded.opening where (epoch, opening) <= (excluded.epoch, excluded.opening)";
 const ADVANCE: &str = "update dataflow_tokens set sequence = ?7, positions = ?8, counters = ?9, chunks = ?10, partitions = ?11, \
     updated_at = strftime('%Y-%m-%dT%H:%M:%fZ') \
     where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4 and page = 0 and epoch = ?5 and opening = ?6 and sequence = ?7 - 1";
 /// A page belongs to whom the row of its lane does, and says nothing else.
 const PUT: &str = "insert into dataflow_tokens select pipeline, incarnation, generation, lane, journal, target, epoch, opening, \
-        0, ?6, '{}', '[]', updated_at, '{}', ?5, 0 \
+        0, ?6, '{}', '[]', updated_at, '{}', ?5, 0, null \
     from dataflow_tokens where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4 and page = 0 \
     on conflict do update set positions = excluded.positions";
 const RESTATE: &str = "update dataflow_tokens set counters = ?5, chunks = ?6 \
@@ -70,6 +70,11 @@ const NEWEST: &str = "select max(cast(?3 as integer), coalesce(max(cast(generati
 const ADOPT: &str = "update dataflow_tokens set incarnation = ?2, journal = ?4, \
     generation = (cast(generation as integer) + ?6) || substr(generation, instr(generation, '-')) \
     where pipeline = ?1 and incarnation = ?5 and target = ?3";
+/// Notes the table that a pipeline has made.
+const MADE: &str = "update dataflow_tokens set made = ?5 where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4 and page = 0";
+/// Notes the same for this generation, too, if an earlier one has made it.
+const HAS_MADE: &str = "update dataflow_tokens set made = ?5 where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4 and page = 0 \
+    and exists (select 1 from dataflow_tokens where pipeline = ?1 and incarnation = ?2 and made = ?5)";
 const FORGET: &str = "delete from dataflow_tokens where pipeline = ?1 and incarnation = ?2 and target = ?3";
 
 /// Drops the progress that other journals have at a target.
@@ -231,6 +236,32 @@ impl Database {
         let (pipeline, incarnation, _) = key(&claim.fence);
         let forgotten = self.connection.execute(FORGET_OTHERS, params![pipeline, incarnation, target]);
         forgotten.map(drop).map_err(|error| self.failed("keep progress (table dataflow_tokens) in", &error))
+    }
+
+    /// Notes, beside the token of a lane, that its pipeline has made the table `target`.
+    pub(super) fn note_made(&self, target: &str, fence: &Fence) -> Result<(), Error> {
+        self.note(MADE, target, fence).map(drop)
+    }
+
+    /// Whether a pipeline has made the table `target`, in whichever generation.
+    pub(super) fn has_made(&self, target: &str, fence: &Fence) -> Result<bool, Error> {
+        Ok(self.note(HAS_MADE, target, fence)? > 0)
+    }
+
+    fn note(&self, statement: &str, target: &str, fence: &Fence) -> Result<usize, Error> {
+        let (pipeline, incarnation, generation) = key(fence);
+        let noted = self.connection.execute(statement, params![pipeline, incarnation, generation, fence.lane, target]);
+        noted.map_err(|error| self.failed("keep progress (table dataflow_tokens) in", &error))
+    }
+
+    /// Whether this generation has noted that its pipeline has made the table `target`.
+    pub(super) fn is_made(&self, target: &str, generation: &Generation) -> Result<bool, Error> {
+        if !self.has_tokens()? {
+            return Ok(false);
+        }
+        let noted = "select exists (select 1 from dataflow_tokens where generation = ?1 and made = ?2)";
+        let noted = self.connection.query_row(noted, params![generation.to_string(), target], |row| row.get(0));
+        noted.map_err(|error| self.failed("read progress (table dataflow_tokens) in", &error))
     }
 
     /// Makes sure that the missing table `target` has no rows that a pipeline has written.

@@ -64,8 +64,8 @@ pub struct SqliteSink {
     #[serde(default = "yes")]
     pub create_table: bool,
     /// What becomes of fields that the table has no column for. Columns that are there are never changed. A record of which
-    /// no field has a column is a dead letter.
-    #[schemars(extend("default" = "ignore"))]
+    /// no field has a column is a dead letter. Default: `add` for a table that this pipeline has
+    /// made, if `columns` is not given, and `ignore` for any other.
     pub unknown_fields: Option<Unknown>,
     /// How long to wait for whoever holds a lock on the file.
     #[serde(default = "ten_seconds")]
@@ -91,8 +91,8 @@ impl SqliteSink {
             mode: self.mode,
             op: self.op.clone(),
             create_table: self.create_table,
-            unknown_fields: self.unknown_fields.unwrap_or_default(),
-            leaves_out: self.unknown_fields == Some(Unknown::Ignore),
+            unknown_fields: self.unknown_fields,
+            own: false,
             grows: false,
         }
     }

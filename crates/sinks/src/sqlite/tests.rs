@@ -117,7 +117,7 @@ async fn a_table_is_made_with_the_types_of_the_first_batch() {
         column("camelCase", Type::Json),
         column("at", Type::Timestamp),
     ];
-    assert_eq!(demand, Demand::Columns(expected.into()));
+    assert_eq!(demand, Demand::Growing(expected.into()));
     let sql: String =
         target.db().query_row("select sql from sqlite_schema where name = 'users'", [], |row| row.get(0)).unwrap();
     let expected = r#"CREATE TABLE "users" ("id" INTEGER, "price" NUMERIC, "camelCase" JSON TEXT, "at" TIMESTAMP, primary key ("id")) without rowid"#;
@@ -481,7 +481,7 @@ async fn of_names_that_are_one_to_sqlite_the_first_has_the_column() {
     let target = Target::new(None, json!({}));
     let Opened { mut writer, .. } = target.try_open(1).await.unwrap();
     let columns = ["id", "ID", "name", "Name"].map(|name| Column { name: name.into(), ty: Type::Text });
-    let Demand::Columns(columns) = writer.define(&columns).await.unwrap() else { panic!() };
+    let Demand::Growing(columns) = writer.define(&columns).await.unwrap() else { panic!() };
     assert_eq!(columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>(), ["id", "name"]);
 }
 

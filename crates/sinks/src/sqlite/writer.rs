@@ -144,7 +144,8 @@ impl Target {
                 .map_err(|error| target.db.failed("read the tables of", &error))
         };
         let mut found = describe(self)?;
-        if found.is_none() {
+        let missing = found.is_none();
+        if missing {
             self.db.unclaimed(&table, &self.claim)?;
             let columns = new_columns(&self.options, &NAMING, columns)?;
             if !self.options.create_table {
@@ -152,9 +153,14 @@ impl Target {
             }
             let Some(columns) = columns else { return Ok(Vec::new()) };
             self.run(&self.create(&columns))?;
+            self.db.note_made(&table, &self.claim.fence)?;
             self.db.forget_others(&table, &self.claim)?;
             found = describe(self)?;
-        } else if let Some(there) = &found {
+        }
+        if self.options.owns_what_it_made() {
+            self.options.own = self.db.has_made(&table, &self.claim.fence)?;
+        }
+        if let (false, Some(there)) = (missing, &found) {
             for column in columns_to_add(&self.options, &NAMING, there, columns, &mut self.added)? {
                 self.run(&ddl::add_column(&table, &column, types::declare))?;
             }

@@ -66,6 +66,8 @@ pub struct Layout {
     pub deletes: Care,
     /// Whether a new row may be rejected for a missing field in another way than by NULL in a column that refuses it.
     pub judged: bool,
+    /// Whether the table gets a column for every other field, too.
+    pub grows: bool,
 }
 
 /// A column that is written.
@@ -95,7 +97,8 @@ impl Slot {
 impl Layout {
     /// The demand for each row.
     pub fn demand(&self) -> Demand {
-        Demand::Columns(self.slots.iter().map(|slot| slot.column.clone()).collect())
+        let columns = self.slots.iter().map(|slot| slot.column.clone()).collect();
+        if self.grows { Demand::Growing(columns) } else { Demand::Columns(columns) }
     }
 
     /// Returns whether rows with only these fields update an existing row, and are inserted only if there is none: as
@@ -161,7 +164,7 @@ impl Layout {
         let warnings = warnings.collect();
         let care = care(found, &slots, &key);
         let deletes = Care::Alone.when(found.guarded || !found.referenced.is_empty());
-        Ok((Self { slots, key, care, deletes, judged: found.care > Care::Last }, warnings))
+        Ok((Self { slots, key, care, deletes, judged: found.care > Care::Last, grows: options.own }, warnings))
     }
 }
 
@@ -230,6 +233,9 @@ fn chosen<'a>(options: &Options, found: &'a Found, added: &[String]) -> Result<V
     named.collect()
 }
 
+/// A table gets no more columns than these by itself: names of fields may be data.
+const MOST_COLUMNS: usize = 1_000;
+
 /// Returns the columns to add to an existing table: those that `columns` names with a type and the table lacks, and
 /// `new` fields of records. `added` receives the columns to write from here on, including those that another lane has
 /// added.
@@ -250,8 +256,14 @@ pub fn columns_to_add(
     let there = found.columns.iter().map(|column| column.name.as_str());
     let new: Vec<Column> = new.unwrap_or_default().iter().filter(|column| column.ty != Type::Any).cloned().collect();
     let new = match options.unknown_fields {
-        Unknown::Add => new,
-        Unknown::Ignore | Unknown::Dead | Unknown::Fail => naming.admitted(&new, there.clone()),
+        Some(Unknown::Add) => new,
+        _ => {
+            let is_there = |column: &Column| there.clone().any(|name| name == column.name);
+            let (known, lacking): (Vec<Column>, Vec<Column>) =
+                naming.admitted(&new, there.clone()).into_iter().partition(is_there);
+            let room = MOST_COLUMNS.saturating_sub(found.columns.len());
+            known.into_iter().chain(lacking.into_iter().take(room)).collect()
+        }
     };
     added.extend(new.iter().map(|column| column.name.clone()));
     added.sort();
@@ -372,7 +384,7 @@ fn of_first(options: &Options, naming: &Naming, first: &[Column]) -> Vec<Column>
         first.iter().cloned().partition(|column| column.ty != Type::Any);
     let admitted = |columns: Vec<Column>| naming.admitted(&columns, std::iter::empty());
     match options.unknown_fields {
-        Unknown::Add if !typed.is_empty() => typed,
+        Some(Unknown::Add) if !typed.is_empty() => typed,
         _ => Some(admitted(typed)).filter(|columns| !columns.is_empty()).unwrap_or_else(|| admitted(valueless)),
     }
 }

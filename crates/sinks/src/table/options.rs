@@ -58,10 +58,11 @@ pub struct Options {
     pub op: Option<String>,
     /// Whether a missing table is created.
     pub create_table: bool,
-    /// What happens to fields without a column.
-    pub unknown_fields: Unknown,
-    /// Whether the spec itself says that they are left out.
-    pub leaves_out: bool,
+    /// What happens to fields without a column; `None`: they get one in a table that the sink has made, as which fields the first
+    /// batch had is chance, and are left out of any other, which is somebody's own.
+    pub unknown_fields: Option<Unknown>,
+    /// Whether the table is the sink's [own](Self::owns_what_it_made), which gets a column for each field.
+    pub own: bool,
     /// Whether columns are added for fields that had no value when the table was created, whatever `unknown_fields`
     /// says.
     pub grows: bool,
@@ -78,17 +79,22 @@ impl Options {
         SinkRows {
             key: self.key(),
             columns: self.columns.as_ref().map(Columns::typed).unwrap_or_default(),
-            unknown_fields: Some(self.unknown_fields.into()),
-            left_out_on_purpose: self.leaves_out || self.columns.is_some(),
+            unknown_fields: Some(self.unknown_fields.unwrap_or_default().into()),
+            left_out_on_purpose: self.unknown_fields == Some(Unknown::Ignore) || self.columns.is_some(),
             tombstones: self.mode != Some(Mode::Append),
             op: self.op.clone(),
             ..SinkRows::default()
         }
     }
 
+    /// Whether a table that the sink has made is its own: if the spec leaves all to it.
+    pub fn owns_what_it_made(&self) -> bool {
+        self.unknown_fields.is_none() && self.columns.is_none()
+    }
+
     /// Whether columns may be added.
     pub fn adds_columns(&self) -> bool {
-        self.grows || self.unknown_fields == Unknown::Add
+        self.grows || self.own || self.unknown_fields == Some(Unknown::Add)
     }
 
     /// Restricts the options to the demand `known`. New columns are left out of it if each field gets its column when
@@ -96,8 +102,10 @@ impl Options {
     #[must_use]
     pub fn for_rows_of(&self, known: &Layout) -> Self {
         let names = || known.slots.iter().map(|slot| slot.column.name.clone()).collect();
-        match (&self.columns, self.unknown_fields) {
-            (None, Unknown::Add) => Self { columns: Some(Columns::Names(names())), ..self.clone() },
+        match &self.columns {
+            None if known.grows || self.unknown_fields == Some(Unknown::Add) => {
+                Self { columns: Some(Columns::Names(names())), own: known.grows, ..self.clone() }
+            }
             _ => self.clone(),
         }
     }

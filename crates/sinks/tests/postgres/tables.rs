@@ -1,6 +1,9 @@
 //! Tables that are there, made or widened.
 use crate::target::*;
-use dataflow_core::{id::Incarnation, token::Fence};
+use dataflow_core::{
+    id::{Generation, Incarnation},
+    token::Fence,
+};
 use dataflow_sdk::sink::OpenLane;
 
 #[tokio::test]
@@ -64,10 +67,49 @@ async fn rows_of_nulls_wait_for_columns() {
     let Opened { mut writer, demand, .. } = target.try_open(2).await.unwrap();
     assert_eq!(demand, Demand::AllColumns);
     let demand = writer.define(&id(Type::Bigint)).await.unwrap();
-    assert_eq!(demand, Demand::Columns(id(Type::Bigint).into()));
+    assert_eq!(demand, Demand::Growing(id(Type::Bigint).into()));
     writer.commit(&[output(&demand, 0, &[(Some(7), None)])].into(), &token(&fence("p", 2), 3)).await.unwrap();
     let rows = "select concat_ws(' ', count(*), count(id), max(id), max(pg_typeof(id)::text)) from users";
     assert_eq!(target.texts(rows).await, [Some("102 1 7 bigint".into())]);
+    target.drop().await;
+}
+
+/// A table that the pipeline has made gets a column for every field, in all lanes and after each start; any other one is its
+/// owner's, also in the same place.
+#[tokio::test]
+async fn a_table_of_its_own_gets_every_field() {
+    let Some(mut target) = Target::new("", json!({})).await else { return };
+    let column = |name: &str, ty| Column { name: name.into(), ty };
+    let (first, more) = ([column("id", Type::Bigint)], [column("name", Type::Text)]);
+    let Opened { mut writer, .. } = target.try_open(1).await.unwrap();
+    let second = Fence { lane: 1, ..fence("p", 1) };
+    let mut other = target.sink().open(&context("p"), open_lane(&second)).await.unwrap().writer;
+    assert_eq!(writer.define(&first).await.unwrap(), Demand::Growing(first.to_vec()));
+    let all = [&first[..], &more].concat();
+    assert_eq!(
+        other.define(&[&first[..], &more, &[column("xmin", Type::Text)]].concat()).await.unwrap(),
+        Demand::Growing(all.clone())
+    );
+    let demand = writer.define(&[]).await.unwrap();
+    writer.commit(&[output(&demand, 0, &[(Some(1), Some("Ann"))])].into(), &token(&fence("p", 1), 1)).await.unwrap();
+    let next = Fence { generation: Generation::new(2, 7), ..fence("p", 2) };
+    let opened = target.sink().open(&context("p"), open_lane(&next)).await.unwrap();
+    assert_eq!(opened.demand, Demand::Growing(all.clone()), "of another generation");
+    for said in [json!({"unknownFields": "ignore"}), json!({"columns": ["id", "name"]})] {
+        target.more = said;
+        let opened = target.sink().open(&context("p"), open_lane(&next)).await.unwrap();
+        assert_eq!(opened.demand, Demand::Columns(all.clone()), "{}", target.more);
+    }
+    target.more = json!({});
+    let opened = target.sink().open(&context("q"), open_lane(&fence("q", 1))).await.unwrap();
+    assert_eq!(opened.demand, Demand::Columns(all.clone()), "of another pipeline");
+    target.client.batch_execute("delete from users; drop table users; create table users (id bigint)").await.unwrap();
+    let choice = OpenLane {
+        known: vec![Generation::FIRST, next.generation],
+        ..open_lane(&Fence { generation: Generation::new(3, 7), ..next })
+    };
+    let opened = target.sink().open(&context("p"), choice).await.unwrap();
+    assert_eq!(opened.demand, Demand::Columns(first.to_vec()), "made by somebody else");
     target.drop().await;
 }
 
@@ -82,7 +124,7 @@ async fn a_table_waits_for_its_key() {
         assert_eq!(writer.define(&first).await.unwrap(), Demand::AllColumns);
     }
     let all = [column("id", Type::Bigint), column("name", Type::Text)];
-    assert_eq!(writer.define(&all).await.unwrap(), Demand::Columns(all.into()));
+    assert_eq!(writer.define(&all).await.unwrap(), Demand::Growing(all.into()));
     target.drop().await;
 }
 

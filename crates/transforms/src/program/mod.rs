@@ -106,7 +106,7 @@ pub(crate) fn compile(mut builder: Builder<'_>, plan: &Plan) -> Result<Chain, Ve
             let lines = plan.demand == Demand::Lines;
             run::Made::Documents(Box::new(documents::Documents::new(&mut builder, lines)))
         }
-        Demand::Columns(columns) => {
+        Demand::Columns(columns) | Demand::Growing(columns) => {
             let target = Target::new(columns, learned(plan), &mut builder);
             run::Made::Columns(target.known_by(&plan.declared.sink.key))
         }
@@ -117,10 +117,9 @@ pub(crate) fn compile(mut builder: Builder<'_>, plan: &Plan) -> Result<Chain, Ve
         .then(|| Target::new(&key.collect::<Vec<_>>(), BTreeSet::new(), &mut builder));
     let side = Target::of_computed("side expression", std::mem::take(&mut builder.side), &builder);
     let op = Target::of_computed("side expression", builder.op.take().into_iter().collect(), &builder);
-    let unknown = match (&result, plan.declared.sink.unknown_fields, &plan.demand) {
-        (run::Made::Columns(target), Some(rule), Demand::Columns(_)) => {
-            let known = (&plan.learned, plan.declared.sink.key.as_slice());
-            Some(unknown::Unknown::new(rule, target, &builder.scope, known, &mut builder.inputs))
+    let unknown = match (&result, plan.unknown_fields()) {
+        (run::Made::Columns(target), Some(rule)) => {
+            Some(unknown::Unknown::new(rule, target, &builder.scope, plan, &mut builder.inputs))
         }
         _ => None,
     };

@@ -71,7 +71,8 @@ fn spec(transforms: Value, more: Value) -> PipelineSpec {
 fn plan(spec: PipelineSpec, demand: Demand) -> Plan {
     let transforms = spec.transforms.clone();
     let declared = declared(&spec);
-    Plan { transforms, spec: Arc::new(spec), demand, declared, learned: InferredTypes::default() }
+    let (learned, turned_down) = (InferredTypes::default(), std::collections::BTreeSet::new());
+    Plan { transforms, spec: Arc::new(spec), demand, declared, learned, turned_down }
 }
 
 fn program(plan: &Plan) -> Box<dyn Program> {

@@ -2,12 +2,13 @@
 use super::{Chain, frame::Frame, infer, target::Target};
 use crate::expression::{Edited, Inputs, Origin, Scope, Slot};
 use arrow::array::Array;
-use dataflow_core::types::{InferredTypes, Type};
+use dataflow_core::types::Type;
 use dataflow_formats::decode::{Decoded, Decoder, Field, Key, MAX_NAME, Untracked, Want};
 use dataflow_sdk::{
     Records,
     batch::{Column, Dead, Inferred, Warning},
     declared::UnknownFields,
+    transform::Plan,
 };
 use std::collections::{BTreeSet, HashSet};
 
@@ -23,6 +24,8 @@ pub(crate) struct Unknown {
     rule: UnknownFields,
     /// Names that are no longer, or already, spoken for.
     covered: HashSet<String>,
+    /// Fields that the sink was asked for a column for, and can't have one.
+    turned_down: BTreeSet<String>,
     /// Set or selected fields that no column takes.
     extra: Vec<(String, Origin)>,
     /// Fields that had no value yet when the sink's columns were made: they get one as soon as they have a value. And
@@ -33,16 +36,10 @@ pub(crate) struct Unknown {
 }
 
 impl Unknown {
-    pub(crate) fn new(
-        rule: UnknownFields,
-        target: &Target,
-        scope: &Scope,
-        (learned, key): (&InferredTypes, &[String]),
-        inputs: &mut Inputs,
-    ) -> Self {
+    pub(crate) fn new(rule: UnknownFields, target: &Target, scope: &Scope, plan: &Plan, inputs: &mut Inputs) -> Self {
         let mut covered: HashSet<String> = target.names().into_iter().collect();
         let pending =
-            learned.0.iter().filter(|(name, ty)| ty.is_none() && !target.covers(name)).filter_map(|(name, _)| {
+            plan.learned.0.iter().filter(|(name, ty)| ty.is_none() && !target.covers(name)).filter_map(|(name, _)| {
                 let origin = match scope.columns.get(name) {
                     Some(origin) => origin.clone(),
                     None if scope.open && !scope.removed.contains(name) => Origin::Field(vec![name.clone()]),
@@ -58,7 +55,8 @@ impl Unknown {
         covered.extend(pending.iter().map(|(name, ..)| name.clone()));
         let extra = scope.columns.iter().filter(|(name, _)| !target.covers(name) && !covered.contains(name.as_str()));
         let extra = extra.map(|(name, origin)| (name.clone(), origin.clone())).collect();
-        Self { rule, covered, extra, pending, key: key.first().cloned() }
+        let key = plan.declared.sink.key.first().cloned();
+        Self { rule, covered, turned_down: plan.turned_down.clone(), extra, pending, key }
     }
 
     /// Kills records, or says which columns to add.
@@ -75,7 +73,7 @@ impl Unknown {
         }
         let found = self.unknown(chain, decoded, frame, records);
         if found.columns.is_empty() {
-            self.kill_bare(target, frame, records);
+            self.kill_bare(chain, target, frame, records);
         }
         found
     }
@@ -89,14 +87,14 @@ impl Unknown {
         records: &Records,
     ) -> Vec<Warning> {
         let (left, mut warnings) = (Left::of(frame, records), Vec::new());
-        if self.rule == UnknownFields::Ignore {
-            let keys: Vec<&Key> = decoded.keys.iter().filter(|key| self.is_unknown(chain, &key.name)).collect();
-            let keys = left.count(&keys, decoded);
-            let extra = self.extra.iter().map(|(name, _)| (name.as_str(), left.len));
+        if matches!(self.rule, UnknownFields::Ignore | UnknownFields::Add) {
+            let is_left_out = |name: &str| self.rule == UnknownFields::Ignore || self.turned_down.contains(name);
+            let keys = decoded.keys.iter().filter(|key| is_left_out(&key.name) && self.is_unknown(chain, &key.name));
+            let keys = left.count(&keys.collect::<Vec<&Key>>(), decoded);
+            let extra = self.extra.iter().filter(|(name, _)| is_left_out(name));
+            let extra = extra.map(|(name, _)| (name.as_str(), left.len));
             let had = keys.into_iter().chain(extra).filter(|(_, records)| *records > 0);
             warnings.extend(had.map(|(name, records)| self.left_out(name, records)));
-        }
-        if matches!(self.rule, UnknownFields::Ignore | UnknownFields::Add) {
             let here = untracked(chain, decoded, frame, records);
             warnings.extend(here.first().map(|first| {
                 let (subject, what) = shown(first, records);
@@ -125,8 +123,8 @@ impl Unknown {
     }
 
     /// A record of which nothing would be written has not arrived anywhere. One without a key is what the sink calls it, whichever
-    /// columns there are.
-    fn kill_bare(&self, target: &Target, frame: &mut Frame<'_>, records: &Records) {
+    /// columns there are. Where each field gets a column, one whose fields have no value yet is a row of nulls.
+    fn kill_bare(&self, chain: &Chain, target: &Target, frame: &mut Frame<'_>, records: &Records) {
         let mut bare = target.bare(frame);
         for (.., slot) in &self.pending {
             let absent = Target::lacks(*slot, frame);
@@ -134,6 +132,10 @@ impl Unknown {
         }
         let mut bare: Vec<u32> = bare.into_iter().map(|row| frame.record(row)).collect();
         bare.dedup();
+        if self.rule == UnknownFields::Add && self.key.is_none() {
+            let waits = |Key { name, .. }: &Key| self.is_unknown(chain, name) && !self.turned_down.contains(name);
+            bare.retain(|row| !keys_of(records, &[*row]).iter().any(waits));
+        }
         let dead = |row| {
             if let Some(key) = &self.key {
                 let cause = format!("key column {key} is missing");
@@ -180,9 +182,9 @@ impl Unknown {
             match self.rule {
                 UnknownFields::Dead => self.kill(&keys, chain, decoded, frame, records),
                 UnknownFields::Add | UnknownFields::Fail => {
-                    fields
-                        .extend(keys.iter().map(|name| ((*name).to_owned(), Origin::Field(vec![(*name).to_owned()]))));
-                    fields.extend(self.extra.iter().cloned());
+                    let keys = keys.iter().map(|name| ((*name).to_owned(), Origin::Field(vec![(*name).to_owned()])));
+                    let asked = keys.chain(self.extra.iter().cloned());
+                    fields.extend(asked.filter(|(name, _)| !self.turned_down.contains(name)));
                 }
                 UnknownFields::Ignore => {}
             }

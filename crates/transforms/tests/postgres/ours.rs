@@ -38,6 +38,7 @@ pub fn evaluate(expression: &str, rows: &[Row]) -> Result<Vec<Fate>, String> {
         demand: Demand::Documents,
         declared: Declared::default(),
         learned: InferredTypes::default(),
+        turned_down: std::collections::BTreeSet::new(),
     };
     let findings =
         |problems: Vec<dataflow_sdk::Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");

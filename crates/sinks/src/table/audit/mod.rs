@@ -22,11 +22,11 @@ use dataflow_sdk::{
 /// If the table can't be written as the spec says.
 pub fn layout(options: &Options, found: &Found) -> Result<Layout, Error> {
     let added: Vec<String> = match options.unknown_fields {
-        Unknown::Add => {
+        Some(Unknown::Add) => {
             let added = found.columns.iter().filter(|column| !column.generated);
             added.map(|column| column.name.clone()).collect()
         }
-        Unknown::Ignore | Unknown::Dead | Unknown::Fail => Vec::new(),
+        _ => Vec::new(),
     };
     Layout::of(options, found, &added).map(|(layout, _)| layout)
 }

@@ -105,6 +105,25 @@ fn unknown_fields_are_ignored_added_or_fatal() {
     assert_eq!(added.new_columns.columns, [column("b", Type::Text), column("d", Type::Number)]);
 }
 
+#[test]
+fn a_table_of_its_own_gets_every_field_but_those_it_turned_down() {
+    let mut plan = plan(spec(json!([]), json!({})), Demand::Growing(vec![column("id", Type::Bigint)]));
+    let lines = [r#"{"id": 1, "b": "x", "no": 2}"#, r#"{"b": null}"#, r#"{"no": 3}"#, "{}", r#"{"id": 2, "c": null}"#];
+    let asked = program(&plan).process(records(&lines)).unwrap();
+    assert_eq!(asked.new_columns.columns, [column("b", Type::Text), column("no", Type::Bigint)]);
+    plan.demand = Demand::Growing(vec![column("id", Type::Bigint), column("b", Type::Text)]);
+    plan.turned_down = ["no".to_owned()].into();
+    let all = program(&plan).process(records(&lines)).unwrap();
+    assert_eq!(all.new_columns.columns, []);
+    assert_eq!(table(&all), ["1|x", "|", "2|"]);
+    let left_out = all.warnings.iter().filter_map(Notice::holding);
+    let left_out: Vec<_> = left_out.map(|it| (it.code.as_ref(), it.subject.as_str(), it.records)).collect();
+    assert_eq!(left_out, [("ignored-field", "no", 2)]);
+    let none = dead(&all);
+    assert_eq!(none[0], "2 sink no-fields: the sink has no column for any field of the record (no)");
+    assert_eq!(none[1..], ["3 sink no-fields: the record has no fields"]);
+}
+
 /// Names of the columns that each row has no field for.
 fn absent(processed: &Processed) -> Vec<String> {
     let Payload::Columns(cells) = &processed.output.payload else { panic!("no columns") };
