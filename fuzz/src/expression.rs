@@ -5,7 +5,7 @@ use dataflow_sdk::{
     batch::Demand,
     declared::Declared,
     records::{Layout, Records},
-    transform::{Compiler, Plan, TooMuch},
+    transform::{Compiler, Plan, SoFar, TooMuch},
 };
 use dataflow_transforms::SqlCompiler;
 use serde_json::json;
@@ -41,7 +41,7 @@ pub fn check(data: &[u8]) {
             demand: Demand::Documents,
             declared: Declared::default(),
             learned: InferredTypes::default(),
-            turned_down: std::collections::BTreeSet::new(),
+            so_far: SoFar::default(),
         };
         match COMPILER.compile(&plan) {
             Err(problems) => {

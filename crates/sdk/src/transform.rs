@@ -62,8 +62,17 @@ pub struct Plan {
     pub declared: Declared,
     /// The types of the sink's columns, as this run and earlier ones inferred them.
     pub learned: InferredTypes,
+    /// What the run knows by the time at which it compiles them anew.
+    pub so_far: SoFar,
+}
+
+/// What a run has found out about the fields of its records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SoFar {
     /// Fields that a [growing](Demand::Growing) table was asked to have, and can't.
     pub turned_down: BTreeSet<String>,
+    /// The paths of fields that are named somewhere and that no record has had; none: no record was looked at.
+    pub missed: Option<BTreeSet<Vec<String>>>,
 }
 
 impl Plan {
@@ -96,4 +105,9 @@ pub trait Program: Send {
     /// # Errors
     /// These are too many at once.
     fn process(&mut self, records: Arc<Records>) -> Result<Processed, TooMuch>;
+
+    /// The fields that no record has had: [`SoFar::missed`] of the program that goes on in place of this one.
+    fn missed(&self) -> Option<BTreeSet<Vec<String>>> {
+        None
+    }
 }

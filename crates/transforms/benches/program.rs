@@ -7,7 +7,7 @@ use dataflow_sdk::{
     batch::Demand,
     declared::Declared,
     records::{Layout, Span},
-    transform::{Compiler, Plan},
+    transform::{Compiler, Plan, SoFar},
 };
 use dataflow_transforms::SqlCompiler;
 use serde_json::{Value, json};
@@ -65,7 +65,7 @@ fn program(criterion: &mut Criterion) {
             demand: Demand::Documents,
             declared: Declared::default(),
             learned: InferredTypes::default(),
-            turned_down: std::collections::BTreeSet::new(),
+            so_far: SoFar::default(),
         };
         let mut program = compiler.compile(&plan).unwrap();
         group.bench_function(what, |bench| {

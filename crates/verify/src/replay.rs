@@ -19,7 +19,7 @@ use dataflow_sdk::{
     batch::{Dead, Output, Payload},
     declared::{Declared, SinkRows},
     source::{Assignment, Read, Reader, Source},
-    transform::Plan,
+    transform::{Plan, SoFar},
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -74,7 +74,7 @@ impl<'a> Replay<'a> {
                 demand: audited.demand.clone(),
                 declared,
                 learned: claims.learned.clone(),
-                turned_down: BTreeSet::new(),
+                so_far: SoFar::default(),
             };
             Ok(Stretch { again: Some(Again::new(plugins.clone(), plan)?), until: until.cloned() })
         };

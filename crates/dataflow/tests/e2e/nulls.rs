@@ -215,3 +215,19 @@ fn a_delete_without_a_key_is_refused_as_a_row_is() {
         assert_eq!(causes, [key("missing"), key("null"), key("missing"), key("missing")], "{batch}");
     }
 }
+
+/// A table has at most 1,000 columns by itself: its key is one of them.
+#[test]
+fn a_key_among_too_many_fields_has_its_column() {
+    let wide = |id: u64| {
+        let mut record: serde_json::Map<String, Value> = (0..1_200).map(|n| (format!("f{n:04}"), json!(n))).collect();
+        record.insert("id".into(), json!(id));
+        Value::Object(record)
+    };
+    let more = json!({"key": "id", "unknownFields": "ignore"});
+    let (found, causes, made) = run(&[wide(1), wide(2), json!({"id": 3, "other": 1})], 2, &more);
+    assert_eq!(causes, Vec::<String>::new());
+    let found: Vec<Value> = found.iter().map(|row| serde_json::from_str(row).unwrap()).collect();
+    assert_eq!(found.iter().map(|row| row["id"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2, 3], "{made}");
+    assert_eq!(found[0].as_object().unwrap().len(), 1_000);
+}

@@ -25,9 +25,9 @@ use dataflow_sdk::{
     declared::Declared,
     sink::{OpenLane, Opened, TakeOver, Waits},
     source::Assignment,
-    transform::Plan,
+    transform::{Plan, SoFar},
 };
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 use tokio::time::Instant;
 use tokio_util::sync::DropGuard;
 
@@ -157,7 +157,7 @@ impl Attempt<'_> {
             demand: opened.demand,
             declared: Declared { sink: self.built.rows.clone(), ..parts.plugins.declared(&view.branch.spec) },
             learned: view.branch.learned.clone(),
-            turned_down: BTreeSet::new(),
+            so_far: SoFar::default(),
         };
         let plugins = parts.plugins.clone();
         let program = Binding::new(plan, Arc::new(move |plan: &Plan| compile_with(plugins.compiler(), plan)))?;

@@ -30,6 +30,7 @@ impl Binding {
     /// Compiles against what the sink wants now.
     fn rebind(&mut self, demand: Demand) -> Result<(), Failure> {
         self.plan.demand = demand;
+        self.plan.so_far.missed = self.program.missed();
         self.program = (self.compile)(&self.plan)?;
         Ok(())
     }
@@ -182,7 +183,7 @@ async fn define(out: &mpsc::Sender<ToCommit>, found: Inferred, plan: &mut Plan) 
     let demand = demand.await.ok()?;
     if let Demand::Growing(columns) = &demand {
         let lacks = |name: &String| columns.iter().all(|column| column.name != *name);
-        plan.turned_down.extend(asked.into_iter().filter(lacks));
+        plan.so_far.turned_down.extend(asked.into_iter().filter(lacks));
     }
     Some(demand)
 }

@@ -4,7 +4,7 @@ use super::{
     audit_keys::Key,
     definition, durable,
     encode::{Encoder, Refused},
-    failure, pipeline,
+    failure, made, pipeline,
     pool::Server,
     schema::{self, Described},
     statement::{Encoded, Statements},
@@ -136,8 +136,8 @@ pub(super) async fn open(config: &PostgresSink, cx: &Context, wanted: &Audit) ->
         return Ok(Audited { auditor: Box::new(audit::Gone::default()), demand: Demand::Documents, not_durable });
     };
     let relation = definition::relation(&client, &target, &kept).await.map_err(failed)?;
-    let made = tokens::is_made(&server, &client, &schema, &wanted.generation, relation.as_deref()).await?;
-    options.own = made && options.owns_what_it_made();
+    options.own = options.owns_what_it_made()
+        && made::by_generation(&server, &client, &schema, &wanted.generation, relation.as_deref()).await?;
     let layout = audit::layout(&options, &found)?;
     // It is going to have its own settings and temporary tables, so it doesn't return to the pool.
     let client = Object::take(client);

@@ -11,6 +11,7 @@ mod failure;
 mod holders;
 mod list;
 mod locks;
+mod made;
 mod moment;
 mod numeric;
 mod pairs;

@@ -4,6 +4,7 @@ use super::{
     definition::{self, Definition},
     drops, durable,
     locks::lock_ddl,
+    made,
     pool::Server,
     schema::{self, Described},
     statement::Statements,
@@ -123,8 +124,8 @@ pub(super) async fn prepare(
             })?;
         }
         if makes {
-            let made = relation().await?;
-            tokens::note_made(&transaction, schema, &claim.fence, made.as_deref()).await.map_err(failed)?;
+            let relation = relation().await?;
+            made::note(&transaction, schema, &claim.fence, relation.as_deref()).await.map_err(failed)?;
         }
         transaction.commit().await.map_err(failed)?;
         definition = Definition::of(&*client, &quoted, &kept).await.map_err(failed)?;
@@ -150,7 +151,7 @@ async fn is_own(
     definition: &Definition,
 ) -> Result<bool, Error> {
     match options.owns_what_it_made() {
-        true => tokens::has_made(server, client, schema, &claim.fence, definition.relation.as_deref()).await,
+        true => made::by_pipeline(server, client, schema, &claim.fence, definition.relation.as_deref()).await,
         false => Ok(options.own),
     }
 }

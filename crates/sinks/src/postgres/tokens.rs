@@ -410,59 +410,6 @@ pub(super) async fn unclaimed(
     claim.check(Kind::Table, &name, missing, written.collect::<Result<Vec<(Generation, i64)>, Error>>()?)
 }
 
-/// Notes, beside the token of a lane, the table that it has made.
-pub(super) async fn note_made(
-    transaction: &Transaction<'_>,
-    schema: &str,
-    fence: &Fence,
-    made: Option<&str>,
-) -> Result<(), tokio_postgres::Error> {
-    let note = format!(
-        "update {} set made = $5 where pipeline = $1 and incarnation = $2 and generation = $3 and lane = $4 and page = 0",
-        name(schema)
-    );
-    let key = Key::of(fence);
-    let values: [&(dyn ToSql + Sync); 5] = [&key.pipeline, &key.incarnation, &key.generation, &key.lane, &made];
-    transaction.execute(&note, &values).await.map(drop)
-}
-
-/// Whether a pipeline has made the table `there`, in whichever generation; noted for this one, too.
-pub(super) async fn has_made(
-    server: &Server,
-    client: &Object,
-    schema: &str,
-    fence: &Fence,
-    there: Option<&str>,
-) -> Result<bool, Error> {
-    let note = format!(
-        "update {0} set made = $5 where pipeline = $1 and incarnation = $2 and generation = $3 and lane = $4 and page = 0 \
-            and exists (select from {0} where pipeline = $1 and incarnation = $2 and made = $5)",
-        name(schema)
-    );
-    let key = Key::of(fence);
-    let values: [&(dyn ToSql + Sync); 5] = [&key.pipeline, &key.incarnation, &key.generation, &key.lane, &there];
-    let noted = client.execute(&note, &values).await;
-    Ok(noted.map_err(|error| server.failed("keep progress (table dataflow_tokens) in", &error))? > 0)
-}
-
-/// Whether this generation has noted that its pipeline has made the table `there`.
-pub(super) async fn is_made(
-    server: &Server,
-    client: &Object,
-    schema: &str,
-    generation: &Generation,
-    there: Option<&str>,
-) -> Result<bool, Error> {
-    let failed = |error| server.failed("read progress (table dataflow_tokens) in", &error);
-    let columns = "select exists (select from pg_attribute where attrelid = to_regclass($1) and attname = 'made')";
-    let name = name(schema);
-    if !client.query_one(columns, &[&name]).await.map_err(failed)?.get::<_, bool>(0) {
-        return Ok(false);
-    }
-    let noted = format!("select exists (select from {name} where generation = $1 and made = $2)");
-    Ok(client.query_one(&noted, &[&generation.to_string(), &there]).await.map_err(failed)?.get(0))
-}
-
 /// Whether a pipeline's last progress is of the table of this name, or of one that was called otherwise then.
 pub(super) async fn has_traces(server: &Server, schema: &str, target: &str, traces: &Traces) -> Result<bool, Error> {
     let client = server.connection().await?;
@@ -514,15 +461,15 @@ async fn read_row(
 }
 
 /// The key of a row, in the types of its columns. No number gets near the sign bit.
-struct Key<'a> {
-    pipeline: &'a str,
-    incarnation: &'a str,
-    generation: String,
-    lane: i32,
+pub(super) struct Key<'a> {
+    pub(super) pipeline: &'a str,
+    pub(super) incarnation: &'a str,
+    pub(super) generation: String,
+    pub(super) lane: i32,
 }
 
 impl<'a> Key<'a> {
-    fn of(fence: &'a Fence) -> Self {
+    pub(super) fn of(fence: &'a Fence) -> Self {
         let (pipeline, incarnation) = (fence.branch.as_str(), fence.incarnation.as_str());
         Self { pipeline, incarnation, generation: fence.generation.to_string(), lane: fence.lane as i32 }
     }

@@ -20,6 +20,17 @@ use std::time::Duration;
 /// How long a request is tried again by the client itself: what is not sealed would have to be read again otherwise.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What completing an upload has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Completed {
+    /// Its object is there.
+    Published,
+    /// The upload is there, but not its parts.
+    Forgotten,
+    /// There is neither upload nor object.
+    Gone,
+}
+
 /// A bucket and how it is reached.
 #[derive(Clone, Debug)]
 pub(super) struct Bucket {
@@ -88,14 +99,20 @@ impl Bucket {
         put.map(|part| part.content_id).map_err(self.trouble("upload a part of", key))
     }
 
-    /// Makes an object of its upload, unless it is one already. False: there is neither.
-    pub(super) async fn complete(&self, object: &Object) -> Result<bool, Error> {
+    /// Makes an object of its upload, unless it is one already.
+    pub(super) async fn complete(&self, object: &Object) -> Result<Completed, Error> {
         let parts = object.parts.iter().map(|etag| PartId { content_id: etag.clone() }).collect();
         let completed = self.store.complete_multipart(&path(&object.key)?, &object.upload, parts).await;
         match completed.map_err(self.trouble("complete the upload of", &object.key)) {
-            Ok(_) => Ok(true),
+            Ok(_) => Ok(Completed::Published),
             // The answer to an earlier try was lost, or the node was killed after it.
-            Err(Trouble::Gone | Trouble::Changed) => self.is_published(object).await,
+            Err(trouble @ (Trouble::Gone | Trouble::PartsGone | Trouble::Changed)) => {
+                Ok(match (self.is_published(object).await?, trouble) {
+                    (true, _) => Completed::Published,
+                    (false, Trouble::PartsGone) => Completed::Forgotten,
+                    (false, _) => Completed::Gone,
+                })
+            }
             Err(trouble) => Err(trouble.error()),
         }
     }

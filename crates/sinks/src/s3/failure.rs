@@ -7,6 +7,8 @@ use object_store::Error as StoreError;
 pub(super) enum Trouble {
     /// What it is about is not there: an object, or an upload.
     Gone,
+    /// The upload is there, but not its parts.
+    PartsGone,
     /// The object is not as the condition says.
     Changed,
     /// Anything else.
@@ -18,7 +20,9 @@ impl Trouble {
     pub(super) fn error(self) -> Error {
         match self {
             Self::Failed(error) => error,
-            Self::Gone => Error::transient("conflict", "an object or an upload is gone while it is used"),
+            Self::Gone | Self::PartsGone => {
+                Error::transient("conflict", "an object or an upload is gone while it is used")
+            }
             Self::Changed => Error::transient("conflict", "an object was changed while it is used"),
         }
     }
@@ -44,9 +48,8 @@ pub(super) fn trouble(server: &str, doing: &str, place: &str, error: &StoreError
     let (code, words) = (told(&text, "Code"), told(&text, "Message"));
     match (error, code) {
         (_, Some("NoSuchBucket")) => {}
-        (_, Some("NoSuchUpload" | "NoSuchKey" | "InvalidPart")) | (StoreError::NotFound { .. }, _) => {
-            return Trouble::Gone;
-        }
+        (_, Some("InvalidPart")) => return Trouble::PartsGone,
+        (_, Some("NoSuchUpload" | "NoSuchKey")) | (StoreError::NotFound { .. }, _) => return Trouble::Gone,
         (StoreError::Precondition { .. } | StoreError::AlreadyExists { .. }, None)
         | (_, Some("PreconditionFailed" | "ConditionalRequestConflict")) => return Trouble::Changed,
         _ => {}

@@ -1,6 +1,6 @@
 //! Publication: the uploads that a handle names become objects, each once, whoever takes which away in between.
 use super::{
-    bucket::Bucket,
+    bucket::{Bucket, Completed},
     copies::Copies,
     failure::Trouble,
     handle::{Handle, Object},
@@ -49,8 +49,11 @@ impl Kept {
 
 /// Makes an object of its upload, or of its copy if the server has forgotten the upload's part. False: there is neither.
 async fn complete(bucket: &Bucket, object: &Object, copies: &Copies) -> Result<bool, Error> {
-    if bucket.complete(object).await? {
-        return Ok(true);
+    match bucket.complete(object).await? {
+        Completed::Published => return Ok(true),
+        // It may have become an object that somebody has taken away by now.
+        Completed::Gone => return Ok(false),
+        Completed::Forgotten => {}
     }
     let Some(bytes) = copies.of(object).await? else { return Ok(false) };
     // By another upload: the first one may be half completed, and then it never is.
@@ -65,7 +68,7 @@ async fn complete(bucket: &Bucket, object: &Object, copies: &Copies) -> Result<b
 /// Makes an object of a copy, if it has the bytes that were uploaded before.
 async fn complete_again(bucket: &Bucket, object: &Object, bytes: Bytes) -> Result<bool, Error> {
     match bucket.put_part(&object.key, &object.upload, 0, bytes).await {
-        Ok(etag) if object.parts == [etag.as_str()] => bucket.complete(object).await,
+        Ok(etag) if object.parts == [etag.as_str()] => Ok(bucket.complete(object).await? == Completed::Published),
         Ok(_) | Err(Trouble::Gone) => Ok(false),
         Err(trouble) => Err(trouble.error()),
     }

@@ -70,11 +70,6 @@ const NEWEST: &str = "select max(cast(?3 as integer), coalesce(max(cast(generati
 const ADOPT: &str = "update dataflow_tokens set incarnation = ?2, journal = ?4, \
     generation = (cast(generation as integer) + ?6) || substr(generation, instr(generation, '-')) \
     where pipeline = ?1 and incarnation = ?5 and target = ?3";
-/// Notes the table that a pipeline has made.
-const MADE: &str = "update dataflow_tokens set made = ?5 where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4 and page = 0";
-/// Notes the same for this generation, too, if an earlier one has made it.
-const HAS_MADE: &str = "update dataflow_tokens set made = ?5 where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4 and page = 0 \
-    and exists (select 1 from dataflow_tokens where pipeline = ?1 and incarnation = ?2 and made = ?5)";
 const FORGET: &str = "delete from dataflow_tokens where pipeline = ?1 and incarnation = ?2 and target = ?3";
 
 /// Drops the progress that other journals have at a target.
@@ -238,32 +233,6 @@ impl Database {
         forgotten.map(drop).map_err(|error| self.failed("keep progress (table dataflow_tokens) in", &error))
     }
 
-    /// Notes, beside the token of a lane, that its pipeline has made the table `target`.
-    pub(super) fn note_made(&self, target: &str, fence: &Fence) -> Result<(), Error> {
-        self.note(MADE, target, fence).map(drop)
-    }
-
-    /// Whether a pipeline has made the table `target`, in whichever generation.
-    pub(super) fn has_made(&self, target: &str, fence: &Fence) -> Result<bool, Error> {
-        Ok(self.note(HAS_MADE, target, fence)? > 0)
-    }
-
-    fn note(&self, statement: &str, target: &str, fence: &Fence) -> Result<usize, Error> {
-        let (pipeline, incarnation, generation) = key(fence);
-        let noted = self.connection.execute(statement, params![pipeline, incarnation, generation, fence.lane, target]);
-        noted.map_err(|error| self.failed("keep progress (table dataflow_tokens) in", &error))
-    }
-
-    /// Whether this generation has noted that its pipeline has made the table `target`.
-    pub(super) fn is_made(&self, target: &str, generation: &Generation) -> Result<bool, Error> {
-        if !self.has_tokens()? {
-            return Ok(false);
-        }
-        let noted = "select exists (select 1 from dataflow_tokens where generation = ?1 and made = ?2)";
-        let noted = self.connection.query_row(noted, params![generation.to_string(), target], |row| row.get(0));
-        noted.map_err(|error| self.failed("read progress (table dataflow_tokens) in", &error))
-    }
-
     /// Makes sure that the missing table `target` has no rows that a pipeline has written.
     pub(super) fn unclaimed(&self, target: &str, claim: &Claim) -> Result<(), Error> {
         let failed = |error| self.failed("read progress (table dataflow_tokens) in", &error);
@@ -373,7 +342,7 @@ impl Database {
         Ok(false)
     }
 
-    fn has_tokens(&self) -> Result<bool, Error> {
+    pub(super) fn has_tokens(&self) -> Result<bool, Error> {
         let known = self.connection.query_row("select 1 from sqlite_schema where name = ?1", [TABLE], |_| Ok(()));
         Ok(known.optional().map_err(|error| self.failed("read", &error))?.is_some())
     }
@@ -396,7 +365,7 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
     Ok(Row { holder, stored, generation: row.get(8)?, lane: row.get(9)?, began: row.get(10)? })
 }
 
-fn key(fence: &Fence) -> (&str, &str, String) {
+pub(super) fn key(fence: &Fence) -> (&str, &str, String) {
     (fence.branch.as_str(), fence.incarnation.as_str(), fence.generation.to_string())
 }
 

@@ -6,6 +6,7 @@ mod database;
 mod deferred;
 mod drops;
 mod failure;
+mod made;
 mod rows;
 mod schema;
 #[cfg(test)]

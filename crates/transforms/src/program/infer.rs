@@ -6,6 +6,7 @@ use super::{
     Chain, convert,
     frame::{Excess, Frame},
     groups,
+    target::Target,
 };
 use crate::expression::{Origin, Slot};
 use arrow::array::{Array, ArrayRef};
@@ -42,10 +43,18 @@ fn of_rows(chain: &Chain, frame: &mut Frame<'_>, records: &Records) -> Inferred 
     if scope.open {
         let keys = Decoder::new(Vec::new()).decode(&left(frame, records)).keys.into_iter().map(|key| key.name);
         let names = keys.filter(|name| !scope.removed.contains(name) && !scope.columns.contains_key(name));
-        fields.extend(names.take(MAX_INFERRED_COLUMNS).map(|name| (name.clone(), Origin::Field(vec![name]))));
+        fields.extend(names.map(|name| (name.clone(), Origin::Field(vec![name]))));
     }
-    let set = scope.columns.iter().map(|(name, origin)| (name.clone(), origin.clone()));
-    fields.extend(set.take(MAX_INFERRED_COLUMNS - fields.len()));
+    fields.extend(scope.columns.iter().map(|(name, origin)| (name.clone(), origin.clone())));
+    // Whichever are too many, there is no table without its key.
+    let key = chain.key.as_ref().map(Target::names).unwrap_or_default();
+    let mut room = MAX_INFERRED_COLUMNS.saturating_sub(key.len());
+    fields.retain(|(name, _)| {
+        let is_key = key.contains(name);
+        let fits = is_key || room > 0;
+        room -= usize::from(fits && !is_key);
+        fits
+    });
     of(&fields, chain, frame, records)
 }
 

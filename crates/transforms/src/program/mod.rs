@@ -145,7 +145,8 @@ pub(crate) fn compile(mut builder: Builder<'_>, plan: &Plan) -> Result<Chain, Ve
                 .chain(inputs.removed.into_iter().map(|path| (path, By::Removal)))
                 .chain(named),
             &fields,
-        ),
+        )
+        .after(plan.so_far.missed.as_ref()),
         decoder,
         meta: meta::Meta::new(inputs.meta.into_iter().collect()),
         registers: inputs.registers,

@@ -297,7 +297,9 @@ impl Chain {
                 let output = Output { operations, side, ..Output::of(records.clone(), rows, payload) };
                 Ok((output, new_columns, ignored))
             })?;
-        let mut warnings = self.watch.warnings(&decoded, total);
+        // Of records that are processed again with more columns, nothing is said yet.
+        let again = new_columns != Inferred::default();
+        let mut warnings = if again { Vec::new() } else { self.watch.warnings(&decoded, total) };
         warnings.extend(misfits.warnings());
         warnings.extend(ignored.into_iter().map(Notice::from));
         let filtered = total as u64 - dead.len() as u64 - output.records_delivered();
@@ -374,6 +376,10 @@ impl transform::Program for Chain {
             Err(_) if records.len() > 1 => Err(transform::TooMuch),
             found => Ok(found.unwrap_or_default()),
         }
+    }
+
+    fn missed(&self) -> Option<BTreeSet<Vec<String>>> {
+        self.watch.missed()
     }
 
     fn process(&mut self, records: Arc<Records>) -> Result<Processed, transform::TooMuch> {

@@ -15,7 +15,7 @@ use dataflow_sdk::{
     batch::{Column, Demand, Notice, Payload, Processed},
     declared::{Declared, Metadata, SinkRows, SourceRecords, UnknownFields},
     records::{CsvLayout, Layout, Slices, Span},
-    transform::{Compiler, Plan, Program, TooMuch},
+    transform::{Compiler, Plan, Program, SoFar, TooMuch},
 };
 use serde_json::{Value, json};
 use std::sync::{Arc, LazyLock};
@@ -71,8 +71,8 @@ fn spec(transforms: Value, more: Value) -> PipelineSpec {
 fn plan(spec: PipelineSpec, demand: Demand) -> Plan {
     let transforms = spec.transforms.clone();
     let declared = declared(&spec);
-    let (learned, turned_down) = (InferredTypes::default(), std::collections::BTreeSet::new());
-    Plan { transforms, spec: Arc::new(spec), demand, declared, learned, turned_down }
+    let (learned, so_far) = (InferredTypes::default(), SoFar::default());
+    Plan { transforms, spec: Arc::new(spec), demand, declared, learned, so_far }
 }
 
 fn program(plan: &Plan) -> Box<dyn Program> {

@@ -56,7 +56,7 @@ impl Unknown {
         let extra = scope.columns.iter().filter(|(name, _)| !target.covers(name) && !covered.contains(name.as_str()));
         let extra = extra.map(|(name, origin)| (name.clone(), origin.clone())).collect();
         let key = plan.declared.sink.key.first().cloned();
-        Self { rule, covered, turned_down: plan.turned_down.clone(), extra, pending, key }
+        Self { rule, covered, turned_down: plan.so_far.turned_down.clone(), extra, pending, key }
     }
 
     /// Kills records, or says which columns to add.

@@ -4,6 +4,7 @@ use dataflow_sdk::{
     batch::{Notice, Warning},
     check::nearest,
 };
+use std::collections::BTreeSet;
 
 /// A field that is named and that no record has had so far.
 #[derive(Debug)]
@@ -48,6 +49,8 @@ pub(crate) struct Watch {
     unseen: Vec<Unseen>,
     /// Those that the first batch came without: once a record has one, that is taken back.
     told: Vec<Unseen>,
+    /// Whether there was a batch.
+    begun: bool,
 }
 
 impl Unseen {
@@ -76,7 +79,22 @@ impl Watch {
                 unseen.push(Unseen { path, columns, by });
             }
         }
-        Self { unseen, told: Vec::new() }
+        Self { unseen, told: Vec::new(), begun: false }
+    }
+
+    /// The same, in place of one that has [missed](Self::missed) this.
+    pub(crate) fn after(mut self, missed: Option<&BTreeSet<Vec<String>>>) -> Self {
+        if let Some(missed) = missed {
+            self.told = std::mem::take(&mut self.unseen);
+            self.told.retain(|told| missed.contains(&told.path));
+            self.begun = true;
+        }
+        self
+    }
+
+    /// The paths that no record has had; none: there was no batch.
+    pub(crate) fn missed(&self) -> Option<BTreeSet<Vec<String>>> {
+        self.begun.then(|| self.told.iter().map(|told| told.path.clone()).collect())
     }
 
     /// What to say after a batch. A field is spoken of once, when the first batch has come without it, and once more when it
@@ -85,6 +103,7 @@ impl Watch {
         if decoded.keys.is_empty() {
             return Vec::new();
         }
+        self.begun = true;
         let come = self.told.extract_if(.., |told| told.present(decoded) > 0);
         let mut warnings: Vec<Notice> = come.map(|told| Notice::over("unknown-field", told.path.join("."))).collect();
         let unseen = std::mem::take(&mut self.unseen).into_iter();

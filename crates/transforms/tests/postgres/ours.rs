@@ -6,7 +6,7 @@ use dataflow_sdk::{
     batch::{Demand, Payload},
     declared::Declared,
     records::{Layout, Span},
-    transform::{Compiler, Plan},
+    transform::{Compiler, Plan, SoFar},
 };
 use dataflow_transforms::SqlCompiler;
 use serde_json::json;
@@ -38,7 +38,7 @@ pub fn evaluate(expression: &str, rows: &[Row]) -> Result<Vec<Fate>, String> {
         demand: Demand::Documents,
         declared: Declared::default(),
         learned: InferredTypes::default(),
-        turned_down: std::collections::BTreeSet::new(),
+        so_far: SoFar::default(),
     };
     let findings =
         |problems: Vec<dataflow_sdk::Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");

@@ -112,7 +112,7 @@ fn a_table_of_its_own_gets_every_field_but_those_it_turned_down() {
     let asked = program(&plan).process(records(&lines)).unwrap();
     assert_eq!(asked.new_columns.columns, [column("b", Type::Text), column("no", Type::Bigint)]);
     plan.demand = Demand::Growing(vec![column("id", Type::Bigint), column("b", Type::Text)]);
-    plan.turned_down = ["no".to_owned()].into();
+    plan.so_far.turned_down = ["no".to_owned()].into();
     let all = program(&plan).process(records(&lines)).unwrap();
     assert_eq!(all.new_columns.columns, []);
     assert_eq!(table(&all), ["1|x", "|", "2|"]);

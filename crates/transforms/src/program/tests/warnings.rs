@@ -159,3 +159,26 @@ fn a_setting_that_names_a_field_that_no_record_has_is_spoken_of() {
         );
     }
 }
+
+/// A program that goes on in place of another, because the sink has more columns now, has seen what the other has.
+#[test]
+fn what_was_seen_before_more_columns_came_counts() {
+    let transforms = json!([{"type": "filter", "condition": "age is null or age > 0"}]);
+    let demand = |columns: &[&str]| Demand::Growing(columns.iter().map(|name| column(name, Type::Bigint)).collect());
+    let mut first = plan(spec(transforms, json!({})), demand(&["id"]));
+    let mut before = program(&first);
+    let said = |processed: Processed| -> Vec<(bool, String)> {
+        let all = processed.warnings.iter();
+        all.map(|notice| (notice.holding().is_some(), notice.key().1.to_owned())).collect()
+    };
+    assert_eq!(before.missed(), None);
+    assert_eq!(said(before.process(records(&[r#"{"id": 1}"#])).unwrap()), [(true, "age".to_owned())]);
+    let asked = before.process(records(&[r#"{"id": 2, "age": 3}"#])).unwrap();
+    assert_eq!((asked.new_columns.columns.len(), said(asked)), (1, Vec::new()));
+    first.demand = demand(&["id", "age"]);
+    first.so_far.missed = before.missed();
+    let mut after = program(&first);
+    assert_eq!(said(after.process(records(&[r#"{"id": 2, "age": 3}"#])).unwrap()), [(false, "age".to_owned())]);
+    first.so_far.missed = after.missed();
+    assert_eq!(said(program(&first).process(records(&[r#"{"id": 3}"#])).unwrap()), []);
+}
