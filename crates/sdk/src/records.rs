@@ -74,7 +74,8 @@ pub struct Records {
     pub data: Bytes,
     /// One slice of [`Self::data`] per record, without line end.
     pub spans: Vec<Span>,
-    /// Place of each record in its partition (Kafka offset, byte offset of a line, number of a pushed record).
+    /// Place of each record in its partition (Kafka offset, byte offset of a line, number of a pushed record); with
+    /// [`Self::positions`], any number, which nobody is shown.
     pub offsets: Vec<u64>,
     /// The position before each record, from which it is the first to be read, where that is something else than its offset: the
     /// key after which a query goes on, a cursor.

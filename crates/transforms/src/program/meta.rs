@@ -110,6 +110,8 @@ fn times(records: &Records, ty: &DataType) -> Column {
 fn given(field: &Field, records: &Records) -> Option<ArrayRef> {
     let [name] = field.path.as_slice() else { return None };
     Some(match name.as_str() {
+        // What stands there instead depends on how batches are cut.
+        "offset" if records.positions.is_some() => new_null_array(&DataType::Int64, records.len()),
         "offset" => Arc::new(Int64Array::from_iter_values(records.offsets.iter().map(|offset| *offset as i64))),
         "position" => Arc::new(StringArray::from_iter_values((0..records.len()).map(|row| records.place(row)))),
         "id" => Arc::new(StringArray::from_iter_values((0..records.len()).map(|row| records.id(row)))),

@@ -127,3 +127,13 @@ fn a_tombstone_is_a_dead_letter_only_if_no_filter_drops_it() {
     let unnested = json!([{"type": "sql", "query": "SELECT unnest(items) AS item FROM input"}]);
     assert_eq!(after(unnested), (1, tombstone.into(), 0));
 }
+
+/// The number of a row within its batch is no place: it depends on how batches are cut.
+#[test]
+fn a_record_whose_place_is_a_text_has_no_offset() {
+    let mut records = Arc::unwrap_or_clone(records(&["{}", "{}"]));
+    records.positions = Some(vec!["id=1".into(), "id=2".into()]);
+    let set = json!([{"type": "map", "set": {"o": "meta.offset", "p": "meta.position"}}]);
+    let all = program(&plan(spec(set, json!({})), Demand::Documents)).process(Arc::new(records)).unwrap();
+    assert_eq!(documents(&all), [r#"{"o":null,"p":"events/0/id=1"}"#, r#"{"o":null,"p":"events/0/id=2"}"#]);
+}
