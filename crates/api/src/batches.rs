@@ -29,6 +29,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
         ("id" = String, Path, description = "The pipeline's id"),
         ("wait" = Option<String>, Query, description = "`received` (default) or `delivered`"),
         ("timeout" = Option<String>, Query, description = "How long to wait for the sink: `30s`, `500ms`; default 30s"),
+        ("replay" = Option<bool>, Query, description = "The batch was pushed after the backup that the node was restored from, and comes again in its old order: it is taken although pushes are refused (`journal-behind`)"),
     ), responses(
         (status = 200, description = "The records are durable and, if requested, delivered", body = ReceivedView),
         (status = 202, description = "The records are durable but not delivered yet", body = ReceivedView),
@@ -41,6 +42,7 @@ pub(crate) async fn push(
 ) -> Result<Response, Error> {
     let wait = params.one_of("wait", &[("received", false), ("delivered", true)]).unwrap_or(false);
     let timeout = params.duration("timeout", DEFAULT_TIMEOUT);
+    let replay = params.flag("replay");
     params.finish()?;
     let batch = pushed::check(&body).map_err(refused)?;
     let action = Action::Ingest {
@@ -49,6 +51,7 @@ pub(crate) async fn push(
         hash: batch.hash,
         body,
         delivered: wait.then_some(timeout),
+        replay,
     };
     let received = pipeline.push(command.of(action)).await.map_err(Error::of(&pipeline))?;
     let status = if received.delivered == Some(false) { StatusCode::ACCEPTED } else { StatusCode::OK };

@@ -133,6 +133,8 @@ pub enum Action {
         body: Bytes,
         /// Answer only once the sink has committed them; at most this long.
         delivered: Option<Duration>,
+        /// Whether it is pushed again in its old place, to a journal that was restored from before it.
+        replay: bool,
     },
 }
 
@@ -169,7 +171,7 @@ impl Action {
                 }
             }
             Self::Delete { discard } => json!(["delete", flags(&[("discard", *discard)])]),
-            Self::Ingest { batch_id, records, hash, body: _, delivered: _ } => {
+            Self::Ingest { batch_id, records, hash, body: _, delivered: _, replay: _ } => {
                 json!(["ingest", batch_id, records, hash])
             }
         };

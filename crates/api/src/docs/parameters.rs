@@ -47,7 +47,7 @@ fn schema(name: &str, path: &str) -> Option<Value> {
         }
         "wait" => duration("10s"),
         "timeout" => duration("30s"),
-        "force" | "raw" | "idempotent" | "reset" | "retarget" | "discard" | "bytes" => {
+        "force" | "raw" | "idempotent" | "reset" | "retarget" | "discard" | "bytes" | "replay" => {
             json!({"type": "boolean", "default": false})
         }
         "Idempotency-Key" => {

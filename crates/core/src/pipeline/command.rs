@@ -111,6 +111,8 @@ pub enum CommandKind {
         bytes: u64,
         /// Where the body is.
         chunk: ChunkId,
+        /// Whether it is pushed again in its old place, to a journal that was restored from before it.
+        replay: bool,
     },
 
     /// A run has opened its source and sink and knows where it continues.

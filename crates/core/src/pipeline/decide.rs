@@ -83,8 +83,8 @@ fn events(state: &State, earlier: &[RecordedEvent], command: &Command) -> Result
         CommandKind::Restart { only } => restart::restart(state, command, *only),
         CommandKind::ResetCheckpoint { to, resets } => reset_checkpoint::reset_checkpoint(state, command, to, resets),
         CommandKind::Delete { discard } => delete::delete(state, command, *discard),
-        CommandKind::Ingest { batch_id, hash, records, bytes, chunk } => {
-            let batch = Ingested { batch_id, hash, records: *records, bytes: *bytes, chunk };
+        CommandKind::Ingest { batch_id, hash, records, bytes, chunk, replay } => {
+            let batch = Ingested { batch_id, hash, records: *records, bytes: *bytes, chunk, replay: *replay };
             ingest::ingest(state, earlier, command, &batch)
         }
         CommandKind::ReportOpened { run, epoch, lanes, versions } => {

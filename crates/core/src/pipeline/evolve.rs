@@ -1,6 +1,6 @@
 //! Taking an event into the state.
 use super::{
-    event::{Cause, Event, LaneOpened, LaneProgress, NewGeneration, RecordedEvent},
+    event::{Cause, Event, LaneOpened, LaneProgress, Lost, NewGeneration, RecordedEvent},
     remembered::remember,
     state::{Branch, Deleted, Failed, Inbox, LastRun, Phase, Pipeline, Running, State, Status},
 };
@@ -376,11 +376,11 @@ fn settle(branch: &mut Branch) {
     }
 }
 
-/// Pushed batches that a generation gives up may be pushed again, unless other branches have them.
+/// Pushed batches may be pushed again that the present generations of all branches have given up, the last of them now.
 fn forget(pipeline: &mut Pipeline, generation: &NewGeneration) -> Option<()> {
-    let only = pipeline.present().count() == 1;
-    match &generation.discarded {
-        Some(discarded) if only => pipeline.inbox.forget(discarded),
+    let given_up = |(_, branch): (BranchNumber, &Branch)| branch.progress.discarded.clone();
+    match pipeline.present().map(given_up).collect::<Option<Vec<Lost>>>() {
+        Some(given_up) if generation.discarded.is_some() => pipeline.inbox.forget(&given_up),
         _ => Some(()),
     }
 }

@@ -1,7 +1,7 @@
 //! The records pushed to a pipeline.
 use super::{
     batches::{Batches, Received},
-    event::{Event, LaneProgress, Lost},
+    event::{Event, LaneProgress, Lost, NewGeneration},
     progress::Progress,
 };
 use crate::{
@@ -145,10 +145,13 @@ impl Inbox {
         })
     }
 
-    /// Forgets the batches of which all is discarded, so that they may be pushed again. Of others a part was delivered or
+    /// Forgets the batches of which all is in each of these, so that they may be pushed again. Of others a part was delivered or
     /// will be, which must not come twice.
-    pub(super) fn forget(&mut self, discarded: &Lost) -> Option<()> {
-        let (from, to) = (discarded.from.as_offset()?, discarded.to.as_offset()?);
+    pub(super) fn forget(&mut self, given_up: &[Lost]) -> Option<()> {
+        let (mut from, mut to) = (0, u64::MAX);
+        for lost in given_up {
+            (from, to) = (from.max(lost.from.as_offset()?), to.min(lost.to.as_offset()?));
+        }
         self.seen.forget(from, to);
         Some(())
     }
@@ -175,5 +178,16 @@ impl Inbox {
         while let Some(batch) = self.pending.pop_front_if(|batch| batch.to <= position) {
             self.bytes = self.bytes.saturating_sub(batch.bytes);
         }
+    }
+}
+
+/// The pushed records that a branch has given up once a generation begins: what it gave up before stays so unless it goes back.
+pub(super) fn given_up(before: Option<Lost>, next: &NewGeneration) -> Option<Lost> {
+    let at = next.positions.get(Inbox::PARTITION).and_then(Position::as_offset);
+    match (before.filter(|before| at >= before.to.as_offset()), next.discarded.clone()) {
+        (Some(before), Some(new)) if before.to == new.from => {
+            Some(Lost { from: before.from, records: before.records + new.records, ..new })
+        }
+        (before, new) => new.or(before),
     }
 }

@@ -1,6 +1,6 @@
 //! How far a pipeline is.
 use super::{
-    event::{LaneProgress, NewGeneration, Retargeted},
+    event::{LaneProgress, Lost, NewGeneration, Retargeted},
     losses::PendingLosses,
     plan::Plan,
 };
@@ -66,6 +66,9 @@ pub struct Progress {
     /// Records that this generation passed over when it began. They count, unless another one begins before it commits anything.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub passed: u64,
+    /// Pushed records that this generation gave up when it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discarded: Option<Lost>,
     /// Warnings about the last change.
     #[serde(default, skip_serializing_if = "Warnings::is_empty")]
     pub notes: Warnings,
@@ -329,6 +332,7 @@ impl Progress {
             generation: next.generation,
             known,
             unopened,
+            discarded: super::inbox::given_up(self.discarded.take(), next),
             begin: next.positions.clone(),
             plan: Plan::new(),
             earlier,

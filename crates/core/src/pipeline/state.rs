@@ -201,9 +201,9 @@ impl Pipeline {
         self.branches.values().find_map(|branch| branch.stopping()?.update.as_deref())
     }
 
-    /// Why the journal does not know what a sink has.
-    pub fn undecided(&self) -> Option<&Cause> {
-        self.present().find_map(|(_, branch)| branch.undecided.as_ref())
+    /// Why the journal does not know what sinks have.
+    pub fn undecided(&self) -> impl Iterator<Item = &Cause> {
+        self.present().filter_map(|(_, branch)| branch.undecided.as_ref())
     }
 
     /// Pushed records that are not known to be delivered by all branches.

@@ -5,13 +5,13 @@ use dataflow_core::{
     pipeline::{
         Branch, Command, CommandKind, Effect, Event, Status,
         command::{Change, Prepared, Settlement},
-        event::{LaneProgress, NewGeneration},
+        event::{LaneProgress, Lost, NewGeneration},
         inbox::Inbox,
         state::Then,
         testing::*,
         then::Wanted,
     },
-    position::Positions,
+    position::{Position, Positions},
     spec::{NamedSink, PipelineSpec},
 };
 use serde_json::json;
@@ -375,4 +375,36 @@ fn an_update_that_waits_says_what_the_sink_is_called_then() {
     let refused = updating.after().when(of(1, report_stopped_for(11, report)));
     let names: Vec<_> = refused.decision().events.iter().map(|event| (event.branch, event.event.name())).collect();
     assert_eq!(names, [(1, "PipelineStopped"), (1, "UpdateRefused"), (1, "PipelineStarted")]);
+}
+
+/// What all have given up is taken anew, in whatever order they do, but for what one of them has taken back.
+#[test]
+fn a_batch_is_forgotten_once_all_have_given_it_up() {
+    let stopped_all = || {
+        [0, 1]
+            .into_iter()
+            .fold(running(), |past, branch| past.and_of(branch, stop_requested()).and_of(branch, stopped()))
+    };
+    let reset = |number, from: u64, to: u64| {
+        let at = Position::offset;
+        let positions: Positions = [(Inbox::PARTITION.into(), at(to))].into();
+        let discarded = (from < to).then(|| Lost {
+            partition: Inbox::PARTITION.into(),
+            from: at(from),
+            to: at(to),
+            records: to - from,
+        });
+        let generation = NewGeneration { discarded, ..generation(number, positions) };
+        Event::CheckpointReset { to: "end".into(), generation }
+    };
+    let knows = |given: &Given| given.state.pipeline().unwrap().inbox.seen.get(&batch_id("batch-1")).is_some();
+    for [first, second] in [[0, 1], [1, 0]] {
+        let given = stopped_all().and_of(first, reset(2, 0, 500));
+        assert!(knows(&given), "the other one will deliver it");
+        assert!(!knows(&given.clone().and_of(second, reset(2, 0, 500))));
+        let again = given.clone().and_of(first, reset(3, 500, 500)).and_of(second, reset(2, 0, 500));
+        assert!(!knows(&again), "it stays given up");
+        assert!(knows(&given.clone().and_of(second, reset(2, 300, 500))), "the second one has some of it");
+        assert!(knows(&given.and_of(first, reset(3, 0, 0)).and_of(second, reset(2, 0, 500))), "it is taken back");
+    }
 }

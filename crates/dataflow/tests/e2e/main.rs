@@ -27,6 +27,8 @@ mod partitions;
 mod positions;
 mod process;
 mod program;
+mod recipes;
+mod replayed;
 mod run;
 mod search;
 mod secrets;

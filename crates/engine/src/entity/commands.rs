@@ -358,7 +358,7 @@ fn nowhere_here(inbox: &Inbox, at: &Position, since: &str) -> Rejected {
         "the sink's position {at} does not belong to this inbox (pending: {first} to {received}): the journal never had the records that the sink counts there"
     );
     let problem = Problem::new("to", "journal-behind", message).fix(format!(
-        "choose \"journal\" to deliver all pending records, \"end\" for none of them, or a position: records pushed since this node started begin at {new}"
+        "push those again in their old order with ?replay=true, and start the pipeline; or choose \"journal\" to deliver all pending records, \"end\" for none of them, or a position: records pushed since this node started begin at {new}"
     ));
     Rejected::Invalid { problems: vec![problem] }
 }

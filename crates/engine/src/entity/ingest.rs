@@ -67,7 +67,7 @@ impl Entity {
     /// Decides on one batch behind those that are taken in with it.
     fn place(&self, command: UserCommand, earlier: &[RecordedEvent]) -> Result<Placed, AskError> {
         let UserCommand { id, actor, reason, trace, expected_version, action } = command;
-        let Action::Ingest { batch_id, records, hash, body, delivered: _ } = action else {
+        let Action::Ingest { batch_id, records, hash, body, delivered: _, replay } = action else {
             return Err(AskError::Internal("only batches are pushed".into()));
         };
         let now = self.context.parts.clock.now();
@@ -75,7 +75,8 @@ impl Entity {
         let pipeline = state.pipeline().ok_or(Rejected::NotFound)?;
         let chunk = self.chunk(pipeline, Content::Pushed(self.context.parts.rng.name()));
         let bytes = body.len() as u64;
-        let kind = CommandKind::Ingest { batch_id: batch_id.clone(), hash, records, bytes, chunk: chunk.clone() };
+        let kind =
+            CommandKind::Ingest { batch_id: batch_id.clone(), hash, records, bytes, chunk: chunk.clone(), replay };
         // A batch is told apart by its own id and hash.
         let pipeline = self.cell.pipeline.clone();
         let command =

@@ -42,6 +42,7 @@ fn a_request_has_the_same_hash_in_all_versions() {
             hash: "9f86d081884c7d65".into(),
             body: Bytes::from_static(b"[{},{}]"),
             delivered: Some(wait),
+            replay: false,
         },
     ];
     let hashes: String = actions.iter().map(|action| format!("{:016x} {}\n", action.hash(), action.asked())).collect();

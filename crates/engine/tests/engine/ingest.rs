@@ -81,6 +81,7 @@ pub(crate) fn push(id: &str, lines: &[&str], delivered: Option<Duration>) -> Act
         hash: lines.join("|"),
         body: Bytes::from(lines.join("\n")),
         delivered,
+        replay: false,
     }
 }
 

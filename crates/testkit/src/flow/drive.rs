@@ -93,22 +93,11 @@ impl Flow {
     /// Pushes the next batch, if there is one.
     async fn push(&mut self, node: &Node, path: &str) -> reqwest::Result<bool> {
         let (name, wait) = if self.again().is_some() { ("again", "?wait=delivered") } else { ("batch", "") };
-        let of = |all: &mut dyn Iterator<Item = u64>| -> Vec<u64> {
-            let before = usize::try_from(self.pushed * PUSHED).expect("few records");
-            all.skip(before).take(usize::try_from(PUSHED).expect("few records")).collect()
-        };
-        let numbers = match self.again() {
-            Some(again) => of(&mut again.iter().copied()),
-            None => of(&mut (0..self.data.records)),
-        };
-        if self.pair.source != super::Place::Http || numbers.is_empty() {
+        let numbers = self.again().cloned().unwrap_or_else(|| (0..self.data.records).collect());
+        if self.pair.source != super::Place::Http || self.pushed * PUSHED >= numbers.len() as u64 {
             return Ok(false);
         }
-        let records: Vec<Value> = numbers
-            .into_iter()
-            .map(|n| json!({"data": serde_json::from_str::<Value>(&self.data.line(n)).expect("it is JSON")}))
-            .collect();
-        let batch = json!({"batchId": format!("{name}-{}", self.pushed), "records": records});
+        let batch = self.batch(name, numbers);
         let answer = node.try_request("POST", &format!("{path}/batches{wait}"), Some(&batch)).await?;
         // The pipeline was just refused; pushes are refused, too, until the user has chosen.
         if self.restored.is_some() && answer.0 == 409 {
@@ -117,6 +106,14 @@ impl Flow {
         self.expect(answer, &[200]);
         self.pushed += 1;
         Ok(true)
+    }
+
+    /// The next batch of records of these numbers.
+    pub(super) fn batch(&self, name: &str, numbers: Vec<u64>) -> Value {
+        let before = usize::try_from(self.pushed * PUSHED).expect("few records");
+        let some = numbers.into_iter().skip(before).take(usize::try_from(PUSHED).expect("few records"));
+        let record = |n| json!({"data": serde_json::from_str::<Value>(&self.data.line(n)).expect("it is JSON")});
+        json!({"batchId": format!("{name}-{}", self.pushed), "records": some.map(record).collect::<Vec<_>>()})
     }
 
     pub(super) fn expect(&self, (code, body): (u16, Value), allowed: &[u16]) {

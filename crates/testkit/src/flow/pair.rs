@@ -76,7 +76,7 @@ impl Pair {
 
     /// All pairs for which the promises are proved. The first ones suffer every strike; the others complete all
     /// combinations of source and sink, and are only restored.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::new(Place::File, &[Place::File], 1),
         Self::new(Place::File, &[Place::Sqlite], 1),
         Self::new(Place::Http, &[Place::Sqlite], 1),
@@ -102,6 +102,7 @@ impl Pair {
         Self::new(Place::Generate, &[Place::File], 1),
         Self::new(Place::Generate, &[Place::Sqlite], 1),
         Self::new(Place::Generate, &[Place::Postgres], 1),
+        Self::new(Place::Http, &[Place::Sqlite, Place::File, Place::Kafka], 1),
     ];
 
     /// Whether it suffers every strike.

@@ -11,6 +11,8 @@ pub(super) struct Restored {
     /// The numbers of the records to push again: those that the sink lacked when the user chose. `None`: there was no
     /// choice.
     pub(super) again: Option<Vec<u64>>,
+    /// The number of batches that were answered before the restore.
+    answered: u64,
 }
 
 impl Flow {
@@ -18,8 +20,9 @@ impl Flow {
     /// them for that long.
     pub async fn restored(&mut self) {
         let state = self.state().await;
+        let answered = self.pushed;
         self.pushed = state.pipeline().map_or(0, |pipeline| pipeline.inbox.received).div_ceil(super::drive::PUSHED);
-        self.restored = Some(Restored::default());
+        self.restored = Some(Restored { again: None, answered });
     }
 
     /// Makes the choices that lead to exact content, according to the refusals and the guide, and starts the pipeline.
@@ -30,8 +33,19 @@ impl Flow {
             let error = self.sinks[at].of(view)["error"].clone();
             self.choose_for(at, node, path, &error).await?;
         }
+        while self.replays() && self.pushed < self.restored.as_ref().map_or(0, |restored| restored.answered) {
+            let batch = self.batch("batch", (0..self.data.records).collect());
+            let answer = node.try_request("POST", &format!("{path}/batches?replay=true"), Some(&batch)).await?;
+            self.expect(answer, &[200]);
+            self.pushed += 1;
+        }
         self.expect(node.try_request("POST", &format!("{path}/start?wait=0s"), None).await?, &[200, 202]);
         Ok(())
+    }
+
+    /// Whether batches have to be pushed again in their order, as each sink has had others of them.
+    fn replays(&self) -> bool {
+        self.pair.source == Place::Http && self.sinks.len() > 1
     }
 
     async fn choose_for(&mut self, at: usize, node: &Node, path: &str, error: &Value) -> reqwest::Result<()> {
@@ -54,12 +68,15 @@ impl Flow {
                 let objects = sink.objects.as_ref().expect("there is a bucket");
                 assert!(objects.remove_from(begin).await > 0, "there is something to remove");
             }
+            (Place::Http, _) if self.replays() => assert!(text("fix").contains("?replay=true"), "{error:#}"),
             (Place::Http, _) => {
                 assert!(text("message").contains("are gone") && text("fix").contains("push again"), "{error:#}");
                 let there: BTreeSet<_> = sink.rows().await.iter().map(|row| row.id.unsigned_abs()).collect();
                 let again = (0..self.data.records).filter(|n| !there.contains(n)).collect();
                 let checkpoint = format!("{path}/checkpoint?{}", sink.query());
-                self.restored = Some(Restored { again: Some(again) });
+                if let Some(restored) = &mut self.restored {
+                    restored.again = Some(again);
+                }
                 self.pushed = 0;
                 let to = json!({"to": "end"});
                 self.expect(node.try_request("PUT", &checkpoint, Some(&to)).await?, &[200]);

@@ -3,12 +3,13 @@ use super::not_allowed;
 use crate::{
     chunk::ChunkId,
     id::BatchId,
-    pipeline::{Command, Decision, Effect, Event, RecordedEvent, Rejected, State, state::Received},
+    pipeline::{Command, Decision, Effect, Event, RecordedEvent, Rejected, State, event::Cause, state::Received},
     problem::Problem,
 };
 
 /// In every state, as long as the source accepts them: records wait until the pipeline runs. Only not while the journal is
-/// behind the sink. A batch that was taken in before
+/// behind a sink, unless they are pushed again: in their old order they bear their old numbers, which the sink's position
+/// proves once it is opened. A batch that was taken in before
 /// gets the same answer. One that is larger than all that may wait is taken in when nothing else waits.
 ///
 /// `earlier` are events of batches that were decided just before and will be durable together with this one: so that many
@@ -26,7 +27,7 @@ pub(in crate::pipeline) fn ingest(
             .fix("push to a pipeline whose source does, or change the source of this one");
         return Err(Rejected::Invalid { problems: vec![problem] });
     };
-    let Ingested { batch_id, hash, records, bytes, chunk } = *batch;
+    let Ingested { batch_id, hash, records, bytes, chunk, replay } = *batch;
     let mut inbox = (pipeline.inbox.received, pipeline.inbox.pending_bytes());
     let mut seen = pipeline.inbox.seen.get(batch_id).cloned();
     for event in earlier {
@@ -43,12 +44,18 @@ pub(in crate::pipeline) fn ingest(
         None => {}
     }
     command.target(state)?;
-    if let Some(cause) = pipeline.undecided() {
+    let is_behind = |cause: &&Cause| cause.code == Cause::JOURNAL_BEHIND;
+    if let Some(cause) = pipeline.undecided().find(|cause| !(replay && is_behind(cause))) {
         // Records that it would take in bear numbers that the sink has had already.
-        return Err(not_allowed("push to", state, cause.fix.as_deref().unwrap_or_default()));
+        let again = "a batch that was acknowledged after the backup may come again, in its old order and with ?replay=true; \
+            others wait until all sinks go on, see their errors";
+        let fix = if is_behind(&cause) { again } else { cause.fix.as_deref().unwrap_or_default() };
+        return Err(not_allowed("push to", state, fix));
     }
     let (from, pending) = inbox;
-    if pending > 0 && pending.saturating_add(bytes) > most {
+    // Nothing leaves before all that was pushed is back.
+    let comes_back = pipeline.undecided().next().is_some();
+    if !comes_back && pending > 0 && pending.saturating_add(bytes) > most {
         return Err(Rejected::Overloaded { pending, most });
     }
     let to = from.saturating_add(records);
@@ -68,4 +75,5 @@ pub(in crate::pipeline) struct Ingested<'a> {
     pub(in crate::pipeline) records: u64,
     pub(in crate::pipeline) bytes: u64,
     pub(in crate::pipeline) chunk: &'a ChunkId,
+    pub(in crate::pipeline) replay: bool,
 }

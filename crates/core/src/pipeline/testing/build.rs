@@ -383,6 +383,7 @@ pub fn ingest(name: &str, records: u64) -> CommandKind {
         records,
         bytes: 10 * records,
         chunk: chunk(name),
+        replay: false,
     }
 }
 

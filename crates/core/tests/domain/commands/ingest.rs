@@ -1,6 +1,7 @@
 use dataflow_core::{
     pipeline::{
         Command, CommandKind, Effect, Event, Rejected,
+        event::Cause,
         state::{Inbox, Received},
         testing::*,
     },
@@ -19,7 +20,7 @@ fn with_source(source: serde_json::Value) -> Event {
 
 fn of(bytes: u64) -> CommandKind {
     let CommandKind::Ingest { batch_id, hash, records, chunk, .. } = ingest("large", 1) else { unreachable!() };
-    CommandKind::Ingest { batch_id, hash, records, bytes, chunk }
+    CommandKind::Ingest { batch_id, hash, records, bytes, chunk, replay: false }
 }
 
 #[test]
@@ -55,9 +56,30 @@ fn a_batch_that_comes_again_gets_the_same_answer() {
 }
 
 #[test]
+fn only_what_is_pushed_again_is_taken_while_the_journal_is_behind_a_sink() {
+    let cause =
+        |code: &str| Event::PipelineFailed { cause: Cause { code: code.into(), ..cause(false) }, restart_at: None };
+    let failed = |code: &str| given([created(), received("a", 0, 3), started(), cause(code)]);
+    let replay = |command: CommandKind| match command {
+        CommandKind::Ingest { batch_id, hash, records, bytes, chunk, .. } => {
+            CommandKind::Ingest { batch_id, hash, records, bytes, chunk, replay: true }
+        }
+        other => other,
+    };
+    let behind = failed(Cause::JOURNAL_BEHIND);
+    behind.clone().when(ingest("b", 2)).then_rejected("not-allowed");
+    behind.clone().when(replay(ingest("b", 2))).then([received("b", 3, 5)]);
+    // All of it, as none can leave before.
+    behind.when(replay(of(MAX_PENDING_BYTES))).then_effects([]);
+    let full = given([created(), received("a", 0, 1)]);
+    full.when(replay(of(MAX_PENDING_BYTES))).then_rejected("overloaded");
+    failed(Cause::FENCED).when(replay(ingest("b", 2))).then_rejected("not-allowed");
+}
+
+#[test]
 fn a_batch_id_is_used_only_once() {
     let CommandKind::Ingest { batch_id, records, bytes, chunk, .. } = ingest("a", 3) else { unreachable!() };
-    let other = CommandKind::Ingest { batch_id, hash: "other".into(), records, bytes, chunk };
+    let other = CommandKind::Ingest { batch_id, hash: "other".into(), records, bytes, chunk, replay: false };
     given([created(), received("a", 0, 3)]).when(other).then_rejected("batch-id-reused");
 }
 

@@ -237,7 +237,7 @@ fn what_the_journal_does_not_know_of_the_sink_is_told_also_while_it_stops() {
     for request in [stop_requested(), restart_requested()] {
         let stopping = given([created(), started(), request]);
         let failed = stopping.when(report()).then([failed()]).then_effects([]).after();
-        assert!(failed.state.pipeline().unwrap().undecided().is_some());
+        assert!(failed.state.pipeline().unwrap().undecided().next().is_some());
         // Until a run knows better, or a generation starts.
         let started = failed.and(started());
         started.clone().when(ingest("a", 1)).then_rejected("not-allowed");
