@@ -248,18 +248,16 @@ impl Entity {
         if pushed && !force && !is_behind && !matches!(place, ResetPoint::Journal) {
             still_pending(view, &settlement, &positions)?;
         }
+        let mut passed = if pushed { Vec::new() } else { self.passed(view, &reached, &positions, source).await };
+        let left = arrived(&mut passed, uncounted);
         // Where a sink's position of pushed records says nothing here, what it has can't be told from what is pending.
         let goes_back = !matches!(place, ResetPoint::End);
         if !force {
             let nowhere = Positions::new();
             let is_another = pushed && decided.is_some();
             let has = if is_another { &nowhere } else { decided.as_ref().unwrap_or(&reached) };
-            let again = if goes_back && !(pushed && is_behind) { uncounted } else { 0 };
+            let again = if goes_back && !(pushed && is_behind) { left } else { 0 };
             self.written_twice(view, &settlement, (has, again), &positions, source).await?;
-        }
-        let mut passed = if pushed { Vec::new() } else { self.passed(view, &reached, &positions, source).await };
-        if !goes_back {
-            arrived(&mut passed, uncounted);
         }
         Ok(reset(positions, passed, reached, settlement))
     }
@@ -336,14 +334,16 @@ impl Entity {
     }
 }
 
-/// Leaves out what the target has of the records that are passed over, although the journal did not count it.
-fn arrived(passed: &mut Vec<Lost>, mut uncounted: u64) {
+/// Leaves out what the target has of the records that are passed over, although the journal did not count it. Returns how many
+/// more it has.
+fn arrived(passed: &mut Vec<Lost>, mut uncounted: u64) -> u64 {
     passed.retain_mut(|lost| {
         let there = lost.records.min(uncounted);
         lost.records -= there;
         uncounted -= there;
         there == 0 || lost.records > 0
     });
+    uncounted
 }
 
 /// Whether the first position of a partition is after the second one, as far as the source can tell.

@@ -14,7 +14,7 @@ use dataflow_core::types::Type;
 use dataflow_sdk::{
     Context, Error,
     batch::{Column, Demand},
-    sink::{OpenLane, Opened},
+    sink::{OpenLane, Opened, TakeOver},
 };
 use std::{collections::BTreeSet, sync::Arc};
 use uuid::Uuid;
@@ -43,6 +43,7 @@ pub(super) async fn open(config: &S3Sink, cx: &Context, lane: OpenLane) -> Resul
         bucket.delete(key).await?;
     }
 
+    let reached = lane.journalled.as_ref().filter(|_| handle.is_some()).map(|known| &known.positions);
     // Of a generation that nobody could settle, the first lane publishes all.
     let publishes = handle.is_some() || fence.lane == 0;
     let sealed: Vec<Handle> = match handle {
@@ -51,7 +52,7 @@ pub(super) async fn open(config: &S3Sink, cx: &Context, lane: OpenLane) -> Resul
     };
     let mut copies = Copies::new(cx, fence.lane, config.max_open_bytes);
     for handle in sealed.iter().filter(|_| publishes) {
-        kept.complete(handle, &copies).await?;
+        kept.complete(handle, &copies, reached).await?;
     }
     copies.clear().await?;
     let counted: BTreeSet<&str> =
@@ -114,18 +115,26 @@ async fn look(
     lane: &OpenLane,
 ) -> Result<Option<(Record, object_store::UpdateVersion)>, Error> {
     let Some((bytes, version)) = bucket.read(key).await? else { return Ok(None) };
-    let record = Record::from_json(&bytes)?;
+    let mut record = Record::from_json(&bytes)?;
     let place = bucket.place(key);
     if let Some(journalled) = record.admits(lane, &place)? {
-        // Unless somebody has removed them, what would be written again is there.
+        // Unless somebody has removed them, what would be written again is there. Only who was told of it has removed it for that.
         let number = record::lane_of(key).unwrap_or_default();
         let series = record.series(&lane.fence.branch);
         let (all, first) = (format!("{series}-{number}-"), record::name(&series, number, journalled + 1));
         let mut objects: Vec<String> = bucket.list(root).await?.into_iter().map(|(key, _)| key).collect();
         objects.retain(|key| key.rsplit('/').next().is_some_and(|name| name.starts_with(&all) && *name >= *first));
-        if !objects.is_empty() {
+        let was_refused = record.refused == Some(journalled);
+        let starts_again = was_refused && lane.take_over == TakeOver::Nobody; // otherwise a user chooses
+        if !objects.is_empty() || record.has_published_after(journalled) && !starts_again {
             objects.sort_unstable_by(|one, other| one.rsplit('/').next().cmp(&other.rsplit('/').next()));
-            return Err(record.ahead(lane, &place, &objects, &first));
+            let refusal = record.ahead(lane, &place, &objects, &first);
+            if !was_refused {
+                record.refused = Some(journalled);
+                let mut kept = Kept { bucket: bucket.clone(), key: key.into(), record, version: Some(version) };
+                kept.write().await?;
+            }
+            return Err(refusal);
         }
     }
     Ok(Some((record, version)))

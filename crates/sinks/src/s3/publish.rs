@@ -7,6 +7,7 @@ use super::{
     record::Kept,
 };
 use bytes::Bytes;
+use dataflow_core::position::Positions;
 use dataflow_sdk::Error;
 use futures::future::join_all;
 
@@ -15,8 +16,16 @@ const AT_ONCE: usize = 8;
 
 impl Kept {
     /// Makes objects of all that a handle names and that is not known to be one, and notes it: whoever reads the bucket may take
-    /// them away from then on.
-    pub(super) async fn complete(&mut self, handle: &Handle, copies: &Copies) -> Result<(), Error> {
+    /// them away from then on. `reached`: where the lane is with them, if they are of its generation.
+    pub(super) async fn complete(
+        &mut self,
+        handle: &Handle,
+        copies: &Copies,
+        reached: Option<&Positions>,
+    ) -> Result<(), Error> {
+        if reached.is_some() && self.record.through >= handle.sequence {
+            return Ok(());
+        }
         let open = handle.objects.iter().filter(|object| !self.record.published.contains(&object.upload));
         let open: Vec<&Object> = open.collect();
         let (mut published, mut lost, mut failed) = (Vec::new(), Vec::new(), None);
@@ -35,6 +44,9 @@ impl Kept {
         }
         // What has become an object is noted in any case: it may be gone when this is tried again.
         if !published.is_empty() {
+            if let (None, true, Some(reached)) = (&failed, lost.is_empty(), reached) {
+                (self.record.through, self.record.reached) = (handle.sequence, reached.clone());
+            }
             self.record.uploads.retain(|upload| !published.contains(&upload.id));
             self.record.published.extend(published);
             self.write().await?;

@@ -63,6 +63,14 @@ pub(super) struct Record {
     /// The number of the last commit that a journal is known to count, and what its ledger counted then, over all generations.
     pub(super) counted: u64,
     pub(super) ledger: Counters,
+    /// The number of the last commit up to which all objects were published, and where the lane was with it.
+    #[serde(default)]
+    pub(super) through: u64,
+    #[serde(default)]
+    pub(super) reached: Positions,
+    /// The commit of an older journal that was refused: whoever starts its pipeline again knows of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) refused: Option<u64>,
     /// Uploads that are not known to be completed or aborted.
     pub(super) uploads: Vec<Upload>,
     /// The ids of those that were completed last: their objects may have been taken away since, whatever the journal says of them.
@@ -78,6 +86,11 @@ impl Record {
         let journalled = lane.journalled.clone().unwrap_or_default();
         let mut ledger = lane.counted;
         ledger.add(&journalled.counters);
+        let (through, reached) = match same {
+            Some(record) if record.through <= journalled.sequence => (record.through, record.reached.clone()),
+            Some(_) => (journalled.sequence, journalled.positions),
+            None => (0, Positions::new()),
+        };
         Self {
             owner: Owner::of(lane),
             generation: lane.fence.generation,
@@ -86,6 +99,9 @@ impl Record {
             begin: same.map_or_else(|| lane.begin.clone(), |record| record.begin.clone()),
             counted: journalled.sequence,
             ledger,
+            through,
+            reached,
+            refused: None,
             uploads: Vec::new(),
             published: before.map(|record| record.published.clone()).unwrap_or_default(),
         }
@@ -124,20 +140,44 @@ impl Record {
         format!("{}-{:016x}", shown(branch), xxh3_64(whose.as_bytes()))
     }
 
-    /// A later journal has counted objects that the one which opens has not.
+    /// Whether objects of commits after this one are known to have been published, also if none is there any more.
+    pub(super) fn has_published_after(&self, journalled: u64) -> bool {
+        self.through > journalled || !self.published.is_empty()
+    }
+
+    /// A later journal has counted objects that the one which opens has not. `objects` are those of them that are there.
     pub(super) fn ahead(&self, lane: &OpenLane, place: &str, objects: &[String], begin: &str) -> Error {
+        let (there, fix) = match objects.first() {
+            Some(first) => (
+                format!("{} of them are there, {first} and later ones", objects.len()),
+                format!(
+                    "or remove these objects, also those that readers have taken elsewhere, so that their records are written again, once: all whose \
+                     names begin with {begin} or a greater number; or force the checkpoint to \"journal\" (--force) to keep them and write their \
+                     records again, doubled"
+                ),
+            ),
+            None => {
+                let at: Vec<String> = self.reached.iter().map(|(partition, at)| format!("{partition}={at}")).collect();
+                let at = if at.is_empty() { "\"beginning\"".into() } else { at.join(",") };
+                let partly = match self.published.is_empty() || self.through >= self.counted {
+                    true => "",
+                    false => " (some of what comes after that was published, too, and is written again)",
+                };
+                (
+                    "none of them is there any more".into(),
+                    format!(
+                        "or, if readers have taken them away, go on after them: set the checkpoint to {at}{partly}; or, if you have removed them \
+                         to have their records written again, once, start the pipeline again"
+                    ),
+                )
+            }
+        };
         let message = format!(
-            "the journal is behind the sink: {} objects of lane {} are there that a later journal of this pipeline has counted ({place}: \
-             commit {}), and this one has not: {} and later ones. The data folder may have been restored from a backup",
-            objects.len(),
-            lane.fence.lane,
-            self.counted,
-            objects.first().map_or("", String::as_str),
+            "the journal is behind the sink: a later journal of this pipeline has counted objects of lane {} ({place}: commit {}) that this one \
+             has not: {there}. The data folder may have been restored from a backup",
+            lane.fence.lane, self.counted,
         );
-        let fix = format!(
-            "bring back the newer data folder, or remove these objects so that their records are written again, once: all whose names begin \
-             with {begin} or a greater number; or force the checkpoint to \"journal\" (--force) to keep them and write their records again, doubled"
-        );
+        let fix = format!("bring back the newer data folder; {fix}");
         let begins = [(self.generation, self.begin.clone())].into();
         Error::Contradicts { code: "journal-behind", message, fix, begins, ledger: Some(Box::new(self.ledger)) }
     }

@@ -195,7 +195,7 @@ impl Writer for S3Writer {
         record.published.retain(|upload| handle.objects.iter().any(|object| object.upload == *upload));
         self.published = token.positions.clone();
         self.note().await?;
-        self.record.complete(&handle, &self.copies).await?;
+        self.record.complete(&handle, &self.copies, Some(&token.positions)).await?;
         self.copies.release(handle.objects.iter().map(|object| object.key.as_str()));
         let published = &self.record.record.published;
         self.objects()?.sealed.retain(|object| !published.contains(&object.upload));

@@ -2,12 +2,13 @@
 use super::Flow;
 use crate::{
     objects,
-    program::{count, is},
+    program::{count, is, output},
 };
 use dataflow_testkit::{bucket::Bucket, fault_points::VARIABLE, servers};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
+    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -93,6 +94,105 @@ async fn uploads_that_expired_are_written_again_or_counted_as_lost() {
         if !again {
             assert_eq!(count(&view, "recordsLost"), lost, "{view:#}");
         }
+        bucket.remove().await;
+    }
+}
+
+/// What becomes of the objects of a node that was killed around their publication, and restored from a backup of before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    /// They were only sealed.
+    Sealed,
+    /// Their user removes them, as the error says.
+    Removed,
+    /// Their user has removed them before the pipeline was started.
+    RemovedBefore,
+    /// Readers had taken them away by then.
+    Taken,
+}
+
+/// What was sealed is written again, once; what was published, and taken away since, isn't.
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_around_whose_publication_a_node_was_restored_from_a_backup() {
+    if !servers::minio_is_up() {
+        return;
+    }
+    for (number, then) in [Then::Sealed, Then::Removed, Then::RemovedBefore, Then::Taken].into_iter().enumerate() {
+        let folder = tempfile::tempdir().unwrap();
+        let bucket = Bucket::fresh(&format!("restored-{number}")).await;
+        let more = json!({"path": "part={cast(id % 3 as text)}", "roll": {"maxAge": "50ms"}});
+        let sink = objects::sink(&bucket, folder.path(), &more);
+        let data = folder.path().join("data");
+        let node = objects::node(&data, &[]);
+        let flow = Flow::new(&node, folder.path(), "restored", |_| sink.clone(), json!({})).await;
+        flow.append(0..100);
+        flow.delivered(100).await;
+        flow.act("stop").await;
+        flow.append(100..250);
+        let input = flow.input();
+        assert!(node.terminate().success());
+        let saved = folder.path().join("backup.db");
+        let text = |path: &Path| path.to_str().unwrap().to_owned();
+        let (code, _, said) = output(&["backup", "--data-dir", &text(&data), &text(&saved)]);
+        assert_eq!(code, 0, "{said}");
+
+        let fault = if then == Then::Sealed { "before:publish=kill" } else { "after:publish=kill" };
+        let mut node = objects::node(&data, &[(VARIABLE, fault)]);
+        drop(node.try_request("POST", "/api/pipelines/restored/start?wait=0s", None).await);
+        assert!(!node.ended().success());
+        let published = if then == Then::Sealed { 100 } else { 250 };
+        assert_eq!(rows(&bucket).await.len(), published);
+        let mut taken = BTreeMap::new();
+        let new: Vec<String> = {
+            let objects = bucket.objects().await.into_iter();
+            let is_new = |object: &[u8]| {
+                let mut ids = BTreeMap::new();
+                count_rows(object, &mut ids);
+                ids.keys().all(|id| *id >= 100)
+            };
+            objects.filter(|(key, object)| !key.starts_with('_') && is_new(object)).map(|(key, _)| key).collect()
+        };
+        if matches!(then, Then::Taken | Then::RemovedBefore) {
+            for key in &new {
+                count_rows(&bucket.get(key).await.unwrap(), &mut taken);
+                bucket.delete(key).await;
+            }
+        }
+        if then == Then::RemovedBefore {
+            taken.clear();
+        }
+        let (code, _, said) = output(&["restore", "--replace", "--data-dir", &text(&data), &text(&saved)]);
+        assert_eq!(code, 0, "{said}");
+        let node = objects::node(&data, &[]);
+        let flow = Flow { node: &node, id: "restored".into(), folder: input.parent().unwrap().to_owned() };
+        if then != Then::Sealed {
+            let error = flow.fails("journal-behind").await;
+            let fix = error["fix"].as_str().unwrap();
+            match then {
+                Then::Removed => {
+                    for key in &new {
+                        bucket.delete(key).await;
+                    }
+                }
+                Then::Taken => {
+                    let to = fix.split_once("checkpoint to ").unwrap().1.split_once(';').unwrap().0;
+                    let (partition, position) = to.rsplit_once('=').unwrap();
+                    let path = "/api/pipelines/restored/checkpoint";
+                    let to = json!({"to": {"positions": [{"partition": partition, "position": position}]}});
+                    let (status, answer) = node.request("PUT", path, Some(&to)).await;
+                    assert_eq!(status, 200, "nothing is written twice: {answer}");
+                }
+                Then::RemovedBefore | Then::Sealed => assert!(fix.contains("start the pipeline again"), "{error}"),
+            }
+        }
+        flow.append(250..300);
+        flow.act("start").await;
+        let view = flow.delivered(300).await;
+        assert_eq!(count(&view, "recordsLost"), 0, "{then:?}: {view:#}");
+        let mut found = rows(&bucket).await;
+        taken.into_iter().for_each(|(id, times)| *found.entry(id).or_default() += times);
+        assert!(found.values().all(|times| *times == 1), "{then:?}: none is doubled: {found:?}");
+        assert_eq!(found.len(), 300, "{then:?}: none is lost");
         bucket.remove().await;
     }
 }
