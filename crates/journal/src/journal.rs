@@ -1,13 +1,12 @@
 //! The journal as its users see it: events in, events out, independent of the backend.
 use crate::{
-    Appended, Claim, Encoded, Error, Head, Holder, Store, WriteLevel, overflow, range, segments::Named, store::Span,
-    stored::Row,
+    Appended, Claim, Encoded, Entry, Error, Head, Holder, MAX_APPEND_BYTES, Store, WriteLevel, overflow, range,
+    segments::Named, store::Span, stored::Row,
 };
 use bytes::Bytes;
 use dataflow_core::{
     chunk::ChunkId,
     id::{Epoch, PipelineId, Seq},
-    pipeline::RecordedEvent,
     shard::ShardId,
 };
 use std::{
@@ -15,22 +14,9 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-/// The most encoded bytes in one append: every backend can write this much in one conditional statement.
-pub const MAX_APPEND_BYTES: usize = 256 << 10;
 /// The most events of a shard that a lagging reader keeps from compaction. A reader further behind gets
 /// [`Error::Trimmed`].
 pub const MAX_HELD_BACK: u64 = 100_000;
-
-/// An event of a pipeline with its place in the shard's log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Its place. Places are dense within a shard.
-    pub seq: Seq,
-    /// The pipeline that the event belongs to.
-    pub pipeline: PipelineId,
-    /// The event.
-    pub event: RecordedEvent,
-}
 
 /// A contiguous run of a shard's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +60,7 @@ impl Journal {
     /// Raises the write level; call it once all nodes can read it, see [`WriteLevel`].
     ///
     /// # Errors
-    /// If it can't be written.
+    /// [`Error::OtherBuild`] if this build can't read it; otherwise if it can't be written.
     pub async fn raise_write_level(&self, to: WriteLevel) -> Result<(), Error> {
         self.store.raise_write_level(to).await
     }
@@ -119,15 +105,15 @@ impl Journal {
         self.store.epochs().await
     }
 
-    /// Appends events at `next`, all or none, if the head is still `(epoch, next)`. Events too long for the log are
-    /// first stored as chunks.
+    /// Appends events at `next`, all or none, if the head is still `(epoch, next)`. Events too long for the log, or too
+    /// long together for one append, are first stored as chunks.
     pub async fn append(&self, shard: ShardId, epoch: Epoch, next: Seq, events: &[Encoded]) -> Appended {
         let rows = match overflow::rows(&*self.store, shard, epoch, next, events).await {
             Ok(rows) => rows,
-            Err(Error::Unavailable(_)) => return Appended::Unknown,
+            Err(Error::Unavailable(why)) => return Appended::NotWritten(why),
             Err(error) => return Appended::Refused(error.to_string()),
         };
-        let bytes: usize = rows.iter().map(|row| row.body.len()).sum();
+        let bytes = overflow::bytes(&rows);
         if bytes > MAX_APPEND_BYTES {
             return Appended::Refused(format!("an append of {bytes} bytes; the limit is {MAX_APPEND_BYTES}"));
         }

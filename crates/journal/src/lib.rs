@@ -20,14 +20,13 @@ pub mod stored;
 pub mod testing;
 
 pub use head::{Appended, Claim, Head, Holder};
-pub use journal::{Entry, Journal, MAX_APPEND_BYTES, MAX_HELD_BACK, Run};
+pub use journal::{Journal, MAX_HELD_BACK, Run};
 pub use level::WriteLevel;
 pub use memory::Memory;
-pub use range::{other_content, place};
+pub use range::{Entry, other_content, place};
 pub use segments::MAX_SNAPSHOT;
-pub use snapshots::Snapshot;
-pub use store::Store;
-pub use stored::Encoded;
+pub use store::{Snapshot, Store};
+pub use stored::{Encoded, MAX_APPEND_BYTES};
 
 use dataflow_core::{
     id::{Epoch, Seq},

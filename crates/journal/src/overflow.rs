@@ -1,6 +1,6 @@
-//! Stores events that are too long for the log: their body is a chunk, written before the row that names it.
+//! Stores events that are too long for the log, alone or together: their body is a chunk, written before the row that names it.
 use crate::{
-    Encoded, Error, Store,
+    Encoded, Error, MAX_APPEND_BYTES, Store,
     stored::{MAX_BODY, Row},
 };
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use dataflow_core::{
     shard::ShardId,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::{cmp::Reverse, collections::HashSet};
 
 /// Replaces such a body in the log. It can't be confused with an event, as every event has a `v`.
 #[derive(Serialize, Deserialize)]
@@ -36,17 +36,28 @@ pub(crate) async fn rows(
     next: Seq,
     events: &[Encoded],
 ) -> Result<Vec<Row>, Error> {
-    let mut rows = Vec::with_capacity(events.len());
-    for (seq, event) in (next.0..).map(Seq).zip(events) {
-        let mut row = event.at(seq);
-        if row.body.len() > MAX_BODY {
-            let chunk = name(shard, seq, epoch);
-            store.stage_chunk(&chunk, Bytes::from(row.body)).await?;
-            row.body = serde_json::to_string(&Moved { chunk }).map_err(|cause| Error::Corrupt(cause.to_string()))?;
+    let mut rows: Vec<Row> = (next.0..).map(Seq).zip(events).map(|(seq, event)| event.at(seq)).collect();
+    let mut bytes = bytes(&rows);
+    let mut longest_first: Vec<&mut Row> = rows.iter_mut().collect();
+    longest_first.sort_by_key(|row| Reverse(row.body.len()));
+    for row in longest_first {
+        let length = row.body.len();
+        if length <= MAX_BODY && bytes <= MAX_APPEND_BYTES {
+            break;
         }
-        rows.push(row);
+        let chunk = name(shard, row.seq, epoch);
+        let named = serde_json::to_string(&Moved { chunk: chunk.clone() });
+        let named = named.map_err(|cause| Error::Corrupt(cause.to_string()))?;
+        let body = std::mem::replace(&mut row.body, named);
+        bytes = bytes - length + row.body.len();
+        store.stage_chunk(&chunk, Bytes::from(body)).await?;
     }
     Ok(rows)
+}
+
+/// What an append of these rows takes in the log.
+pub(crate) fn bytes(rows: &[Row]) -> usize {
+    rows.iter().map(|row| row.body.len()).sum()
 }
 
 /// Returns a row with its body, read from a chunk if necessary.
@@ -144,12 +155,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_too_much_for_one_append_is_refused() {
+    async fn of_what_is_too_long_together_only_the_longest_leave_the_log() {
         let journal = claimed(&Memory::new()).await;
-        let events: Vec<_> = (0..5).map(|n| (pipeline(SHARD, 0), long(&n.to_string(), MAX_BODY - 1_000))).collect();
+        let name = pipeline(SHARD, 0);
+        let lengths = [10_000, 60_000, 50_000, 62_000, 40_000, 61_000, 30_000];
+        let events: Vec<_> = lengths.iter().map(|length| (name.clone(), long(&length.to_string(), *length))).collect();
+        let encoded = stored::encoded(&events).unwrap();
+        assert_eq!(journal.append(SHARD, Epoch(1), Seq(1), &encoded).await, Appended::Applied);
+        let moved: Vec<_> = journal.chunks("event/").await.unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(moved, ["event/2/4/1"], "312 KiB, of which 256 fit");
+        let read = journal.read(SHARD, Seq(1), 10).await.unwrap().entries;
+        assert_eq!(read.into_iter().map(|entry| (entry.pipeline, entry.event)).collect::<Vec<_>>(), events);
+    }
+
+    #[tokio::test]
+    async fn what_is_too_much_for_one_append_even_so_is_refused() {
+        let journal = claimed(&Memory::new()).await;
+        let events: Vec<_> = (0..10_000).map(|n| (pipeline(SHARD, 0), lifecycle(&n.to_string()))).collect();
         let encoded = stored::encoded(&events).unwrap();
         let refused = journal.append(SHARD, Epoch(1), Seq(1), &encoded).await;
         assert!(matches!(&refused, Appended::Refused(why) if why.contains("the limit is 262144")), "{refused:?}");
-        assert_eq!(journal.append(SHARD, Epoch(1), Seq(1), &encoded[..4]).await, Appended::Applied);
     }
 }

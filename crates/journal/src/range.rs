@@ -1,10 +1,22 @@
 //! Checks common to all backends: ranges are dense, and rows become entries again.
-use crate::{Entry, Error, store::Page, stored};
+use crate::{Error, store::Page, stored};
 use dataflow_core::{
     id::{PipelineId, Seq},
+    pipeline::RecordedEvent,
     shard::ShardId,
 };
 use stored::Row;
+
+/// An event of a pipeline with its place in the shard's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its place. Places are dense within a shard.
+    pub seq: Seq,
+    /// The pipeline that the event belongs to.
+    pub pipeline: PipelineId,
+    /// The event.
+    pub event: RecordedEvent,
+}
 
 /// Checks that nothing is missing among the first `limit` rows from a place on; returns the place after them.
 ///

@@ -1,6 +1,6 @@
 //! Snapshots as their users see them: complete states of any length.
 use crate::{
-    Entry, Error, Journal, range,
+    Entry, Error, Journal, Snapshot, range,
     segments::{self, Moment, Named, Unread},
 };
 use bytes::Bytes;
@@ -13,15 +13,6 @@ use std::{
     collections::HashMap,
     sync::{MutexGuard, PoisonError},
 };
-
-/// A snapshot of one pipeline: its state, serialized by the engine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Snapshot {
-    /// The pipeline.
-    pub pipeline: PipelineId,
-    /// Its state.
-    pub state: Bytes,
-}
 
 impl Journal {
     /// Stores the states of a shard's changed pipelines after all events before `next`; fenced by `epoch`. `next` lies between the last snapshot's place and the head. States that are too long

@@ -2,7 +2,7 @@
 //! [`Journal`](crate::Journal) interprets them.
 //!
 //! Every call that returns a [`Result`] can be repeated: carried out twice, it has the effect of once.
-use crate::{Appended, Claim, Error, Head, Holder, Snapshot, WriteLevel, stored::Row};
+use crate::{Appended, Claim, Error, Head, Holder, WriteLevel, stored::Row};
 use async_trait::async_trait;
 use bytes::Bytes;
 use dataflow_core::{
@@ -15,6 +15,15 @@ use dataflow_core::{
 pub trait Store: Log + Snapshots + Chunks + Send + Sync + std::fmt::Debug {}
 
 impl<S: Log + Snapshots + Chunks + Send + Sync + std::fmt::Debug> Store for S {}
+
+/// A snapshot of one pipeline: its state, serialized by the engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The pipeline.
+    pub pipeline: PipelineId,
+    /// Its state.
+    pub state: Bytes,
+}
 
 /// Rows from one place of a shard's log on, and the end of that log at the same moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +54,8 @@ pub trait Log: Send + Sync {
     /// The stored shapes that may be written, as this handle last saw them.
     fn write_level(&self) -> WriteLevel;
 
-    /// Raises the write level to at least `to`: builds that can't read it can no longer open the store.
+    /// Raises the write level to at least `to`: builds that can't read it can no longer open the store. [`Error::OtherBuild`] if
+    /// this one is such a build.
     async fn raise_write_level(&self, to: WriteLevel) -> Result<(), Error>;
 
     /// Raises the epoch by one and records `holder`, if the epoch is `expected`. Also answers [`Claim::Claimed`] if the

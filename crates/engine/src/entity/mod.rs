@@ -167,8 +167,16 @@ impl Entity {
                 Next::Idle | Next::Handled => {}
             }
         }
-        if let Some(error) = &self.lost {
-            tracing::error!(pipeline = %self.cell.pipeline, %error, "the pipeline is moving to another node");
+        let pipeline = &self.cell.pipeline;
+        match &self.lost {
+            Some(AppendError::Fenced) => tracing::warn!(%pipeline, "the pipeline is moving to another node"),
+            Some(AppendError::Closed) => {
+                tracing::warn!(%pipeline, "the pipeline ends because the node is shutting down")
+            }
+            Some(AppendError::Corrupt(why) | AppendError::Refused(why)) => {
+                tracing::error!(%pipeline, "the pipeline can't go on, because its journal is damaged: {why}");
+            }
+            None => {}
         }
         mailbox.close();
         self.end_runs().await;
@@ -215,11 +223,17 @@ impl Entity {
         self.context.directory.note(&self.cell.pipeline, &state);
     }
 
-    /// Makes events durable and takes them into the state. If another node has the shard, the entity is lost.
+    /// Makes events durable and takes them into the state. If another node has the shard, the entity is lost; if the journal
+    /// refuses them, nothing has happened.
     async fn append(&mut self, events: Vec<RecordedEvent>) -> Result<(), AskError> {
-        let Err(error) = self.log.append(&self.cell, events).await else { return Ok(()) };
-        self.lost = Some(error);
-        Err(self.unavailable())
+        match self.log.append(&self.cell, events).await {
+            Ok(()) => Ok(()),
+            Err(refused @ AppendError::Refused(_)) => Err(AskError::Internal(refused.to_string())),
+            Err(lost) => {
+                self.lost = Some(lost);
+                Err(self.unavailable())
+            }
+        }
     }
 
     /// A command of the platform itself, about a branch.

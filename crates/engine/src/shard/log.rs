@@ -37,6 +37,9 @@ pub(crate) enum AppendError {
     /// The history does not fit the state: a bug, or a damaged journal.
     #[error("{0}")]
     Corrupt(String),
+    /// These events can't be journalled. Nothing was written, and the state is what it was.
+    #[error("it can't be journalled: {0}")]
+    Refused(String),
     /// The node is going down.
     #[error("the node is shutting down")]
     Closed,
@@ -115,7 +118,7 @@ impl ShardLog {
     /// Appends events of a pipeline and takes them into its state.
     pub(crate) async fn append(&self, cell: &Arc<PipelineCell>, events: Vec<RecordedEvent>) -> Result<(), AppendError> {
         let encoded = events.iter().map(|event| Encoded::new(&cell.pipeline, event)).collect::<Result<_, _>>();
-        let encoded = encoded.map_err(|error| AppendError::Corrupt(error.to_string()))?;
+        let encoded = encoded.map_err(|error| AppendError::Refused(error.to_string()))?;
         let (done, outcome) = oneshot::channel();
         let request = Request::Append(Append { cell: cell.clone(), events, encoded, done });
         self.requests.send(request).await.map_err(|_| AppendError::Closed)?;
@@ -255,7 +258,7 @@ impl Writer {
                 return answer(group, |_| Err(AppendError::Corrupt(why.clone())));
             }
             Written::Refused(why) if group.len() == 1 => {
-                return answer(group, |_| Err(AppendError::Corrupt(format!("it can't be journalled: {why}"))));
+                return answer(group, |_| Err(AppendError::Refused(why.clone())));
             }
             // Whoever it is of them, the others have nothing to do with it.
             Written::Refused(_) => {
@@ -290,6 +293,10 @@ impl Writer {
                 Appended::Applied => return Written::Applied,
                 Appended::Fenced => return Written::TakenOver,
                 Appended::Refused(why) => return Written::Refused(why),
+                Appended::NotWritten(why) => {
+                    tracing::debug!(shard = self.shard.0, why, "an append could not be written yet; trying again");
+                    tokio::time::sleep(RETRY).await;
+                }
                 Appended::Unknown => match self.settle(events).await {
                     Some(written) => return written,
                     None => tokio::time::sleep(RETRY).await,

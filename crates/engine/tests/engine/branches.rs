@@ -255,3 +255,35 @@ async fn what_was_pushed_is_kept_for_the_one_that_is_down() {
         assert_written(name, sink, &numbers(0, 5), name);
     }
 }
+
+/// Each branch's event has the whole spec: together they are more than one append takes.
+#[tokio::test(start_paused = true)]
+async fn an_update_of_many_sinks_with_a_long_spec_is_taken_in() {
+    let name = "branches-long";
+    let mut house = House::new(name).await;
+    let names: Vec<_> = (0..16).map(|n| format!("s{n}")).collect();
+    let sinks: Vec<_> = names.iter().map(|sink| (sink.as_str(), "memory")).collect();
+    let mut long = spec(&house, name, &sinks);
+    long["transforms"] = json!([{"type": "drop", "word": "w".repeat(30_000)}]);
+    house.create(long.clone()).await;
+    house.start().await;
+    house.feed.push("t/0", numbers(0, 10));
+    house.until(|view| view.counters.delivered == 160).await;
+    for running in [true, false] {
+        if !running {
+            house.stop().await;
+        }
+        long["batch"]["maxRecords"] = if running { 7.into() } else { 9.into() };
+        let shown = view(house.act(change(long.clone())).await);
+        assert_eq!(shown.status, if running { Status::Running } else { Status::Stopped });
+    }
+    house.crash().await;
+    house.build().await;
+    house.start().await;
+    house.feed.push("t/0", numbers(10, 20));
+    house.until(|view| view.counters.delivered == 320).await;
+    house.stop().await;
+    for sink in &names {
+        assert_written(name, sink, &numbers(0, 20), name);
+    }
+}

@@ -1,8 +1,10 @@
 //! What goes wrong: servers away, lost answers, crashes, tokens that contradict the journal.
 use crate::house::{House, numbers, question};
 use dataflow_core::{
+    chunk::ChunkId,
     id::{Actor, PipelineId},
     pipeline::{Status, event::Recovery},
+    shard::ShardId,
 };
 use dataflow_engine::{
     answers::PipelineSnapshot,
@@ -613,4 +615,31 @@ async fn a_shutdown_has_one_deadline() {
     let begun = tokio::time::Instant::now();
     assert!(!house.shutdown_within(Duration::from_secs(45)).await);
     assert!(begun.elapsed() < Duration::from_secs(50), "{:?}", begun.elapsed());
+}
+
+/// As where something else is stored in the place of what it would store.
+#[tokio::test(start_paused = true)]
+async fn a_command_that_the_journal_refuses_fails_alone() {
+    let mut house = House::new("refused-alone").await;
+    house.create(house.spec()).await;
+    house.start().await;
+    house.feed.push("t/0", numbers(0, 5));
+    house.until(|view| view.counters.delivered == 5).await;
+    let shard = ShardId::of(&PipelineId::try_from("p").unwrap());
+    let head = house.journal.head(shard).await.unwrap();
+    for seq in head.next_seq.0..head.next_seq.0 + 10 {
+        let chunk = ChunkId(format!("event/{}/{seq}/{}", shard.0, head.epoch.0).into());
+        house.journal.put_chunk(&chunk, "something else".into()).await.unwrap();
+    }
+    let opens = house.store.opens();
+    let mut long = house.spec();
+    long["transforms"] = json!([{"type": "drop", "word": "w".repeat(100_000)}]);
+    let (spec, wait) = (serde_json::from_value(long).unwrap(), Duration::from_secs(60));
+    let refused = house.act(Action::Update { spec, reset: false, retarget: false, force: false, wait }).await;
+    assert!(matches!(&refused, Err(AskError::Internal(why)) if why.contains("can't be journalled")), "{refused:?}");
+    house.feed.push("t/0", numbers(5, 10));
+    house.until(|view| view.counters.delivered == 10).await;
+    assert_eq!(house.store.opens(), opens, "the run goes on");
+    house.stop().await;
+    assert_eq!(house.store.data(), numbers(0, 10));
 }

@@ -16,6 +16,9 @@ use serde::Deserialize;
 /// The version that is written.
 pub const VERSION: u32 = 1;
 
+/// The most encoded bytes in one append: every backend can write this much in one conditional statement.
+pub const MAX_APPEND_BYTES: usize = 256 << 10;
+
 /// The longest body that stays in the log.
 pub(crate) const MAX_BODY: usize = 64 << 10;
 

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::{AppendError, ShardLog, Tail};
 use crate::{
-    parts::{TokioClock, TokioSpawner},
+    parts::{SystemClock, TokioSpawner},
     shard::{PipelineCell, claim_shard},
 };
 use dataflow_core::{
@@ -11,11 +11,12 @@ use dataflow_core::{
         testing::{command_id, created, described, updated, user},
     },
     shard::ShardId,
+    spec::PipelineSpec,
     time::Timestamp,
 };
 use dataflow_journal::{
     Holder, Journal, Memory,
-    fault::{Chances, Faulty},
+    fault::{Chances, Fault, Faulty},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -31,11 +32,14 @@ struct Node {
 impl Node {
     async fn start(memory: &Memory, seed: u64) -> Self {
         let chances = Chances { slow: 100, before: 150, after: 150, late: 150 };
-        let journal = Journal::new(Arc::new(Faulty::seeded(memory.clone(), seed, chances)));
+        Self::on(Journal::new(Arc::new(Faulty::seeded(memory.clone(), seed, chances))), seed).await
+    }
+
+    async fn on(journal: Journal, seed: u64) -> Self {
         let holder = Holder::new(format!("node-{seed}"));
         let (head, mut loaded) = claim_shard(&journal, SHARD, &holder).await.unwrap().unwrap();
         let tail = Tail { changed: BTreeMap::new(), events: 0 };
-        let clock = Arc::new(TokioClock::starting_at(Timestamp(0)));
+        let clock = Arc::new(SystemClock);
         let log = ShardLog::start(SHARD, (holder, head), tail, journal, clock, &TokioSpawner);
         let orders = PipelineId::try_from("orders").unwrap();
         let state = loaded.states.remove(&orders).unwrap_or_default();
@@ -43,28 +47,34 @@ impl Node {
         Self { log, cell }
     }
 
+    /// Appends an event about a spec that has this description.
+    async fn append_one(&self, name: &str, description: &str) -> Result<(), AppendError> {
+        let event = {
+            let state = self.cell.state();
+            let spec = PipelineSpec { description: description.into(), ..described() };
+            let event = if state.pipeline().is_some() { updated(spec) } else { created() };
+            let (number, command) = (state.events() + 1, command_id(name));
+            RecordedEvent {
+                number,
+                at: Timestamp(0),
+                actor: user(),
+                reason: None,
+                trace: None,
+                command,
+                hash: None,
+                branch: 0,
+                event,
+            }
+        };
+        self.log.append(&self.cell, vec![event]).await
+    }
+
     /// Appends one event after the other; the names of those that were called applied.
     async fn append(&self, node: &str) -> Vec<String> {
         let mut applied = Vec::new();
         for number in 0..APPENDS {
             let name = format!("{node}-{number}");
-            let event = {
-                let state = self.cell.state();
-                let event = if state.pipeline().is_some() { updated(described()) } else { created() };
-                let (number, command) = (state.events() + 1, command_id(&name));
-                RecordedEvent {
-                    number,
-                    at: Timestamp(0),
-                    actor: user(),
-                    reason: None,
-                    trace: None,
-                    command,
-                    hash: None,
-                    branch: 0,
-                    event,
-                }
-            };
-            match self.log.append(&self.cell, vec![event]).await {
+            match self.append_one(&name, "all orders").await {
                 Ok(()) => applied.push(name),
                 Err(AppendError::Fenced) => break,
                 Err(other) => panic!("{other}"),
@@ -99,4 +109,16 @@ async fn of_two_nodes_that_settle_at_once_the_successor_stays() {
         assert_eq!(told_of_written, told, "seed {seed}");
         assert!(written.len() <= told.len() + 1, "seed {seed}: {written:?}");
     }
+}
+
+/// Before its chunks are stored, nothing of an append can be written: there is nothing to settle.
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_staged_is_staged_again_in_the_same_epoch() {
+    let store = Arc::new(Faulty::scripted(Memory::new(), []));
+    let node = Node::on(Journal::new(store.clone()), 1).await;
+    node.append_one("short", "").await.unwrap();
+    let epoch = node.log.epoch();
+    store.script([Fault::Before, Fault::After, Fault::Before]);
+    node.append_one("long", &"d".repeat(100_000)).await.unwrap();
+    assert_eq!(node.log.epoch(), epoch);
 }
