@@ -117,6 +117,7 @@ async fn two_builds_take_turns_until_the_level_is_raised() {
         let journal = Journal::new(Arc::new(Sqlite::open_as(&path, newer).unwrap()));
         journal.raise_write_level(newer).await.unwrap();
         journal.raise_write_level(older).await.unwrap();
+        assert!(matches!(journal.raise_write_level(WriteLevel(3)).await, Err(Error::OtherBuild(_))));
         assert_eq!(journal.write_level(), newer, "it never falls");
     }
     assert!(matches!(Sqlite::open_as(&path, older), Err(Error::OtherBuild(_))));
