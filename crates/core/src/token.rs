@@ -55,12 +55,8 @@ pub struct Token {
     pub warnings: Warnings,
     /// The version of what a keyed sink writes with this commit: greater than any before it, of whatever lane, run or owner.
     /// 0 for other sinks.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::ledger::is_zero")]
     pub version: u64,
-}
-
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 impl Token {

@@ -42,16 +42,12 @@ pub struct Branch {
     /// Its last run, if it ever ran.
     pub last_run: Option<LastRun>,
     /// No version above this was ever written to a keyed sink under this id: the next run begins after it.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::ledger::is_zero")]
     pub versions: u64,
     /// Why its journal does not know what its sink has, until a run was opened all the same or a generation starts: what
     /// would be pushed meanwhile would bear numbers that the sink has had already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undecided: Option<Cause>,
-}
-
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 /// The life of a branch. A variant holds only what is true in it.
