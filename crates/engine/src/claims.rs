@@ -8,10 +8,7 @@ use crate::{
 use dataflow_core::{
     branch::BranchNumber,
     id::{PipelineId, SinkName},
-    pipeline::{
-        Branch, Event, PendingLosses, Pipeline, RecordedEvent, State,
-        event::{LaneProgress, Lost, NewGeneration},
-    },
+    pipeline::{Branch, Event, Losses, Pipeline, RecordedEvent, State, event::NewGeneration},
     spec::PipelineSpec,
     time::Timestamp,
 };
@@ -26,18 +23,12 @@ struct Course {
     spec: Option<PipelineSpec>,
     started: bool,
     /// What was passed over.
-    lost: Vec<Lost>,
-    /// What no checkpoint has passed yet.
-    losses: PendingLosses,
+    lost: Losses,
     stretches: Vec<Stretch>,
     changed: Option<Timestamp>,
 }
 
 impl Course {
-    fn pass(&mut self, lane: &LaneProgress) {
-        self.lost.extend(self.losses.pass(&lane.positions));
-    }
-
     /// Takes in an event, if it is about this branch.
     fn take(&mut self, event: &RecordedEvent, branch: BranchNumber) {
         if let Event::PipelineCreated { spec, .. } = &event.event {
@@ -66,9 +57,7 @@ impl Course {
                     }
                 }
             }
-            Event::RecordsLost(lost) => self.losses.note(lost),
-            Event::RunOpened { lanes, .. } => lanes.iter().for_each(|lane| self.pass(&lane.progress)),
-            Event::BatchProcessed { lanes, .. } => lanes.iter().for_each(|lane| self.pass(lane)),
+            Event::RecordsLost(lost) => self.lost.note(lost),
             _ => {}
         }
     }
@@ -98,7 +87,7 @@ pub(crate) async fn of(journal: &Journal, branch: &Branch) -> Result<Claims, Err
         begin: progress.begin.clone(),
         by_lane: progress.by_lane.values().cloned().collect(),
         earlier: progress.earlier,
-        lost: course.lost.into_iter().chain(course.losses).collect(),
+        lost: course.lost.into_iter().collect(),
         stretches: course.stretches,
         changed: course.changed,
     })

@@ -24,7 +24,7 @@ pub use command::{Command, CommandKind};
 pub use decide::{Decision, Effect, decide, decide_after};
 pub use event::{Event, RecordedEvent};
 pub use evolve::{CorruptHistory, evolve, fold};
-pub use losses::PendingLosses;
+pub use losses::Losses;
 pub use plan::Plan;
 pub use rejected::Rejected;
 pub use state::{Branch, BranchView, Phase, Pipeline, State, Status};

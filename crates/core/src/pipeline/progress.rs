@@ -1,7 +1,7 @@
 //! How far a pipeline is.
 use super::{
     event::{LaneProgress, Lost, NewGeneration, Retargeted},
-    losses::PendingLosses,
+    losses::Losses,
     plan::Plan,
 };
 use crate::{
@@ -55,16 +55,16 @@ pub struct Progress {
     pub away: Vec<Away>,
     /// Records of earlier generations that the target does not have from this pipeline, or that are written to it again: they
     /// went to another one, or were delivered before the source was begun anew.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::ledger::is_zero")]
     pub elsewhere: u64,
     /// Records that were delivered before the source was last begun anew: every target gets them again.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::ledger::is_zero")]
     pub again: u64,
     /// How far the source was read, or passed over for good, before this generation.
     #[serde(default, skip_serializing_if = "Positions::is_empty")]
     pub reached: Positions,
     /// Records that this generation passed over when it began. They count, unless another one begins before it commits anything.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::ledger::is_zero")]
     pub passed: u64,
     /// Pushed records that this generation gave up when it began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -73,8 +73,8 @@ pub struct Progress {
     #[serde(default, skip_serializing_if = "Warnings::is_empty")]
     pub notes: Warnings,
     /// Records that were found lost, and that no checkpoint has passed yet.
-    #[serde(default, rename = "passing", skip_serializing_if = "PendingLosses::is_empty")]
-    pub losses: PendingLosses,
+    #[serde(default, rename = "passing", skip_serializing_if = "Losses::is_empty")]
+    pub losses: Losses,
 }
 
 /// The records of earlier generations in a target: they must still exist at the first commit of the next one.
@@ -87,7 +87,7 @@ pub struct Left {
     /// Records that they have delivered.
     pub records: u64,
     /// Rows that they have written.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "crate::ledger::is_zero")]
     pub rows: u64,
     /// The last handle of a staged sink.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -110,10 +110,6 @@ pub struct Away {
     pub left: Left,
     /// Records that it has and that a run which went on there would not have written again.
     pub held: u64,
-}
-
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 impl Left {
@@ -347,7 +343,7 @@ impl Progress {
             reached: next.reached.clone(),
             passed,
             notes: next.notes.clone(),
-            losses: PendingLosses::default(),
+            losses: Losses::default(),
         };
         Some(())
     }
