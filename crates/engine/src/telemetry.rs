@@ -43,7 +43,7 @@ pub(crate) fn log(pipeline: &PipelineId, sink: Option<&str>, event: &RecordedEve
             tracing::warn!(%pipeline, sink, code, stage, fix, "pipeline stopped; the next start takes over what the sink has, because what was under way could not be settled: {message}");
         }
         Event::RunOpened { run, lanes, .. } if lanes.iter().all(|lane| lane.decision == Recovery::Fresh) => {
-            tracing::info!(%pipeline, sink, run = run.0, lanes = lanes.len(), "pipeline reads from the beginning of its source");
+            tracing::info!(%pipeline, sink, run = run.0, lanes = lanes.len(), "pipeline starts where its generation begins: nothing is committed in it yet");
         }
         Event::RunOpened { run, lanes, .. } => {
             tracing::info!(%pipeline, sink, run = run.0, lanes = lanes.len(), "pipeline continues from its checkpoint");

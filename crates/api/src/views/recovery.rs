@@ -19,9 +19,10 @@ pub(crate) fn recovery(LastRecovery { generation, run }: LastRecovery) -> Recove
 fn lane(opened: &LaneOpened) -> LaneRecovery {
     let journal = opened.journal_sequence;
     let (decision, explanation) = match opened.decision {
-        Recovery::Fresh => {
-            ("fresh", "nothing was committed in this generation before: it began at its beginning".into())
-        }
+        Recovery::Fresh => (
+            "fresh",
+            "nothing was committed in this generation before: the run started where the generation begins".into(),
+        ),
         Recovery::Agreed => {
             ("agreed", format!("the sink's token and the journal's checkpoint agree on commit {journal}"))
         }
