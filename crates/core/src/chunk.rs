@@ -183,8 +183,6 @@ impl FromStr for Content {
 pub enum ChunkKind {
     /// Dead letters of one commit, or of several that were joined.
     DeadLetters,
-    /// Records pushed in one batch.
-    Ingest,
 }
 
 /// A chunk and what it holds, as events and tokens name it.

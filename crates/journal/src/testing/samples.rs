@@ -97,7 +97,7 @@ fn lane(sequence: u64) -> LaneProgress {
         },
         chunks: vec![
             chunk("users/i1/3/dead-1", ChunkKind::DeadLetters),
-            chunk("users/i1/3/inbox-10", ChunkKind::Ingest),
+            chunk("users/i1/3/dead-2", ChunkKind::DeadLetters),
         ],
         warnings: [
             Warned {

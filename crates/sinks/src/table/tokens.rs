@@ -314,7 +314,7 @@ mod tests {
             },
             chunks: vec![
                 chunk("orders/i1/3/dead-1", ChunkKind::DeadLetters, 2),
-                chunk("orders/i1/3/inbox-10", ChunkKind::Ingest, 7),
+                chunk("orders/i1/3/dead-2", ChunkKind::DeadLetters, 7),
             ],
             warnings: [zip.into(), Notice::over("unknown-field", "agee")].into_iter().collect(),
             version: 0,

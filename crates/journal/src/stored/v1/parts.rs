@@ -108,14 +108,12 @@ pub(super) struct Chunk {
 #[serde(rename_all = "camelCase")]
 enum Contents {
     DeadLetters,
-    Ingest,
 }
 
 impl From<&ChunkRef> for Chunk {
     fn from(chunk: &ChunkRef) -> Self {
         let kind = match chunk.kind {
             ChunkKind::DeadLetters => Contents::DeadLetters,
-            ChunkKind::Ingest => Contents::Ingest,
         };
         Self { id: chunk.id.to_string(), kind, records: chunk.records }
     }
@@ -125,7 +123,6 @@ impl From<Chunk> for ChunkRef {
     fn from(stored: Chunk) -> Self {
         let kind = match stored.kind {
             Contents::DeadLetters => ChunkKind::DeadLetters,
-            Contents::Ingest => ChunkKind::Ingest,
         };
         Self { id: ChunkId(stored.id.into()), kind, records: stored.records }
     }
