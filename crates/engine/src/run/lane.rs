@@ -9,9 +9,9 @@ use super::{
     transform::{Binding, transform},
 };
 use crate::{parts::Compute, status::RunStatus};
-use dataflow_core::position::Positions;
+use dataflow_core::position::{Partition, Positions};
 use dataflow_sdk::source::{Reader, Source};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +26,8 @@ pub(crate) struct Lane<'a> {
     pub(crate) program: Binding,
     pub(crate) committer: Committer,
     pub(crate) positions: Positions,
+    /// The partitions that it has to read, also once [more](Self::partitions) are; none: no plan says, or it is the only lane.
+    pub(super) own: Option<BTreeSet<Partition>>,
     pub(super) partitions: Partitions,
     pub(crate) budget: Budget,
     pub(crate) live: Arc<RunStatus>,
@@ -38,13 +40,26 @@ impl Lane<'_> {
     /// Runs until the source ends or fails, it is told to stop, or a stage fails. Unless one of the others fails, everything
     /// read is committed and journalled.
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
-        let Self { number, source, reader, program, committer, positions, partitions, budget, live, compute, stop } =
-            self;
+        let Self {
+            number,
+            source,
+            reader,
+            program,
+            committer,
+            positions,
+            own,
+            partitions,
+            budget,
+            live,
+            compute,
+            stop,
+        } = self;
         let (to_transform, raw) = mpsc::channel(DEPTH);
         let (to_commit, processed) = mpsc::channel(DEPTH);
         let (checkpoints, checkpointed) = watch::channel(Arc::default());
         let out = to_transform;
-        let stage = ReadStage { lane: number, source, positions, partitions, budget, live, stop, checkpointed, out };
+        let stage =
+            ReadStage { lane: number, source, positions, own, partitions, budget, live, stop, checkpointed, out };
         // What was read before the source failed is committed: it may not be there any more when it is opened again.
         let read = async { Ok(read(stage, reader).await) };
         let transform = transform(program, compute, raw, to_commit);

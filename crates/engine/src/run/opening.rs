@@ -170,6 +170,8 @@ impl Attempt<'_> {
         };
         let passed = known.iter().filter_map(passed).collect();
         let assignment = Assignment { lane: number, lanes, positions: known, plan, passed };
+        let planned = lanes > 1 && !assignment.plan.is_empty();
+        let own = planned.then(|| assignment.planned().into_keys().collect());
         let reader = self.source.open(&cx, assignment).await.map_err(|error| Failure::of("source", error))?;
         live.lane(number, |lane| lane.open = true);
 
@@ -197,6 +199,7 @@ impl Attempt<'_> {
             program,
             committer,
             positions,
+            own,
             partitions,
             budget: self.budget.clone(),
             live: live.clone(),

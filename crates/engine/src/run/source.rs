@@ -5,12 +5,15 @@ use super::{
     plan::Partitions,
 };
 use crate::status::RunStatus;
-use dataflow_core::{pipeline::event::Cause, position::Positions};
+use dataflow_core::{
+    pipeline::event::Cause,
+    position::{Partition, Positions},
+};
 use dataflow_sdk::{
     records::Records,
     source::{Read, Reader, Source},
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -51,6 +54,7 @@ pub(crate) struct ReadStage<'a> {
     pub(crate) lane: u32,
     pub(crate) source: &'a dyn Source,
     pub(crate) positions: Positions,
+    pub(super) own: Option<BTreeSet<Partition>>,
     pub(super) partitions: Partitions,
     pub(crate) budget: Budget,
     pub(crate) live: Arc<RunStatus>,
@@ -70,7 +74,8 @@ pub(crate) async fn read(stage: ReadStage<'_>, mut reader: Box<dyn Reader>) -> R
 }
 
 async fn read_all(stage: ReadStage<'_>, reader: &mut dyn Reader) -> Result<Ended, Failure> {
-    let ReadStage { lane, source, mut positions, partitions, budget, live, stop, mut checkpointed, out } = stage;
+    let ReadStage { lane, source, mut positions, mut own, partitions, budget, live, stop, mut checkpointed, out } =
+        stage;
     let Partitions { appeared, mut assigned } = partitions;
     let mut look = tokio::time::interval(LOOK);
     loop {
@@ -84,6 +89,9 @@ async fn read_all(stage: ReadStage<'_>, reader: &mut dyn Reader) -> Result<Ended
             }
             Ok(()) = assigned.changed() => {
                 let mut planned = assigned.borrow_and_update().clone();
+                if let Some(own) = &mut own {
+                    own.extend(planned.keys().cloned());
+                }
                 planned.retain(|partition, _| !positions.contains_key(partition));
                 positions.extend(planned.clone());
                 reader.assign(planned);
@@ -107,6 +115,7 @@ async fn read_all(stage: ReadStage<'_>, reader: &mut dyn Reader) -> Result<Ended
         let Read::Records(records) = read.map_err(|error| Failure::of("source", error))? else {
             return Ok(Ended::Source);
         };
+        is_own(lane, own.as_ref(), &records)?;
         continues(&positions, &records)?;
         positions.extend(records.beside.clone());
         positions.insert(records.partition.clone(), records.to.clone());
@@ -128,6 +137,19 @@ async fn read_all(stage: ReadStage<'_>, reader: &mut dyn Reader) -> Result<Ended
 fn between(source: &dyn Source, committed: &Positions, read: &Positions) -> u64 {
     let moved = read.iter().filter(|(partition, at)| committed.get(*partition) != Some(*at));
     moved.filter_map(|(partition, at)| source.between(committed.get(partition), at)).sum()
+}
+
+/// What another lane has to read would be delivered twice.
+fn is_own(lane: u32, own: Option<&BTreeSet<Partition>>, records: &Records) -> Result<(), Failure> {
+    match own {
+        Some(own) if !own.contains(&records.partition) => Err(Failure::decide(
+            "other-lane",
+            "source",
+            format!("the source gave lane {lane} records of {}, which another lane has to read", records.partition),
+            "this is a bug in the source; nothing was doubled: the checkpoint is unchanged",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Progress is an interval, and counts only if it goes on where the last one ended.

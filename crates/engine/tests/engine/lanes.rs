@@ -258,3 +258,24 @@ async fn a_partition_that_appears_meanwhile_is_read() {
     assert!(runs(&house).await <= 1);
     assert_eq!(house.store.len() as u64, LANES * (30 - 3 + 10));
 }
+
+/// A source with a defect: what would come twice is not delivered.
+#[tokio::test(start_paused = true)]
+async fn a_lane_refuses_the_partitions_of_the_others() {
+    let mut house = of_lanes("lanes-confused").await;
+    for lane in 0..LANES {
+        house.feed.push(&format!("t/{lane}"), numbers(10 * lane, 10 * lane + 5));
+    }
+    house.create(spec(&house, "memory")).await;
+    house.start().await;
+    house.until(|view| view.counters.delivered == 20).await;
+    house.feed.confuse();
+    house.feed.push(PARTITION, numbers(25, 30));
+    let failed = house.until_status(Status::Failed).await;
+    let error = failed.whole.error.unwrap();
+    assert_eq!((error.cause.code.as_str(), error.cause.stage.as_str()), ("other-lane", "source"));
+    let mut rows = house.store.data();
+    rows.sort_unstable();
+    rows.dedup();
+    assert_eq!(rows.len(), house.store.data().len(), "nothing came twice");
+}

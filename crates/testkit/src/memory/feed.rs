@@ -41,6 +41,7 @@ pub(super) struct Inner {
     pub(super) open_faults: VecDeque<Option<Error>>,
     pub(super) out_of_reach: bool,
     pub(super) away: BTreeSet<Partition>,
+    pub(super) confused: bool,
 }
 
 impl Feed {
@@ -93,6 +94,11 @@ impl Feed {
     /// Sets whether asking which partitions it has, or where it begins or ends, fails.
     pub fn out_of_reach(&self, out_of_reach: bool) {
         self.lock().out_of_reach = out_of_reach;
+    }
+    /// Has every lane read all partitions, as by a defect of the source.
+    pub fn confuse(&self) {
+        self.lock().confused = true;
+        self.changed.notify_waiters();
     }
     /// Counts the records in all partitions.
     pub fn len(&self) -> usize {

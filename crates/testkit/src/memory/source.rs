@@ -119,7 +119,8 @@ impl MemoryReader {
         if self.mine.iter().any(|name| inner.away.contains(name)) {
             return Err(Error::transient("unreachable", "the memory source was asked to be away"));
         }
-        let mine: Vec<Partition> = inner.partitions.keys().filter(|name| self.mine.contains(*name)).cloned().collect();
+        let is_mine = |name: &&Partition| inner.confused || self.mine.contains(*name);
+        let mine: Vec<Partition> = inner.partitions.keys().filter(is_mine).cloned().collect();
         let behind =
             self.last.as_ref().and_then(|last| mine.iter().position(|name| name == last)).map_or(0, |at| at + 1);
         for name in mine.iter().cycle().skip(behind).take(mine.len()) {
