@@ -6,7 +6,7 @@ use crate::{
 use dataflow_sdk::{Error, Paths, Problem};
 use dataflow_tls::{Material, Tls};
 use indexmap::IndexMap;
-use rdkafka::ClientConfig;
+use rdkafka::{ClientConfig, client::OAuthToken};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -106,6 +106,19 @@ impl Cluster {
                 config.set("ssl.certificate.pem", cert).set("ssl.key.pem", key);
             }
         }
+    }
+
+    pub(crate) fn token_url(&self) -> &str {
+        self.oauth.as_ref().map_or("the OpenID provider", |oauth| &oauth.token_url)
+    }
+
+    /// A token for the login.
+    ///
+    /// # Errors
+    /// If the provider is out of reach, or refuses.
+    pub fn token(&self) -> Result<OAuthToken, Error> {
+        let missing = || Error::fatal("internal", "a token is needed, and nothing says from where");
+        self.oauth.as_ref().ok_or_else(missing)?.token(&self.kept, &self.provider)
     }
 
     /// All that is wrong with the settings. `owned`: settings that the source or sink owns, and what to use instead.

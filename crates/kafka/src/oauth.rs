@@ -1,6 +1,5 @@
 //! Tokens of an OpenID provider, for OAUTHBEARER: fetched by the client credentials of OAuth 2, as the library's own way needs
 //! a library that it is not built with.
-use crate::Cluster;
 use dataflow_sdk::{Error, Problem};
 use dataflow_tls::{Material, Tls, Verify};
 use rdkafka::client::OAuthToken;
@@ -77,20 +76,10 @@ fn now() -> u64 {
     u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or_default()
 }
 
-impl Cluster {
-    pub(crate) fn token_url(&self) -> &str {
-        self.oauth.as_ref().map_or("the OpenID provider", |oauth| &oauth.token_url)
-    }
-
-    /// A token for the login.
-    ///
-    /// # Errors
-    /// If the provider is out of reach, or refuses.
-    pub fn token(&self) -> Result<OAuthToken, Error> {
-        let Some(oauth) = &self.oauth else {
-            return Err(Error::fatal("internal", "a token is needed, and nothing says from where"));
-        };
-        let mut kept = self.kept.0.lock().unwrap_or_else(PoisonError::into_inner);
+impl OAuth {
+    /// A token for the login: the one that was kept, as long as it lasts.
+    pub(crate) fn token(&self, kept: &Kept, provider: &Material) -> Result<OAuthToken, Error> {
+        let mut kept = kept.0.lock().unwrap_or_else(PoisonError::into_inner);
         let copy = |token: &OAuthToken| OAuthToken {
             token: token.token.clone(),
             principal_name: token.principal_name.clone(),
@@ -99,9 +88,9 @@ impl Cluster {
         if let Some((token, _)) = kept.as_ref().filter(|(_, until)| now() < *until) {
             return Ok(copy(token));
         }
-        let (token, lasts) = fetch(oauth, &self.provider)?;
+        let (token, lasts) = fetch(self, provider)?;
         let lifetime_ms = i64::try_from((now() + lasts) * 1_000).unwrap_or(i64::MAX);
-        let token = OAuthToken { token, principal_name: oauth.client_id.clone(), lifetime_ms };
+        let token = OAuthToken { token, principal_name: self.client_id.clone(), lifetime_ms };
         // The library asks for the next one when 80 % of its time is over.
         *kept = Some((copy(&token), now() + lasts * 3 / 4));
         Ok(token)
