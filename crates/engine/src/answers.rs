@@ -249,7 +249,9 @@ impl FromStr for LetterPlace {
             }
             None => (None, text),
         };
-        let number = number.parse().map_err(|_| format!("must be like 5, or large/5 of a sink, is {text:?}"))?;
+        let refused =
+            |_| format!("must be the number of a dead letter (5), or its sink and number (large/5), not {text:?}");
+        let number = number.parse().map_err(refused)?;
         Ok(Self { sink, number })
     }
 }

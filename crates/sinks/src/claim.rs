@@ -52,13 +52,14 @@ impl Claim {
             (Kind::Topic, true) => ("topic", "records", "", "topic-missing"),
             (Kind::Topic, false) => ("topic", "records", "", "topic-replaced"),
         };
+        let rows = rows.iter().sum::<i64>();
         let what = match missing {
-            true => "is missing; this pipeline has written",
-            false => "was recreated; to its predecessor this pipeline has written",
+            true => format!("is missing; this pipeline has written {rows} {has}"),
+            false => format!("was recreated; this pipeline had written {rows} {has} to the old one"),
         };
         Err(Error::Contradicts {
             code,
-            message: format!("{target} {name} {what} {} {has}", rows.iter().sum::<i64>()),
+            message: format!("{target} {name} {what}"),
             fix: format!(
                 "{restore}choose: set the checkpoint to \"beginning\" to write everything again, or to \"journal\" to continue after the last checkpoint and count the missing {has} as lost"
             ),

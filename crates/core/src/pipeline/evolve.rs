@@ -253,7 +253,7 @@ fn updated(
 
 fn begins_late(gone: u64) -> Warned {
     let message =
-        "records that were pushed before the sink was added are kept no longer: it gets the later ones".into();
+        "records that were pushed before the sink was added are no longer stored: the sink gets only later ones".into();
     Warned { code: "begins-late".into(), subject: String::new(), message, records: gone }
 }
 

@@ -66,7 +66,7 @@ impl Entity {
         let decision = decide(&state, &to(kind(prepared.collect()))).map_err(|rejected| {
             let unanswered = cases.iter().find_map(|case| case.known.as_ref().err());
             let unsettled = |why: &String| {
-                let reason = format!("whether the target is the one so far can't be asked: {why}");
+                let reason = format!("the sink can't tell whether its target is still the same: {why}");
                 Rejected::Unsettled { reason }
             };
             match (unanswered, rejected) {
@@ -120,7 +120,8 @@ impl Entity {
                 let (at, named) = place(&wanted.spec, after);
                 let before = branch.sink.as_ref().map_or("the only sink so far".into(), |name| format!("sink {name}"));
                 let message = format!(
-                    "{named} would write to the target of {before} again what that has delivered ({} record(s))",
+                    "{named} has the same target as {before}, and would write the {} record(s) that {before} has delivered \
+                     there a second time",
                     delivered(branch)
                 );
                 let fix = "keep the sink's name, or rename it in an update of its own: either way it continues from its position";

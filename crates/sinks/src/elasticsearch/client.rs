@@ -198,7 +198,7 @@ impl Answer {
     pub(super) fn json<'a, T: serde::Deserialize<'a>>(&'a self, what: &str) -> Result<T, Error> {
         serde_json::from_slice(&self.body).map_err(|error| {
             let message =
-                format!("{} answered {what} with something else than Elasticsearch does: {error}", self.server);
+                format!("{} answered {what} with something that is not from Elasticsearch: {error}", self.server);
             Error::fatal("bad-data", message).fix("give `url` the address of Elasticsearch or OpenSearch itself")
         })
     }

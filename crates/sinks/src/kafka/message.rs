@@ -166,7 +166,7 @@ fn refused_time(time: i64, limits: &Limits, now: i64) -> Option<String> {
     };
     if time < 1 {
         return Some(format!(
-            "can't be sent records of {}: the client library takes times after 1970-01-01T00:00:00Z",
+            "can't take this record: it is of {}, and the client library sends only times after 1970-01-01T00:00:00Z",
             said(time)
         ));
     }
