@@ -80,11 +80,23 @@ async fn an_update_under_way_is_made_after_kill_9() {
     for round in 0..6 {
         let past = count(&node.get("/api/pipelines/updated").await, "recordsRead");
         node.until("updated", "further", |view| count(view, "recordsRead") > past + 2_000).await;
+        let before = spec["transforms"].clone();
         spec["transforms"] = json!([{"type": "filter", "condition": format!("id % 4 <> {}", round % 4)}]);
+        // In the first round the sink can't commit until after the kill, so the update isn't made before it.
+        let held = (round == 0).then(|| {
+            let held = rusqlite::Connection::open(&database).unwrap();
+            held.execute_batch("BEGIN EXCLUSIVE").unwrap();
+            held
+        });
         let (status, view) = node.request("PUT", "/api/pipelines/updated?wait=0s", Some(&spec)).await;
         assert!([200, 202].contains(&status), "{view:#}");
         tokio::time::sleep(Duration::from_millis(3 * round)).await;
+        if held.is_some() {
+            let view = node.get("/api/pipelines/updated").await;
+            assert_eq!((&view["stopping"], &view["transforms"]), (&json!(true), &before), "{view:#}");
+        }
         node.kill();
+        drop(held);
         node = start(&data);
         let changed = |view: &Value| view["transforms"] == spec["transforms"] && view["stopping"] != true;
         let view = node.until("updated", "changed", changed).await;
