@@ -24,13 +24,6 @@ pub struct Decision {
     pub refused: Option<Rejected>,
 }
 
-impl Decision {
-    /// Whether a run starts with it.
-    pub fn starts_run(&self) -> bool {
-        self.effects.iter().any(|(_, effect)| *effect == Effect::StartRun)
-    }
-}
-
 /// Something to do in the world, for a branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {

@@ -71,11 +71,6 @@ impl Kind {
             Self::Joined => 4,
         }
     }
-
-    /// Whether compaction lets it go.
-    pub fn is_progress(self) -> bool {
-        self != Self::Lifecycle
-    }
 }
 
 /// An event as a backend stores it.
