@@ -12,12 +12,15 @@ use dataflow_core::{
 };
 use dataflow_engine::{
     answers::PipelineSnapshot,
-    parts::{Inline, Parts, Random, Spawner, TcpNet, TokioClock, TokioSpawner},
+    parts::{Parts, Random, Spawner, TcpNet, TokioSpawner},
     region::{Action, Message, Query, Reply, ShardingEnvelope, UserCommand, UserQuery},
 };
 use dataflow_journal::{Journal, memory::Memory};
 use dataflow_sdk::{Catalog, catalog::Connections};
-use dataflow_testkit::memory::{self, Fault, Row, feed, store};
+use dataflow_testkit::{
+    memory::{self, Fault, Row, feed, store},
+    parts::{Inline, TokioClock},
+};
 use futures::future::BoxFuture;
 use serde_json::json;
 use std::{

@@ -61,26 +61,6 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that starts at a given time and moves with `tokio::time`, paused or not.
-#[derive(Debug)]
-pub struct TokioClock {
-    origin: Timestamp,
-    started: tokio::time::Instant,
-}
-
-impl TokioClock {
-    /// A clock that shows `origin` now.
-    pub fn starting_at(origin: Timestamp) -> Self {
-        Self { origin, started: tokio::time::Instant::now() }
-    }
-}
-
-impl Clock for TokioClock {
-    fn now(&self) -> Timestamp {
-        self.origin.plus_millis(i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX))
-    }
-}
-
 /// Chance, from a seed.
 pub struct Random(Mutex<StdRng>);
 
@@ -155,17 +135,6 @@ impl Compute for Threads {
         {
             std::panic::resume_unwind(error.into_panic());
         }
-    }
-}
-
-/// Compute at once, where it is asked for: deterministic.
-#[derive(Debug, Default)]
-pub struct Inline;
-
-#[async_trait]
-impl Compute for Inline {
-    async fn run(&self, work: Work) {
-        work();
     }
 }
 

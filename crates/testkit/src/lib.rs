@@ -14,6 +14,8 @@ pub mod kill;
 pub mod memory;
 #[cfg(feature = "own-servers")]
 pub mod own;
+#[cfg(feature = "parts")]
+pub mod parts;
 #[cfg(feature = "harness")]
 pub mod program;
 pub mod proxy;

@@ -15,12 +15,12 @@ use dataflow_engine::{
     answers::PipelineSnapshot,
     claims::{self, Stored},
     client::PipelineClient,
-    parts::{Inline, Parts, Random, SystemClock, TcpNet, TokioSpawner},
+    parts::{Parts, Random, SystemClock, TcpNet, TokioSpawner},
     region::{Action, AskError, Message, Reply, ShardingEnvelope, UserCommand},
 };
 use dataflow_journal::{Journal, memory::Memory};
 use dataflow_sdk::catalog::Connections;
-use dataflow_testkit::memory;
+use dataflow_testkit::{memory, parts::Inline};
 use dataflow_verify::{Claimant, Error, Options, Report, verify};
 use std::{sync::Arc, time::Duration};
 

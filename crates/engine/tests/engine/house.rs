@@ -11,7 +11,7 @@ use dataflow_core::{
 use dataflow_engine::{
     Engine, EngineSettings, ShardHost,
     answers::PipelineSnapshot,
-    parts::{Clock, Inline, Parts, Plugins, Random, Spawner, TcpNet, TokioClock, TokioSpawner},
+    parts::{Clock, Parts, Plugins, Random, Spawner, TcpNet, TokioSpawner},
     region::{Action, AskError, Message, Query, Reply, ShardRegion, ShardingEnvelope, UserCommand, UserQuery},
 };
 use dataflow_journal::{Journal, Memory};
@@ -24,7 +24,10 @@ use dataflow_sdk::{
     source::Source,
     transform::{Compiler, Plan, Program, TooMuch},
 };
-use dataflow_testkit::memory::{Feed, KeyedMemorySink, MemorySink, MemorySource, StagedMemorySink, Store, feed, store};
+use dataflow_testkit::{
+    memory::{Feed, KeyedMemorySink, MemorySink, MemorySource, StagedMemorySink, Store, feed, store},
+    parts::{Inline, TokioClock},
+};
 use futures::future::BoxFuture;
 use serde_json::json;
 use std::{
