@@ -167,13 +167,4 @@ mod tests {
         let read = journal.read(SHARD, Seq(1), 10).await.unwrap().entries;
         assert_eq!(read.into_iter().map(|entry| (entry.pipeline, entry.event)).collect::<Vec<_>>(), events);
     }
-
-    #[tokio::test]
-    async fn what_is_too_much_for_one_append_even_so_is_refused() {
-        let journal = claimed(&Memory::new()).await;
-        let events: Vec<_> = (0..10_000).map(|n| (pipeline(SHARD, 0), lifecycle(&n.to_string()))).collect();
-        let encoded = stored::encoded(&events).unwrap();
-        let refused = journal.append(SHARD, Epoch(1), Seq(1), &encoded).await;
-        assert!(matches!(&refused, Appended::Refused(why) if why.contains("the limit is 262144")), "{refused:?}");
-    }
 }
