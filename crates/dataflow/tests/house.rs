@@ -237,9 +237,10 @@ fn imports(of: &str) -> BTreeMap<String, BTreeSet<String>> {
 fn given_on(of: &str) -> BTreeMap<String, String> {
     let text = std::fs::read_to_string(root().join("crates").join(of).join("src/lib.rs")).unwrap_or_default();
     let mut given = BTreeMap::new();
-    for path in text.split("\npub use ").skip(1).filter_map(|rest| rest.split(';').next()) {
+    for statement in text.split("\npub").skip(1).filter_map(|rest| rest.split(';').next()) {
+        let Some(("" | "(crate)", path)) = statement.split_once(" use ") else { continue };
         let (module, names) = path.split_once("::").unwrap_or((path, ""));
-        let names = names.split(|c: char| !c.is_alphanumeric() && c != '_');
+        let names = names.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|name| !name.is_empty());
         given.extend(names.map(|name| (name.to_owned(), module.to_owned())));
     }
     given

@@ -69,8 +69,8 @@ pub enum Appended {
     Fenced,
     /// Nothing was written, and it never can be, for this reason.
     Refused(String),
-    /// Nothing was written, nor will it be later, for this reason: try again.
-    NotWritten(String),
+    /// Nothing was written, nor will it be later: try again.
+    NotWritten,
     /// It may or may not be durable. Only a new claim followed by reading the log shows which.
     Unknown,
 }

@@ -110,7 +110,10 @@ impl Journal {
     pub async fn append(&self, shard: ShardId, epoch: Epoch, next: Seq, events: &[Encoded]) -> Appended {
         let rows = match overflow::rows(&*self.store, shard, epoch, next, events).await {
             Ok(rows) => rows,
-            Err(Error::Unavailable(why)) => return Appended::NotWritten(why),
+            Err(Error::Unavailable(why)) => {
+                tracing::debug!(%shard, %epoch, %next, why, "the chunks of an append could not be stored");
+                return Appended::NotWritten;
+            }
             Err(error) => return Appended::Refused(error.to_string()),
         };
         let bytes = overflow::bytes(&rows);

@@ -293,10 +293,7 @@ impl Writer {
                 Appended::Applied => return Written::Applied,
                 Appended::Fenced => return Written::TakenOver,
                 Appended::Refused(why) => return Written::Refused(why),
-                Appended::NotWritten(why) => {
-                    tracing::debug!(shard = self.shard.0, why, "an append could not be written yet; trying again");
-                    tokio::time::sleep(RETRY).await;
-                }
+                Appended::NotWritten => tokio::time::sleep(RETRY).await,
                 Appended::Unknown => match self.settle(events).await {
                     Some(written) => return written,
                     None => tokio::time::sleep(RETRY).await,

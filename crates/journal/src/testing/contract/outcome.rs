@@ -39,7 +39,7 @@ pub async fn a_claim_decides_every_unknown_append(journal: &Journal, other: &Jou
             Appended::Fenced | Appended::Refused(_) => {
                 panic!("nobody else had claimed, and the events are valid")
             }
-            Appended::NotWritten(_) => assert_eq!(found, [], "nothing was written"),
+            Appended::NotWritten => assert_eq!(found, [], "nothing was written"),
             Appended::Unknown if arrives == Lost::Before => assert!(matches!(found.len(), 0 | 2), "all or none"),
             Appended::Unknown => assert_eq!(found, [], "an append that has not arrived is not there"),
         }

@@ -68,7 +68,7 @@ impl<'a> Owner<'a> {
                     return Appended::Applied;
                 }
                 known @ (Appended::Fenced | Appended::Refused(_)) => return known,
-                Appended::NotWritten(_) => {}
+                Appended::NotWritten => {}
                 Appended::Unknown => {
                     let from = self.next;
                     let claim = || self.journal.claim(self.shard, self.epoch, &self.holder);
@@ -98,7 +98,7 @@ impl<'a> Owner<'a> {
     pub async fn append_as_zombie(&self, epoch: Epoch, next: Seq, events: &[(PipelineId, RecordedEvent)]) -> Appended {
         for _ in 0..PATIENCE {
             match self.journal.append(self.shard, epoch, next, &encoded(events)).await {
-                Appended::Unknown | Appended::NotWritten(_) => {}
+                Appended::Unknown | Appended::NotWritten => {}
                 known => return known,
             }
         }
