@@ -1,6 +1,7 @@
 //! What users are warned of, with the number of records that it concerns.
 use crate::limits::{MAX_WARNING, MAX_WARNINGS};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// Something worth a user's attention that stops nothing. It is known by code and subject.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +70,9 @@ impl From<Warned> for Notice {
     }
 }
 
+/// Most warnings of one code.
+const MAX_OF_CODE: usize = MAX_WARNINGS * 4 / 5;
+
 /// What is said of warnings, by code and subject; there is never too much of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -112,22 +116,34 @@ impl Warnings {
         warnings.iter().for_each(|notice| self.set(notice.clone()));
     }
 
-    /// Where there are too many already, a new one takes the place of one that holds no longer, or is left out.
+    /// Where there are too many already, a new one takes the place of one that holds no longer, or is left out. Those of one code leave
+    /// room for others: a hundred fields without a column must not hide a file that can't be read.
     fn set(&mut self, mut notice: Notice) {
         if let Notice::Holds(Warned { message, .. }) = &mut notice {
             *message = message.chars().take(MAX_WARNING).collect();
         }
         match self.find(notice.key()) {
             Ok(at) => self.0[at] = notice,
-            Err(at) if self.0.len() < MAX_WARNINGS => self.0.insert(at, notice),
+            Err(at) if self.0.len() < MAX_WARNINGS && self.of_code(&notice).len() < MAX_OF_CODE => {
+                self.0.insert(at, notice);
+            }
             Err(_) if notice.is_over() => {}
             Err(at) => {
-                if let Some(over) = self.0.iter().position(Notice::is_over) {
+                let of_code = self.of_code(&notice);
+                let places = if of_code.len() < MAX_OF_CODE { 0..self.0.len() } else { of_code };
+                if let Some(over) = places.into_iter().find(|place| self.0[*place].is_over()) {
                     self.0.remove(over);
                     self.0.insert(at - usize::from(over < at), notice);
                 }
             }
         }
+    }
+
+    /// Where those with its code are.
+    fn of_code(&self, notice: &Notice) -> Range<usize> {
+        let code = notice.key().0;
+        let from = self.0.partition_point(|known| known.key().0 < code);
+        from..self.0.partition_point(|known| known.key().0 <= code)
     }
 
     fn find(&self, key: (&str, &str)) -> Result<usize, usize> {
@@ -162,7 +178,7 @@ impl<N: Into<Notice>> FromIterator<N> for Warnings {
 
 #[cfg(test)]
 mod tests {
-    use super::{Notice, Warned, Warnings};
+    use super::{MAX_OF_CODE, Notice, Warned, Warnings};
     use crate::limits::{MAX_WARNING, MAX_WARNINGS};
 
     const CODE: &str = "unknown-field";
@@ -188,20 +204,28 @@ mod tests {
     fn what_holds_no_longer_keeps_nothing_new_out() {
         let subject = |number: usize| format!("{number:03}");
         let of = |number: usize, message: &str| holds(&subject(number), message, 0);
-        let mut known: Warnings = (0..MAX_WARNINGS).map(|number| of(number, "there is none")).collect();
-        known.add(&of(MAX_WARNINGS, "there is none"));
-        assert_eq!(known.get((CODE, "100")), None, "there are too many");
-        (0..MAX_WARNINGS).for_each(|number| known.add(&Notice::over(CODE, subject(number))));
-        known.add(&of(MAX_WARNINGS, "there is none"));
-        assert!(known.get((CODE, "100")).is_some());
-        assert_eq!(known.iter().count(), MAX_WARNINGS);
+        let mut known: Warnings = (0..MAX_OF_CODE).map(|number| of(number, "there is none")).collect();
+        known.add(&of(MAX_OF_CODE, "there is none"));
+        assert_eq!(known.get((CODE, "080")), None, "there are too many");
+        let other = |number: usize| Warned {
+            code: format!("other-{number:03}"),
+            ..of(number, "it is").holding().unwrap().clone()
+        };
+        known.add(&other(0).into());
+        assert!(known.get(("other-000", "000")).is_some(), "others have room");
+        (0..MAX_OF_CODE).for_each(|number| known.add(&Notice::over(CODE, subject(number))));
+        known.add(&of(MAX_OF_CODE, "there is none"));
+        assert!(known.get((CODE, "080")).is_some());
+        assert_eq!(known.iter().count(), MAX_OF_CODE + 1);
         let long = "x".repeat(MAX_WARNING + 1);
         known.put(&Warnings(vec![of(MAX_WARNINGS + 1, &long)]));
         known.add(&of(1, &long));
-        assert_eq!(known.iter().count(), MAX_WARNINGS);
+        assert_eq!(known.iter().count(), MAX_OF_CODE + 1);
         for subject in ["001", "101"] {
             let kept = known.get((CODE, subject)).and_then(Notice::holding);
             assert_eq!(kept.map(|warned| warned.message.len()), Some(MAX_WARNING));
         }
+        (1..2 * MAX_WARNINGS).for_each(|number| known.add(&other(number).into()));
+        assert_eq!(known.iter().count(), MAX_WARNINGS);
     }
 }

@@ -127,9 +127,10 @@ impl Again {
                 outcome.asked.push(Output { records: Some(records.clone()), ..asked });
             }
         }
-        if operations.contains(&Operation::Delete) {
-            outcome.said.operations = Operations::Each(operations);
-        }
+        outcome.said.operations = match operations.contains(&Operation::Delete) {
+            true => Operations::Each(operations),
+            false => Operations::Upserts,
+        };
         outcome.said.side = side.iter().map(joined).collect();
         outcome.said.payload = Payload::Documents { data: text.into(), spans };
         outcome

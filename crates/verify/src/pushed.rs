@@ -58,6 +58,10 @@ struct Reading {
 impl Lines {
     fn open(path: &Path) -> Result<Self, Error> {
         let failed = |error| Error::Claims(format!("{} can't be read: {error}", path.display()));
+        if !std::fs::metadata(path).map_err(failed)?.is_file() {
+            let what = format!("{} is no regular file: the records are read more than once", path.display());
+            return Err(Error::not_now(what, "write them to a file, and name that with --records"));
+        }
         let open = || File::open(path).map(BufReader::new).map_err(failed);
         let mut records = 0;
         for line in open()?.lines() {

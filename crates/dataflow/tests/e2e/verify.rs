@@ -613,6 +613,9 @@ async fn pushed_records_are_proven_by_a_file_of_them() {
         (0, &json!(true), &json!(25)),
         "{report:#}"
     );
+    let folder_of_it = folder.path().to_str().unwrap();
+    let (code, _, stderr) = verify(&["--records", folder_of_it]);
+    assert!(code == 1 && stderr.contains("no regular file"), "{stderr}");
     // A record that was accepted is not in the table.
     rusqlite::Connection::open(folder.path().join("out.db"))
         .unwrap()
@@ -621,4 +624,29 @@ async fn pushed_records_are_proven_by_a_file_of_them() {
     let (code, stdout, _) = verify(&["--records", file.to_str().unwrap()]);
     let report: Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!((code, &report["lost"]["examples"][0]["position"]), (1, &json!("1000")), "{report:#}");
+}
+
+/// A record without data that the sink doesn't take as a delete, beside one that is delivered.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tombstone_that_is_a_dead_letter_is_proven() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(&folder.path().join("data"));
+    let spec = json!({
+        "pipelineId": "p",
+        "source": {"type": "http"},
+        "sink": {"type": "sqlite", "path": folder.path().join("out.db"), "table": "t", "mode": "append"},
+    });
+    node.create_and_start(&spec).await;
+    let records = [json!({"data": {"id": 1}}), json!({"id": "k", "data": null})];
+    let body = json!({"batchId": "1", "records": records});
+    let (status, answer) = node.request("POST", "/api/pipelines/p/batches?wait=delivered", Some(&body)).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(node.post("/api/pipelines/p/stop").await.0, 200);
+    let file = folder.path().join("records.jsonl");
+    fs::write(&file, records.map(|record| format!("{record}\n")).concat()).unwrap();
+    let args = ["verify", "p", "--server", &node.url, "--output", "json", "--records", file.to_str().unwrap()];
+    let (code, stdout, stderr) = tokio::task::block_in_place(|| output(&args));
+    let report: Value = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stderr}"));
+    let proven = (code, &report["verified"], &report["deadLetters"]["found"]);
+    assert_eq!(proven, (0, &json!(true), &json!(1)), "{report:#}");
 }

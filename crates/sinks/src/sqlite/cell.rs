@@ -185,7 +185,7 @@ fn number(text: &str) -> Result<Value, String> {
     }
     decode::double(text).map(Value::Real).map_err(|_| {
         let text = shown(text);
-        format!("SQLite can't hold {text} exactly as a number; a TEXT column can")
+        format!("SQLite can't hold {text} exactly as a number; a JSON column can")
     })
 }
 

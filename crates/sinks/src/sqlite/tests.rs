@@ -401,7 +401,7 @@ async fn numbers_that_would_be_rounded_are_rejected() {
     assert_eq!(rows.len(), 1);
     assert_eq!(
         rows[0].cause,
-        "column id (numeric): SQLite can't hold 0.1234567890123456789 exactly as a number; a TEXT column can"
+        "column id (numeric): SQLite can't hold 0.1234567890123456789 exactly as a number; a JSON column can"
     );
 }
 
