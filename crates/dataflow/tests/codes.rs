@@ -8,7 +8,7 @@ use std::{
 };
 
 /// What looks like a code and is none: names of threads, headers, features, choices.
-const OTHERS: [&str; 28] = [
+const OTHERS: [&str; 32] = [
     "0-9",
     "adult-users",
     "api-key",
@@ -27,12 +27,16 @@ const OTHERS: [&str; 28] = [
     "kebab-case",
     "no-cache",
     "not-ready",
+    "proxy-authorization",
     "reset-checkpoint",
     "sink-token",
     "take-over",
+    "us-ascii",
+    "utf-8",
     "verify-ca",
     "verify-full",
     "x-address",
+    "x-gzip",
     "x-path",
     "x-problems",
     "x-replaced",

@@ -66,6 +66,11 @@ async fn http_to_sqlite() {
 }
 
 #[tokio::test]
+async fn rest_to_sqlite() {
+    sample("rest-sqlite".parse().unwrap()).await;
+}
+
+#[tokio::test]
 async fn kafka_to_postgres_in_two_lanes() {
     if servers::are_up() {
         sample("kafka-postgres-2-lanes".parse().unwrap()).await;

@@ -6,6 +6,7 @@ pub mod file;
 pub mod generate;
 pub mod http;
 pub mod kafka;
+pub mod rest;
 
 mod ahead;
 mod blocking;
@@ -24,5 +25,6 @@ pub fn register(catalog: &mut Catalog) {
         .source::<file::FileSource>()
         .source::<generate::GenerateSource>()
         .source::<http::HttpSource>()
-        .source::<kafka::KafkaSource>();
+        .source::<kafka::KafkaSource>()
+        .source::<rest::RestSource>();
 }

@@ -1,8 +1,11 @@
-//! The requirements for every sink, by its kind. Run [`sink`] from the tests of a sink.
+//! The requirements for every sink, by its kind, and for every source that ends. Run [`sink`] from the tests of a sink, [`source`](source()) from those of a source.
 mod deletes;
 mod keyed;
 mod nodes;
+mod source;
 mod staged;
+
+pub use source::source;
 
 use crate::fixture::{Pair, context, fence, open_lane, output, token};
 use async_trait::async_trait;

@@ -1,5 +1,6 @@
 //! Tools for DataFlow's tests: a source and sinks in memory whose state outlives a run and which fail on request, and
 //! the conformance suite that every sink passes.
+pub mod api;
 #[cfg(feature = "witness")]
 pub mod bucket;
 pub mod conformance;

@@ -29,6 +29,7 @@ mod process;
 mod program;
 mod recipes;
 mod replayed;
+mod rest;
 mod run;
 mod search;
 mod secrets;

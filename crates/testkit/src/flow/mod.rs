@@ -12,6 +12,7 @@ mod output;
 mod pair;
 mod postgres;
 mod recovery;
+mod rest;
 mod restore;
 mod sink;
 
@@ -20,6 +21,7 @@ pub use drive::Driven;
 pub use pair::{Pair, Place};
 pub use recovery::Known;
 
+use crate::api::Api;
 use kafka::Topic;
 use objects::Objects;
 use output::Output;
@@ -41,6 +43,7 @@ pub struct Flow {
     pub data: Data,
     folder: PathBuf,
     topic: Option<Topic>,
+    api: Option<Api>,
     sinks: Vec<Sink>,
     /// Counts the pushed batches that were answered.
     pushed: u64,
@@ -59,13 +62,23 @@ impl Flow {
             Place::Kafka => Some(Topic::filled(&data).await),
             _ => None,
         };
+        let api = (pair.source == Place::Rest).then(|| rest::serve(data));
         let mut sinks = Vec::new();
         for number in 0..pair.sinks.len() {
             let number = u32::try_from(number).expect("few sinks");
             sinks.push(Sink::prepare(pair, number, folder, name).await);
         }
-        let flow =
-            Self { pair, data, folder: folder.to_owned(), topic, sinks, pushed: 0, seals_late: false, restored: None };
+        let flow = Self {
+            pair,
+            data,
+            folder: folder.to_owned(),
+            topic,
+            api,
+            sinks,
+            pushed: 0,
+            seals_late: false,
+            restored: None,
+        };
         if pair.source == Place::File {
             fs::write(flow.input(), flow.data.text()).expect("the input can be written");
         }
@@ -107,6 +120,9 @@ impl Flow {
     }
 
     fn source(&self) -> Value {
+        if let Some(api) = &self.api {
+            return rest::source(api);
+        }
         match (self.pair.source, &self.topic) {
             (Place::Http, _) => json!({"type": "http"}),
             (Place::Generate, _) => {

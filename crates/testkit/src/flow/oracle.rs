@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::{collections::BTreeMap, fs};
 
 /// A dead letter: partition, place in it, stage, original bytes.
-type Letter = (String, u64, String, String);
+type Letter = (String, String, String, String);
 
 impl Flow {
     /// Proves that each record met its fate once in each sink: rows, dead letters, and every count of the ledger.
@@ -118,10 +118,11 @@ impl Flow {
             let offset = &mut offsets[usize::try_from(partition).expect("one of four")];
             if let Fate::Dead(bad) = sink.fate(&self.data, n) {
                 let (partition, position) = match (self.pair.source, &self.topic) {
-                    (Place::Http, _) => ("http".into(), n),
-                    (Place::Generate, _) => ("generate/0".into(), n),
-                    (_, Some(topic)) => (format!("{}/{partition}", topic.name), *offset),
-                    _ => (self.input().display().to_string(), bytes),
+                    (Place::Http, _) => ("http".into(), n.to_string()),
+                    (Place::Generate, _) => ("generate/0".into(), n.to_string()),
+                    (Place::Rest, _) => ("rest".into(), super::rest::position(n)),
+                    (_, Some(topic)) => (format!("{}/{partition}", topic.name), offset.to_string()),
+                    _ => (self.input().display().to_string(), bytes.to_string()),
                 };
                 letters.push((partition, position, bad.stage().into(), self.data.line(n)));
             }
@@ -134,5 +135,5 @@ impl Flow {
 
 fn letter(item: &Value) -> Letter {
     let text = |name: &str| item[name].as_str().unwrap_or_else(|| panic!("no {name} in {item}")).to_owned();
-    (text("partition"), text("position").parse().expect("a number"), text("stage"), text("original"))
+    (text("partition"), text("position"), text("stage"), text("original"))
 }

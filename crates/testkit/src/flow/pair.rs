@@ -13,6 +13,8 @@ pub enum Place {
     Sqlite,
     /// Pushed over HTTP.
     Http,
+    /// Pages of a REST API.
+    Rest,
     /// A Kafka topic.
     Kafka,
     /// A PostgreSQL table.
@@ -35,6 +37,7 @@ impl Place {
             Self::Generate => "generate",
             Self::Sqlite => "sqlite",
             Self::Http => "http",
+            Self::Rest => "rest",
             Self::Kafka => "kafka",
             Self::Postgres => "postgres",
             Self::Elasticsearch => "elasticsearch",
@@ -93,6 +96,7 @@ impl Pair {
         Self::new(Place::Kafka, &[Place::Parquet], 2),
         Self::new(Place::File, &[Place::File, Place::Sqlite], 1),
         Self::new(Place::Kafka, &[Place::Postgres, Place::Kafka, Place::Elasticsearch], 2),
+        Self::new(Place::Rest, &[Place::Sqlite], 1),
         Self::new(Place::Http, &[Place::Kafka], 1),
         Self::new(Place::Generate, &[Place::Kafka], 1),
         Self::new(Place::File, &[Place::Postgres], 1),
@@ -107,7 +111,7 @@ impl Pair {
 
     /// Whether it suffers every strike.
     pub fn is_struck(self) -> bool {
-        Self::ALL[..16].contains(&self)
+        Self::ALL[..17].contains(&self)
     }
 
     /// Whether it needs running servers.
@@ -132,7 +136,7 @@ impl Pair {
 
     /// Whether its source ends by itself.
     pub fn is_bounded(self) -> bool {
-        matches!(self.source, Place::File | Place::Generate)
+        matches!(self.source, Place::File | Place::Generate | Place::Rest)
     }
 
     /// The points that it always passes, from an empty folder to its end and a SIGTERM.
