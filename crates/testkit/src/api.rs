@@ -1,7 +1,7 @@
 //! A small HTTP server on a free port of this machine, which answers as a test says, and remembers what it was asked.
 use std::{
     collections::BTreeMap,
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,

@@ -13,7 +13,7 @@ use reqwest::{
     Response, StatusCode, Url,
     header::{
         ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
-        IF_NONE_MATCH, LOCATION,
+        IF_NONE_MATCH, LOCATION, USER_AGENT,
     },
 };
 use serde::Deserialize;
@@ -86,6 +86,7 @@ impl Client {
             .build();
         let http = http.map_err(|error| Error::fatal("internal", format!("no HTTP client can be made: {error}")))?;
         let mut headers = HeaderMap::from_iter([
+            (USER_AGENT, HeaderValue::from_static(concat!("dataflow/", env!("CARGO_PKG_VERSION")))),
             (ACCEPT, HeaderValue::from_static("application/json")),
             (ACCEPT_ENCODING, HeaderValue::from_static("gzip")),
         ]);

@@ -7,7 +7,7 @@ use super::{
 };
 use bytes::Bytes;
 use dataflow_sdk::{Error, records::Span};
-use reqwest::header::CONTENT_TYPE;
+use reqwest::{StatusCode, header::CONTENT_TYPE};
 
 /// A page: its records are slices of its body.
 #[derive(Debug)]
@@ -32,9 +32,8 @@ impl Page {
         let body =
             answer.body.strip_prefix(b"\xef\xbb\xbf").map_or(answer.body.clone(), |rest| answer.body.slice_ref(rest));
         let bad = |why: String| Error::fatal("bad-data", format!("{name} {why}"));
-        if body.trim_ascii().is_empty() {
-            // 204 and the like.
-            return Ok(Self { body, records: Vec::new() });
+        if [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT].contains(&answer.status) {
+            return Ok(Self { body: Bytes::new(), records: Vec::new() });
         }
         let kind = answer.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let charset = charset(kind).filter(|set| !["utf-8", "utf8", "us-ascii"].contains(&&*set.to_ascii_lowercase()));

@@ -21,9 +21,10 @@ fn by_offset(asked: &Asked) -> Reply {
 
 /// Every second page is empty, and the cursor is a text with all that has to be encoded.
 fn by_cursor(asked: &Asked) -> Reply {
-    let at = asked.query.get("after").map_or(0, |cursor| cursor.trim_start_matches("c&=+ü/").parse().unwrap());
-    let (from, items) = if at % 2 == 0 { (at / 2 * SIZE, page(at / 2 * SIZE)) } else { (0, Vec::new()) };
-    let next = if at % 2 == 0 && from + SIZE >= RECORDS { Value::Null } else { json!(format!("c&=+ü/{}", at + 1)) };
+    let at: usize = asked.query.get("after").map_or(0, |cursor| cursor.trim_start_matches("c&=+ü/").parse().unwrap());
+    let has_records = at.is_multiple_of(2);
+    let (from, items) = if has_records { (at / 2 * SIZE, page(at / 2 * SIZE)) } else { (0, Vec::new()) };
+    let next = if has_records && from + SIZE >= RECORDS { Value::Null } else { json!(format!("c&=+ü/{}", at + 1)) };
     Reply::json(format!("{{\"meta\":{{\"next\":{next}}},\"data\":{{\"items\":{}}}}}", list(&items)))
 }
 
@@ -56,7 +57,8 @@ async fn every_way_of_paging_goes_on_from_every_position() {
     let post = json!({"method": "POST", "body": {"size": SIZE}, "records": "/hits", "pagination": {
         "type": "cursor", "parameter": "/search_after", "field": "/id",
     }});
-    let cases: [(fn(&Asked) -> Reply, Value); 6] = [
+    type Case = (fn(&Asked) -> Reply, Value);
+    let cases: [Case; 6] = [
         (by_number, json!({"pagination": {"type": "page"}})),
         (
             by_offset,
@@ -101,7 +103,7 @@ async fn what_a_page_may_be() {
     let latin =
         |body: &[u8], kind: &str| Reply { body: body.into(), ..Reply::status(200).header("content-type", kind) };
     type Case = (Reply, Value, Result<&'static [&'static str], &'static str>);
-    let cases: [Case; 16] = [
+    let cases: [Case; 17] = [
         (Reply::json(" [1, \"a\" ,null]"), json!({}), Ok(&["1", "\"a\"", "null"])),
         (Reply::json("{\"a\":1}"), json!({}), Ok(&["{\"a\":1}"])),
         (Reply::json("[]"), json!({}), Ok(&[])),
@@ -115,6 +117,7 @@ async fn what_a_page_may_be() {
         (Reply::json("{\"items\":7}"), json!({"records": "/items"}), Err("has neither a list nor an object")),
         (Reply::json("\u{feff}[1]"), json!({}), Ok(&["1"])),
         (Reply::status(204), json!({}), Ok(&[])),
+        (Reply::status(200), json!({}), Err("is not JSON: EOF while parsing")),
         (gzip("[1,2]"), json!({}), Ok(&["1", "2"])),
         (Reply::json("[1,2").header("content-encoding", "br"), json!({}), Err("answered with the encoding \"br\"")),
         (
