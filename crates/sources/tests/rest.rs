@@ -13,7 +13,7 @@ use dataflow_testkit::{
 use serde_json::{Value, json, value::RawValue};
 use std::sync::Arc;
 
-const DOCUMENTS: u64 = 40;
+const DOCUMENTS: u64 = 20;
 
 /// An index of documents with what a JSON parser might alter; it goes with the test.
 struct Index {
