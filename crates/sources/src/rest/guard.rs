@@ -7,6 +7,9 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 /// Most requests that are remembered of a listing (a few dozen MiB). A circle of fewer is found in any case, at its second turn at the latest.
 const REMEMBERED: usize = 1 << 20;
 
+/// So many pages in a row that are the same are no chance.
+const SAME: u32 = 3;
+
 /// What is known of the pages of a listing that were read by now.
 #[derive(Debug, Default)]
 pub(super) struct Guard {
@@ -21,6 +24,8 @@ pub(super) struct Guard {
 struct Last {
     number: PageNumber,
     whole: u64,
+    /// How many pages in a row are the same.
+    times: u32,
     records: HashSet<u64>,
 }
 
@@ -41,7 +46,7 @@ impl Guard {
     /// Looks at the next page of a numbered list. Returns how many of its records the page before has had, too.
     ///
     /// # Errors
-    /// If it is the page before.
+    /// If it is the same as the two before: the same as one it may be if just so many records were inserted meanwhile.
     pub(super) fn numbered(
         &mut self,
         name: &str,
@@ -52,17 +57,21 @@ impl Guard {
         let hashes: Vec<u64> = (0..page.records.len()).map(|row| xxh3_64(page.record(row))).collect();
         let whole = prefix(page, page.records.len());
         let before = self.last.take().filter(|last| last.number < number);
-        let mut repeated = 0;
+        let (mut repeated, mut times) = (0, 1);
         if let Some(last) = before.filter(|_| !hashes.is_empty()) {
             if last.whole == whole {
-                let message = format!("{name} is the same as the page before it: {} records", hashes.len());
+                times += last.times;
+            }
+            if times == SAME {
+                let message =
+                    format!("{name} is the same as the {} pages before it: {} records", SAME - 1, hashes.len());
                 return Err(Error::fatal("page-repeated", message).fix(format!(
                     "correct `pagination.parameter`: the API may not know {parameter:?}; without pages, leave `pagination` out"
                 )));
             }
             repeated = hashes.iter().filter(|hash| last.records.contains(hash)).count();
         }
-        self.last = Some(Last { number, whole, records: hashes.into_iter().collect() });
+        self.last = Some(Last { number, whole, times, records: hashes.into_iter().collect() });
         Ok(repeated)
     }
 

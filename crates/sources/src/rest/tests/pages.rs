@@ -181,6 +181,20 @@ async fn shifted_pages_are_told() {
     assert!(said.starts_with("2 records of page 1 of http"), "{said}");
 }
 
+/// By as many as a page has: that is no list that goes on for ever.
+#[tokio::test]
+async fn a_page_may_be_the_same_as_the_one_before() {
+    let mut inserted = 0;
+    let api = Api::new(move |asked| {
+        let from = number(asked, "offset").unwrap() - inserted;
+        inserted = SIZE;
+        Reply::json(list(&records(from.min(12)..(from + SIZE).min(12))))
+    });
+    let (batches, failed, warnings) = read_from(&*source(&api, json!({"pagination": {"type": "offset"}})), None).await;
+    assert!(failed.is_none(), "{failed:?}");
+    assert_eq!((texts(&batches).len(), codes(&warnings)), (12 + SIZE, vec!["pages-shifted"]));
+}
+
 #[tokio::test]
 async fn a_page_that_has_changed_since_is_told() {
     let mut calls = 0;
