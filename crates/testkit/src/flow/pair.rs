@@ -79,7 +79,7 @@ impl Pair {
 
     /// All pairs for which the promises are proved. The first ones suffer every strike; the others complete all
     /// combinations of source and sink, and are only restored.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::new(Place::File, &[Place::File], 1),
         Self::new(Place::File, &[Place::Sqlite], 1),
         Self::new(Place::Http, &[Place::Sqlite], 1),
