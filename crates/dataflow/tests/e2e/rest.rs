@@ -60,7 +60,7 @@ async fn the_rest_example_reads_what_is_new_and_shows_no_token() {
     let orders: Orders = Arc::new(Mutex::new((0..10).map(|id| order(id, 5, id / 2)).collect()));
     let api = api(&orders);
     let secrets = at("secrets").display().to_string();
-    let node = program().log_to(&at("log")).log_level("debug").node_with(
+    let node = program().log_to(at("log")).log_level("debug").node_with(
         &at("data"),
         &[],
         &[("DATAFLOW_SECRETS_FILES", &*secrets)],
