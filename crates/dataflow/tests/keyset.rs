@@ -40,7 +40,7 @@ async fn runs_and_is_proven<Mend: FnOnce()>(name: &str, sink: Value, spoil: impl
     memory::forget(name);
     let feed = feed(name);
     feed.push(TABLE, records(0, 100));
-    let mut case = Case::new(name);
+    let mut case = Case::new(name, Default::default());
     case.open().await;
     let spec = json!({
         "source": {"type": "memoryKeyset", "feed": name},

@@ -78,6 +78,13 @@ async fn kafka_to_postgres_in_two_lanes() {
 }
 
 #[tokio::test]
+async fn jdbc_to_postgres() {
+    if servers::are_up() {
+        sample("jdbc-postgres".parse().unwrap()).await;
+    }
+}
+
+#[tokio::test]
 async fn kafka_to_file() {
     if servers::are_up() {
         sample("kafka-file".parse().unwrap()).await;

@@ -43,7 +43,7 @@ fn columns() -> Value {
 async fn arrive(name: &str, columns: Value, sink: Value) {
     memory::forget(name);
     feed(name).push("orders", ORDERS);
-    let mut case = Case::new(name);
+    let mut case = Case::new(name, Default::default());
     case.open().await;
     let spec = json!({
         "source": {"type": "memory", "feed": name, "columns": columns},

@@ -5,6 +5,7 @@
 pub mod file;
 pub mod generate;
 pub mod http;
+pub mod jdbc;
 pub mod kafka;
 pub mod rest;
 
@@ -25,6 +26,7 @@ pub fn register(catalog: &mut Catalog) {
         .source::<file::FileSource>()
         .source::<generate::GenerateSource>()
         .source::<http::HttpSource>()
+        .source::<jdbc::JdbcSource>()
         .source::<kafka::KafkaSource>()
         .source::<rest::RestSource>();
 }

@@ -54,6 +54,7 @@ fn specs_as_users_write_them_pass_the_catalogue() {
             "nullValues": ["", "NULL"], "compression": "zstd"}),
         json!({"type": "file", "path": "a.log", "follow": true, "pollInterval": "50ms", "onPositionLost": "earliest"}),
         json!({"type": "http"}),
+        json!({"type": "jdbc", "url": "postgres://u:${env:PASSWORD}@h/d", "table": "orders", "mode": "bulk"}),
         json!({"type": "http", "maxPendingBytes": 1000}),
         json!({"type": "generate"}),
         json!({"type": "generate", "count": 10, "rate": 5, "seed": 7, "partitions": 2,
@@ -91,6 +92,7 @@ fn a_tweak_of_a_source_changes_nothing_that_is_read() {
     let file = json!({"type": "file", "path": "in/a.jsonl"});
     let kafka = json!({"type": "kafka", "brokers": "a:1", "topic": "t"});
     let generate = json!({"type": "generate", "count": 10});
+    let table = |table: &str| json!({"type": "jdbc", "url": "postgres://u@h/d", "table": table, "mode": "incrementing", "incrementingColumn": "id"});
     let tweaks = [
         (&file, json!({"compression": "auto", "format": null, "delimiter": ",", "header": true, "nullValues": [""]})),
         (&file, json!({"pollInterval": "5s", "follow": true, "onPositionLost": "earliest"})),
@@ -102,6 +104,7 @@ fn a_tweak_of_a_source_changes_nothing_that_is_read() {
         (&kafka, json!({"securityProtocol": "SASL_PLAINTEXT", "saslMechanism": "PLAIN", "saslPassword": "${env:PW}"})),
         (&generate, json!({"count": 20, "rate": 5.0, "seed": 0, "partitions": 1})),
         (&json!({"type": "http"}), json!({"maxPendingBytes": 5})),
+        (&table("t"), json!({"url": "postgres://u@h2/d", "pollInterval": "1s", "fetchSize": 5, "delay": "1s"})),
     ];
     for (before, tweak) in tweaks {
         let mut after = before.clone();

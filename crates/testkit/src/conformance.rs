@@ -1,10 +1,13 @@
-//! The requirements for every sink, by its kind, and for every source that ends. Run [`sink`] from the tests of a sink, [`source`](source()) from those of a source.
+//! The requirements for every sink, by its kind, and for every source. Run [`sink`] from the tests of a sink; [`source`](source()) from those of a
+//! source that ends, [`places`](places()) from those of any whose records can be read again.
 mod deletes;
 mod keyed;
 mod nodes;
+mod places;
 mod source;
 mod staged;
 
+pub use places::places;
 pub use source::source;
 
 use crate::fixture::{Pair, context, fence, open_lane, output, token};

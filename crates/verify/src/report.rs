@@ -226,7 +226,7 @@ impl Report {
             let more = found.read - self.counted.read;
             self.cannot(format!(
                 "{more} of the records that the ledger counts can't be read now: they have expired, were \
-                 rotated away, or never existed"
+                 changed, deleted or rotated away since, or never existed"
             ));
         }
         std::mem::take(&mut self.rows.unverifiable).into_iter().for_each(|reason| self.cannot(reason));

@@ -34,10 +34,11 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    pub(crate) fn new(name: &str) -> Self {
+    /// On a node with these connections.
+    pub(crate) fn new(name: &str, connections: Connections) -> Self {
         let mut all = catalog();
         memory::register(&mut all);
-        let (catalog, connections) = (Arc::new(all), Arc::new(Connections::default()));
+        let (catalog, connections) = (Arc::new(all), Arc::new(connections));
         Self {
             journal: Journal::new(Arc::new(Memory::new())),
             connectors: Arc::new(Connectors { catalog, connections, compiler: compiler() }),

@@ -7,6 +7,7 @@ pub(crate) fn connections() -> Connections {
     let fields = |value: Value| value.as_object().unwrap().clone();
     Connections::default()
         .with("elasticsearch", "default", fields(json!({"url": "http://127.0.0.1:9200"})))
+        .with("jdbc", "default", fields(json!({"url": "postgres://dataflow@127.0.0.1/dataflow"})))
         .with("kafka", "default", fields(json!({"brokers": "127.0.0.1:9092"})))
         .with("s3", "default", fields(json!({"endpoint": "http://127.0.0.1:9000", "allowHttp": true})))
         .with("postgres", "default", fields(json!({"url": "postgres://dataflow@127.0.0.1/dataflow"})))

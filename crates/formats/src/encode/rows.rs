@@ -47,7 +47,7 @@ pub enum Value<'a> {
 
 impl Value<'_> {
     /// Writes it as a JSON value.
-    fn write(self, out: &mut Vec<u8>) {
+    pub fn write(self, out: &mut Vec<u8>) {
         match self {
             Self::Missing | Self::Null => out.extend_from_slice(b"null"),
             Self::Boolean(value) => out.extend_from_slice(if value { b"true" } else { b"false" }),

@@ -13,6 +13,8 @@ const DIMENSIONS: usize = 6;
 pub(super) struct List {
     pub(super) element: Element,
     pub(super) exact: Exact,
+    /// What is between elements.
+    pub(super) between: char,
 }
 
 /// The JSON values that become elements.
@@ -69,7 +71,7 @@ impl List {
         out.push('{');
         for (index, element) in elements.into_iter().enumerate() {
             if index > 0 {
-                out.push(',');
+                out.push(self.between);
             }
             let element = element.get();
             match element.as_bytes().first() {
@@ -127,7 +129,7 @@ mod tests {
             (Element::Text, "[[]]", None),
             (Element::Text, "\"a\"", None),
         ] {
-            let list = List { element, exact: Exact::Any };
+            let list = List { element, exact: Exact::Any, between: ',' };
             assert_eq!(list.write(json).ok().as_deref(), expected, "{json}");
         }
     }

@@ -16,12 +16,10 @@ mod moment;
 mod numeric;
 mod pairs;
 mod pipeline;
-mod pool;
 mod schema;
 mod search;
 mod statement;
 mod target;
-mod tls;
 mod tokens;
 mod transaction;
 mod types;
@@ -33,6 +31,7 @@ use dataflow_core::{
     spec::Millis,
     token::{Fence, Token},
 };
+use dataflow_postgres::pool;
 use dataflow_sdk::{
     Context, Error, Problem, SinkConfig,
     audit::{Audit, Audited},
@@ -170,6 +169,9 @@ impl SinkConfig for PostgresSink {
     }
     fn target(&self) -> String {
         format!("{} {}", pool::target(self.url.as_deref().unwrap_or_default()), self.table)
+    }
+    fn writes(&self) -> Vec<(&'static str, String)> {
+        vec![("table", pool::table(self.url.as_deref().unwrap_or_default(), &self.table))]
     }
     fn rows(&self) -> SinkRows {
         self.options().rows()

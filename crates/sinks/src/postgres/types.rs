@@ -111,8 +111,13 @@ pub(super) fn of(base: &Base) -> Option<(Type, Wire)> {
         (base.schema != "pg_catalog" && base.class == 'b' && base.name != "hstore").then(|| base.full.clone())
     };
     if let Some(element) = &base.element {
-        let list =
-            List { element: Element::of(element)?, exact: exact_of(element, base.modifier.max(element.modifier)) };
+        // Boxes are the only base type whose text has commas outside of quotes.
+        let between = if element.schema == "pg_catalog" && element.name == "box" { ';' } else { ',' };
+        let list = List {
+            element: Element::of(element)?,
+            exact: exact_of(element, base.modifier.max(element.modifier)),
+            between,
+        };
         let unknown = unknown(element);
         let (spelled, held) = (unknown.is_some(), unknown.or_else(|| interval(&element.name)));
         let wire = Wire { held, spelled, list: Some(list), ..cast("text", 25) };

@@ -73,7 +73,7 @@ impl Data {
     /// The fault of record `n`, if any.
     pub fn bad(&self, n: u64) -> Option<Bad> {
         match n % 400 {
-            // Pushed and generated records are always JSON.
+            // Pushed and generated records, and rows, are always JSON.
             101 if matches!(self.source, Place::File | Place::Kafka) => Some(Bad::Broken),
             201 if self.source != Place::Generate => Some(Bad::Misfit),
             301 => Some(Bad::Failing),
@@ -101,6 +101,9 @@ impl Data {
         write!(line, "\"amount\":{amount},\"divisor\":{divisor},\"level\":{}{half}", n % 9).expect("a String takes it");
         if self.is_late(n) {
             write!(line, ",\"extra\":\"x{n}\"").expect("a String takes it");
+        }
+        if self.source == Place::Jdbc && !self.is_late(n) {
+            line += ",\"extra\":null";
         }
         line + "}"
     }

@@ -15,6 +15,7 @@ mod recovery;
 mod rest;
 mod restore;
 mod sink;
+mod table;
 
 pub use data::{Bad, Data, Fate, Row};
 pub use drive::Driven;
@@ -33,6 +34,8 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
+use table::Table;
+pub(crate) use table::source_database;
 
 /// A pipeline with its source prepared and its sinks empty.
 #[derive(Debug)]
@@ -44,6 +47,7 @@ pub struct Flow {
     folder: PathBuf,
     topic: Option<Topic>,
     api: Option<Api>,
+    table: Option<Table>,
     sinks: Vec<Sink>,
     /// Counts the pushed batches that were answered.
     pushed: u64,
@@ -63,6 +67,10 @@ impl Flow {
             _ => None,
         };
         let api = (pair.source == Place::Rest).then(|| rest::serve(data));
+        let table = match pair.source {
+            Place::Jdbc => Some(Table::filled(&data, name, folder).await),
+            _ => None,
+        };
         let mut sinks = Vec::new();
         for number in 0..pair.sinks.len() {
             let number = u32::try_from(number).expect("few sinks");
@@ -74,6 +82,7 @@ impl Flow {
             folder: folder.to_owned(),
             topic,
             api,
+            table,
             sinks,
             pushed: 0,
             seals_late: false,
@@ -124,6 +133,7 @@ impl Flow {
             return rest::source(api);
         }
         match (self.pair.source, &self.topic) {
+            (Place::Jdbc, _) => self.table.as_ref().map(Table::source).unwrap_or_default(),
             (Place::Http, _) => json!({"type": "http"}),
             (Place::Generate, _) => {
                 json!({"type": "generate", "count": self.data.records, "schema": {"id": {"type": "sequence"}}})

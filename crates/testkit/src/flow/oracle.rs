@@ -1,5 +1,8 @@
 //! The proof: compares the actual fate of every record with the expected one.
-use super::{Data, Fate, Flow, Place, Row, Sink};
+use super::{
+    Data, Fate, Flow, Place, Row, Sink,
+    table::{self, TABLE},
+};
 use crate::program::{Node, Program, assert_balanced, count};
 use serde_json::Value;
 use std::{collections::BTreeMap, fs};
@@ -120,6 +123,7 @@ impl Flow {
                 let (partition, position) = match (self.pair.source, &self.topic) {
                     (Place::Http, _) => ("http".into(), n.to_string()),
                     (Place::Generate, _) => ("generate/0".into(), n.to_string()),
+                    (Place::Jdbc, _) => (TABLE.into(), table::position(n)),
                     (Place::Rest, _) => ("rest".into(), super::rest::position(n)),
                     (_, Some(topic)) => (format!("{}/{partition}", topic.name), offset.to_string()),
                     _ => (self.input().display().to_string(), bytes.to_string()),

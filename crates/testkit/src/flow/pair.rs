@@ -13,6 +13,8 @@ pub enum Place {
     Sqlite,
     /// Pushed over HTTP.
     Http,
+    /// A table that a database is asked for.
+    Jdbc,
     /// Pages of a REST API.
     Rest,
     /// A Kafka topic.
@@ -37,6 +39,7 @@ impl Place {
             Self::Generate => "generate",
             Self::Sqlite => "sqlite",
             Self::Http => "http",
+            Self::Jdbc => "jdbc",
             Self::Rest => "rest",
             Self::Kafka => "kafka",
             Self::Postgres => "postgres",
@@ -79,7 +82,7 @@ impl Pair {
 
     /// All pairs for which the promises are proved. The first ones suffer every strike; the others complete all
     /// combinations of source and sink, and are only restored.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::new(Place::File, &[Place::File], 1),
         Self::new(Place::File, &[Place::Sqlite], 1),
         Self::new(Place::Http, &[Place::Sqlite], 1),
@@ -97,6 +100,8 @@ impl Pair {
         Self::new(Place::File, &[Place::File, Place::Sqlite], 1),
         Self::new(Place::Kafka, &[Place::Postgres, Place::Kafka, Place::Elasticsearch], 2),
         Self::new(Place::Rest, &[Place::Sqlite], 1),
+        Self::new(Place::Jdbc, &[Place::Postgres], 1),
+        Self::new(Place::Jdbc, &[Place::Kafka], 1),
         Self::new(Place::Http, &[Place::Kafka], 1),
         Self::new(Place::Generate, &[Place::Kafka], 1),
         Self::new(Place::File, &[Place::Postgres], 1),
@@ -111,12 +116,13 @@ impl Pair {
 
     /// Whether it suffers every strike.
     pub fn is_struck(self) -> bool {
-        Self::ALL[..17].contains(&self)
+        Self::ALL[..19].contains(&self)
     }
 
     /// Whether it needs running servers.
     pub fn needs_servers(self) -> bool {
-        self.source == Place::Kafka || !self.sinks.iter().all(|sink| matches!(sink, Place::File | Place::Sqlite))
+        matches!(self.source, Place::Kafka | Place::Jdbc)
+            || !self.sinks.iter().all(|sink| matches!(sink, Place::File | Place::Sqlite))
     }
 
     /// Whether it needs Elasticsearch or OpenSearch.

@@ -5,7 +5,7 @@ use super::{
     trial::{Clean, Trial, database},
 };
 use crate::{
-    flow::{Databases, Pair, Place},
+    flow::{Databases, Pair, Place, source_database},
     program::Program,
 };
 use futures::FutureExt;
@@ -52,7 +52,8 @@ impl Campaign {
         });
         for pair in pairs {
             let database = pair.sinks.contains(&Place::Postgres).then(|| database(pair));
-            let _goes_with_the_pair = Databases(database.into_iter().collect());
+            let source = (pair.source == Place::Jdbc).then(|| source_database(&self::database(pair)));
+            let _goes_with_the_pair = Databases(database.into_iter().chain(source).collect());
             let clean = self.clean(pair).await;
             println!("{pair}: {:?} when nothing befalls it", clean.length);
             self.prove(pair, &clean, &mut results).await;

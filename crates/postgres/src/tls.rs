@@ -30,8 +30,8 @@ const FILES: [(&str, &str); 5] = [
 ];
 
 /// What a url says of TLS, in libpq's words; the rest of it is what the client library knows.
-pub(super) struct Asked {
-    pub(super) config: Config,
+pub(crate) struct Asked {
+    pub(crate) config: Config,
     /// What to check of the server's certificate: the authority, with `sslmode=verify-ca`, and the host, too, with
     /// `sslmode=verify-full`.
     verify: Option<Verify>,
@@ -56,7 +56,7 @@ fn setting(url: &str, name: &str) -> Option<(usize, usize)> {
 }
 
 /// Reads a url, or a list of settings. None: it can't be read.
-pub(super) fn read(url: &str) -> Option<Asked> {
+pub(crate) fn read(url: &str) -> Option<Asked> {
     let value = setting(url, "sslmode");
     let verify = match value.map(|(start, end)| &url[start..end]) {
         Some("verify-ca") => Some(Verify::Authority),
@@ -71,7 +71,7 @@ pub(super) fn read(url: &str) -> Option<Asked> {
 }
 
 /// What is wrong with what a url and settings say of TLS.
-pub(super) fn check(url: &str, tls: Option<&Tls>) -> Vec<Problem> {
+pub(crate) fn check(url: &str, tls: Option<&Tls>) -> Vec<Problem> {
     let mut problems = tls.map(|tls| tls.check("tls")).unwrap_or_default();
     for (name, instead) in FILES {
         if setting(url, name).is_some() {
@@ -103,7 +103,7 @@ impl Asked {
     ///
     /// # Errors
     /// If one can't be used.
-    pub(super) fn connector(&mut self, given: bool, material: &Material) -> Result<Connector, Error> {
+    pub(crate) fn connector(&mut self, given: bool, material: &Material) -> Result<Connector, Error> {
         let verify = match self.verify {
             Some(verify) => verify,
             // Whoever gives certificates and nothing else wants what is safe.
@@ -123,7 +123,7 @@ impl Asked {
 
 /// Makes TLS of connections.
 #[derive(Clone)]
-pub(super) struct Connector(Arc<ClientConfig>);
+pub struct Connector(Arc<ClientConfig>);
 
 impl std::fmt::Debug for Connector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -142,7 +142,8 @@ impl MakeTlsConnect<Socket> for Connector {
 }
 
 /// Makes TLS of a connection to this host.
-pub(super) struct ToHost(Arc<ClientConfig>, String);
+#[derive(Debug)]
+pub struct ToHost(Arc<ClientConfig>, String);
 
 impl TlsConnect<Socket> for ToHost {
     type Stream = Encrypted;
@@ -159,7 +160,8 @@ impl TlsConnect<Socket> for ToHost {
 }
 
 /// An encrypted connection.
-pub(super) struct Encrypted(Box<TlsStream<Socket>>);
+#[derive(Debug)]
+pub struct Encrypted(Box<TlsStream<Socket>>);
 
 impl tls::TlsStream for Encrypted {
     fn channel_binding(&self) -> tls::ChannelBinding {

@@ -1,6 +1,7 @@
 //! One capped pool of connections per server, common to all pipelines of the process.
-use super::{
+use crate::{
     failure,
+    session::Session,
     tls::{self, Connector},
 };
 use dataflow_sdk::{Error, Paths, Problem};
@@ -35,21 +36,22 @@ const PINNED: &str = "set array_nulls = on; set xmloption = content; set interva
 
 /// A server's database.
 #[derive(Clone, Debug)]
-pub(super) struct Server {
+pub struct Server {
     pool: Pool,
     config: Arc<Config>,
-    pub(super) tls: Connector,
+    /// How it is reached.
+    pub tls: Connector,
     /// When a sink was last opened: sessions that began earlier are not used any more.
     opened: Arc<Mutex<Instant>>,
     /// `host:port/database`, for messages.
-    pub(super) name: Arc<str>,
+    pub name: Arc<str>,
 }
 
 /// Doesn't contain the URL, which may hold a password.
 const INVALID: &str = "the url is not a valid PostgreSQL URL (postgres://user:password@host:5432/database)";
 
 /// Checks a URL, and what is said of TLS beside it.
-pub(super) fn check(url: &str, tls: Option<&Tls>) -> Vec<Problem> {
+pub fn check(url: &str, tls: Option<&Tls>) -> Vec<Problem> {
     let mut problems = tls::check(url, tls);
     let wrong = match tls::read(url).map(|asked| asked.config) {
         // The parser's message may contain parts of the URL, and so of its password.
@@ -66,16 +68,19 @@ pub(super) fn check(url: &str, tls: Option<&Tls>) -> Vec<Problem> {
 }
 
 /// The database that a URL names, independent of its spelling.
-pub(super) fn target(url: &str) -> String {
+pub fn target(url: &str) -> String {
     tls::read(url).map_or_else(|| url.into(), |asked| name(&asked.config).to_lowercase())
+}
+
+/// A table of the database that a URL names, for comparing what is read with what is written.
+pub fn table(url: &str, table: &str) -> String {
+    format!("table {table} of {}", target(url))
 }
 
 /// Returns the server at a URL, for opening a sink. From now on it uses only new sessions: the settings that a session
 /// gets when it begins (read-only, a search path, time limits, the server of several) may have changed. So may certificates
 /// have: with others, it is another server.
-pub(super) fn server(url: &str, tls: Option<&Tls>, paths: &Paths, max_connections: u16) -> Result<Server, Error> {
-    let invalid = || Error::fatal("invalid-url", INVALID).for_user();
-    let mut asked = tls::read(url).ok_or_else(invalid)?;
+pub fn server(url: &str, tls: Option<&Tls>, paths: &Paths, max_connections: u16) -> Result<Server, Error> {
     let material = tls.map(|tls| tls.read(paths)).transpose()?.unwrap_or_default();
     let key = (url.to_owned(), tls.is_some(), material);
     let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -83,7 +88,21 @@ pub(super) fn server(url: &str, tls: Option<&Tls>, paths: &Paths, max_connection
         *server.opened.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         return Ok(server.clone());
     }
-    let connector = asked.connector(tls.is_some(), &key.2)?;
+    let server = build(&key, max_connections)?;
+    pools.insert(key, server.clone());
+    Ok(server)
+}
+
+/// The server at a URL, of which only [sessions](Server::session) are wanted: it is in nobody's way.
+pub fn alone(url: &str, tls: Option<&Tls>, paths: &Paths) -> Result<Server, Error> {
+    let material = tls.map(|tls| tls.read(paths)).transpose()?.unwrap_or_default();
+    build(&(url.to_owned(), tls.is_some(), material), 1)
+}
+
+fn build((url, is_given, material): &Key, max_connections: u16) -> Result<Server, Error> {
+    let invalid = || Error::fatal("invalid-url", INVALID).for_user();
+    let mut asked = tls::read(url).ok_or_else(invalid)?;
+    let connector = asked.connector(*is_given, material)?;
     let mut config = asked.config;
     let name = name(&config);
     if config.get_application_name().is_none() {
@@ -118,9 +137,7 @@ pub(super) fn server(url: &str, tls: Option<&Tls>, paths: &Paths, max_connection
         .pre_recycle(current)
         .build();
     let pool = pool.map_err(|error| Error::fatal("internal", format!("can't create a pool for {name}: {error}")))?;
-    let server = Server { pool, config: Arc::new(config), tls: connector, opened, name };
-    pools.insert(key, server.clone());
-    Ok(server)
+    Ok(Server { pool, config: Arc::new(config), tls: connector, opened, name })
 }
 
 /// `host:port/database`.
@@ -140,7 +157,7 @@ fn name(config: &Config) -> Arc<str> {
 
 impl Server {
     /// Takes a connection from the pool; dropping it returns it.
-    pub(super) async fn connection(&self) -> Result<Object, Error> {
+    pub async fn connection(&self) -> Result<Object, Error> {
         let unreachable = |why: &str| failure::unreachable(format!("can't reach PostgreSQL at {}: {why}", self.name));
         self.pool.get().await.map_err(|error| match error {
             PoolError::Timeout(TimeoutType::Wait) => Error::transient(
@@ -161,10 +178,7 @@ impl Server {
 
     /// Runs `work` on a connection outside the pool, which is closed afterwards: for work that can't wait until another
     /// lane returns a connection.
-    pub(super) async fn beside_the_pool<T>(
-        &self,
-        work: impl AsyncFnOnce(Client) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+    pub async fn beside_the_pool<T>(&self, work: impl AsyncFnOnce(Client) -> Result<T, Error>) -> Result<T, Error> {
         let connecting = tokio::time::timeout(CONNECT_TIMEOUT, self.config.connect(self.tls.clone())).await;
         let late = |_| failure::unreachable(format!("PostgreSQL at {} does not answer", self.name));
         let (client, connection) =
@@ -173,8 +187,17 @@ impl Server {
         futures::join!(work(client), connection).0
     }
 
+    /// A session outside the pool, for work that lasts: it ends when it is dropped.
+    pub async fn session(&self) -> Result<Session, Error> {
+        let connecting = tokio::time::timeout(CONNECT_TIMEOUT, self.config.connect(self.tls.clone())).await;
+        let late = |_| failure::unreachable(format!("PostgreSQL at {} does not answer", self.name));
+        let (client, connection) =
+            connecting.map_err(late)?.map_err(|error| failure::classify("connect to", &self.name, &error))?;
+        Ok(Session::new(self.name.clone(), client, Box::pin(connection)))
+    }
+
     /// Classifies an error.
-    pub(super) fn failed(&self, doing: &str, error: &tokio_postgres::Error) -> Error {
+    pub fn failed(&self, doing: &str, error: &tokio_postgres::Error) -> Error {
         failure::classify(doing, &self.name, error)
     }
 }

@@ -1,0 +1,100 @@
+//! Rows after a key, in the order of their keys, by a cursor: the server and this side hold a part of them at a time.
+use super::definition::Definition;
+use crate::jdbc::position::Place;
+use dataflow_postgres::{session::Session, sql};
+use dataflow_sdk::Error;
+use tokio_postgres::SimpleQueryRow;
+
+/// `("at", "id")`, or the only one.
+fn tuple(parts: impl Iterator<Item = String>) -> String {
+    format!("({})", parts.collect::<Vec<_>>().join(", "))
+}
+
+/// The condition that a row comes after a key (or, with `<=`, does not).
+pub(super) fn condition(definition: &Definition, operator: &str, key: &[String]) -> String {
+    let parts = &definition.order[..key.len().min(definition.order.len())];
+    if parts.is_empty() {
+        return "true".into();
+    }
+    let values = parts.iter().zip(key).map(|(part, value)| format!("{}::{}", sql::literal(value), part.ty));
+    format!("{} {operator} {}", tuple(parts.iter().map(|part| part.name.clone())), tuple(values))
+}
+
+fn ordered(definition: &Definition, direction: &str) -> String {
+    let parts = definition.order.iter().map(|part| format!("{}{direction}", part.name));
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+/// What is selected of a row: each column, with the casts that its text needs.
+fn selected(definition: &Definition) -> String {
+    let columns = definition.columns.iter().zip(&definition.readings).map(|(column, reading)| {
+        let name = sql::name(&column.name);
+        match reading.cast {
+            Some("to_json") => format!("to_json(q.{name})"),
+            Some(cast) => format!("q.{name}::{cast}"),
+            None => format!("q.{name}"),
+        }
+    });
+    columns.collect::<Vec<_>>().join(", ")
+}
+
+/// The highest key after a place, up to a bound.
+pub(super) async fn highest(
+    session: &mut Session,
+    doing: &str,
+    definition: &Definition,
+    after: &Place,
+    bound: &str,
+) -> Result<Option<Vec<String>>, Error> {
+    let names = definition.order.iter().map(|part| part.name.clone()).collect::<Vec<_>>().join(", ");
+    let query = format!(
+        "select {names} from {} where {} and {bound} order by {} limit 1",
+        definition.from,
+        condition(definition, ">", &after.key),
+        ordered(definition, " desc")
+    );
+    let rows = session.rows(doing, &query).await?;
+    let parts = |row: &SimpleQueryRow| (0..definition.order.len()).map(|at| row.get(at).map(str::to_owned)).collect();
+    Ok(rows.first().and_then(parts))
+}
+
+/// How many rows do not come after a key.
+pub(super) async fn count(
+    session: &mut Session,
+    doing: &str,
+    definition: &Definition,
+    key: &[String],
+) -> Result<u64, Error> {
+    let query = format!("select count(*) from {} where {}", definition.from, condition(definition, "<=", key));
+    let rows = session.rows(doing, &query).await?;
+    Ok(rows.first().and_then(|row| row.get(0)?.parse().ok()).unwrap_or(0))
+}
+
+/// Opens the cursor, in a transaction that sees all that was committed until now.
+pub(super) async fn open(
+    session: &mut Session,
+    doing: &str,
+    definition: &Definition,
+    after: &Place,
+    bound: &str,
+) -> Result<(), Error> {
+    let statement = format!(
+        "begin isolation level repeatable read read only; \
+         declare reading no scroll cursor for select {} from {} where {} and {bound} order by {}",
+        selected(definition),
+        definition.from,
+        condition(definition, ">", &after.key),
+        ordered(definition, "")
+    );
+    session.run(doing, &statement).await
+}
+
+/// The next rows; fewer than asked for: these are the last.
+pub(super) async fn fetch(session: &mut Session, doing: &str, rows: u32) -> Result<Vec<SimpleQueryRow>, Error> {
+    session.rows(doing, &format!("fetch forward {rows} from reading")).await
+}
+
+/// Ends the transaction, and the cursor with it.
+pub(super) async fn close(session: &mut Session, doing: &str) -> Result<(), Error> {
+    session.run(doing, "commit").await
+}

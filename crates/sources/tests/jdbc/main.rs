@@ -1,0 +1,82 @@
+//! The `jdbc` source against a real PostgreSQL, at 127.0.0.1:5432.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
+mod database;
+mod order;
+mod refused;
+mod rows;
+
+use dataflow_core::{
+    branch::BranchId,
+    id::Incarnation,
+    position::{Position, Positions},
+    spec::BatchSpec,
+};
+use dataflow_sdk::{
+    Context, Error, Records, SourceConfig,
+    source::{Assignment, Read, Reader, Source},
+};
+use dataflow_sources::jdbc::JdbcSource;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Longest wait for what surely comes.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn context() -> Context {
+    Context {
+        branch: BranchId::try_from("test").unwrap(),
+        incarnation: Incarnation::try_from("1").unwrap(),
+        batch: BatchSpec::default(),
+        max_record_bytes: 1 << 20,
+        max_in_flight_bytes: 1 << 26,
+        paths: Default::default(),
+        again: false,
+        inbox: None,
+        stop: Default::default(),
+    }
+}
+
+fn source(config: Value) -> Box<dyn Source> {
+    let mut whole = json!({"pollInterval": "5ms"});
+    whole.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
+    let config: JdbcSource = serde_json::from_value(whole).unwrap();
+    let problems = config.check();
+    assert!(problems.is_empty(), "{problems:#?}");
+    config.build()
+}
+
+async fn open(source: &dyn Source, cx: &Context, at: Option<Position>) -> Result<Box<dyn Reader>, Error> {
+    let partition = source.partitions(cx).await.unwrap().remove(0);
+    let positions: Positions = at.map(|at| (partition, at)).into_iter().collect();
+    source
+        .open(cx, Assignment { lane: 0, lanes: 1, positions, plan: Default::default(), passed: Default::default() })
+        .await
+}
+
+async fn read(reader: &mut dyn Reader) -> Option<Records> {
+    // As the engine does it: nobody waits for long at a time.
+    let begun = tokio::time::Instant::now();
+    loop {
+        match tokio::time::timeout(Duration::from_millis(20), reader.read()).await {
+            Ok(Ok(Read::Records(records))) => return Some(records),
+            Ok(Ok(Read::End)) => return None,
+            Ok(Err(error)) => panic!("{error:?}"),
+            Err(_) => assert!(begun.elapsed() < PATIENCE, "nothing comes: {:?}", reader.warnings()),
+        }
+    }
+}
+
+fn values(records: &Records) -> Vec<Value> {
+    (0..records.len()).map(|row| serde_json::from_slice(records.bytes(row).unwrap()).unwrap()).collect()
+}
+
+/// All rows of a source that ends.
+async fn all(config: Value) -> Vec<Value> {
+    let (source, cx) = (source(config), context());
+    let mut reader = open(&*source, &cx, None).await.unwrap();
+    let mut rows = Vec::new();
+    while let Some(records) = read(&mut *reader).await {
+        rows.extend(values(&records));
+    }
+    rows
+}
