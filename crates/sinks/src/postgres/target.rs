@@ -106,6 +106,11 @@ pub(super) async fn prepare(
     let mut warnings = durable::check(server, &*client, &kept).await?;
     let mut definition = Definition::of(&*client, &quoted, &kept).await.map_err(failed)?;
     let mut described = schema::describe(&*client, &quoted).await.map_err(failed)?;
+    if described.is_some() && definition.relation.is_none() {
+        // Unless it is a view of several tables, another lane has made it in between.
+        definition = Definition::of(&*client, &quoted, &kept).await.map_err(failed)?;
+        described = schema::describe(&*client, &quoted).await.map_err(failed)?;
+    }
     let there = described.as_ref().map(|_| definition.relation.as_deref());
     tokens::unclaimed(server, client, schema, name_of(&options.table), there, claim).await?;
     let (missing, mut options) = (described.is_none(), options.clone());
