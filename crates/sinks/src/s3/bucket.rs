@@ -11,10 +11,13 @@ use dataflow_tls::Verify;
 use futures::TryStreamExt;
 use object_store::{
     ClientOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig, UpdateVersion,
-    aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut},
+    aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, AwsAuthorizer, S3ConditionalPut},
+    client::{HttpRequest, HttpRequestBody, HttpService},
     multipart::{MultipartStore, PartId},
     path::Path,
+    signer::Signer,
 };
+use reqwest::Method;
 use std::time::Duration;
 
 /// How long a request is tried again by the client itself: what is not sealed would have to be read again otherwise.
@@ -25,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) enum Completed {
     /// Its object is there.
     Published,
-    /// The upload is there, but not its parts.
+    /// Neither is its object there, nor can it become one: the server has begun to complete it, and forgotten it half way.
     Forgotten,
     /// There is neither upload nor object.
     Gone,
@@ -35,6 +38,8 @@ pub(super) enum Completed {
 #[derive(Clone, Debug)]
 pub(super) struct Bucket {
     store: AmazonS3,
+    http: Http,
+    region: String,
     /// As users call them.
     server: String,
     name: String,
@@ -63,13 +68,16 @@ impl Bucket {
         if let Some(endpoint) = &config.endpoint {
             builder = builder.with_endpoint(endpoint.trim_end_matches('/'));
         }
+        // That of `object_store` where none is set.
+        let region = builder.get_config_value(&AmazonS3ConfigKey::Region).unwrap_or_else(|| "us-east-1".into());
         let conditional = config.conditional_writes;
         let puts = if conditional { S3ConditionalPut::ETagMatch } else { S3ConditionalPut::Disabled };
         let retry = RetryConfig { max_retries: 8, retry_timeout: PATIENCE, ..RetryConfig::default() };
         let options = ClientOptions::new().with_allow_http(config.allow_http);
-        let builder = builder.with_bucket_name(&config.bucket).with_client_options(options).with_http_connector(http);
+        let builder =
+            builder.with_bucket_name(&config.bucket).with_client_options(options).with_http_connector(http.clone());
         let store = builder.with_conditional_put(puts).with_retry(retry).build().map_err(|error| unusable(&error))?;
-        Ok(Self { store, server: config.server(), name: config.bucket.clone(), conditional })
+        Ok(Self { store, http, region, server: config.server(), name: config.bucket.clone(), conditional })
     }
 
     /// How users call a place in it.
@@ -106,15 +114,38 @@ impl Bucket {
         match completed.map_err(self.trouble("complete the upload of", &object.key)) {
             Ok(_) => Ok(Completed::Published),
             // The answer to an earlier try was lost, or the node was killed after it.
-            Err(trouble @ (Trouble::Gone | Trouble::PartsGone | Trouble::Changed)) => {
-                Ok(match (self.is_published(object).await?, trouble) {
-                    (true, _) => Completed::Published,
-                    (false, Trouble::PartsGone) => Completed::Forgotten,
-                    (false, _) => Completed::Gone,
-                })
-            }
+            Err(trouble @ (Trouble::Gone | Trouble::PartsGone | Trouble::Changed)) => Ok(match trouble {
+                _ if self.is_published(object).await? => Completed::Published,
+                Trouble::PartsGone => Completed::Forgotten,
+                _ if self.is_pending(object).await? => Completed::Forgotten,
+                _ => Completed::Gone,
+            }),
             Err(trouble) => Err(trouble.error()),
         }
+    }
+
+    /// Whether the server lists an upload as one that is neither completed nor aborted. MinIO does so by the upload's folder, also
+    /// if it can't read what is in it. A user who may not list uploads sees none.
+    async fn is_pending(&self, object: &Object) -> Result<bool, Error> {
+        let unknown = |error: &dyn std::fmt::Display| {
+            let place = self.place(&object.key);
+            Error::transient("unreachable", format!("can't list the uploads of {place}: {error}"))
+        };
+        let credential = self.store.credentials().get_credential().await.map_err(|error| unknown(&error))?;
+        let bucket = self.store.signed_url(Method::GET, &Path::default(), PATIENCE).await;
+        let mut url = bucket.map_err(|error| unknown(&error))?;
+        url.query_pairs_mut().clear().append_pair("uploads", "").append_pair("prefix", &object.key);
+        let mut request = HttpRequest::new(HttpRequestBody::empty());
+        *request.uri_mut() = url.as_str().parse().map_err(|error| unknown(&error))?;
+        AwsAuthorizer::new(&credential, "s3", &self.region).authorize(&mut request, None);
+        let answer = self.http.call(request).await.map_err(|error| unknown(&error))?;
+        let status = answer.status();
+        if status.is_server_error() {
+            return Err(unknown(&status));
+        }
+        let listed = answer.into_body().bytes().await.map_err(|error| unknown(&error))?;
+        let id = format!("<UploadId>{}</UploadId>", object.upload);
+        Ok(status.is_success() && String::from_utf8_lossy(&listed).contains(&id))
     }
 
     /// Whether an object is there. Nobody else has its name: one of another length was altered.

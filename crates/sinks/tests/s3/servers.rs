@@ -4,7 +4,7 @@ use dataflow_core::pipeline::event::LaneProgress;
 use dataflow_sdk::{Error, sink::CommitError};
 use dataflow_testkit::{
     bucket::Bucket,
-    own::{Authority, Identity, Minio},
+    own::{Authority, Completing, Identity, Minio},
 };
 use serde_json::{Value, json};
 
@@ -111,7 +111,7 @@ async fn parts_that_a_server_forgets_are_put_again() {
     let mut lane = target.lane(1, None).await;
     lane.commit(1, &[1, 2, 3, 4, 5]).await;
     let sealed = lane.seal(1).await;
-    server.forget_parts(None);
+    server.killed_while(Completing::Forgotten);
     let first = lane.publish(&sealed).await;
     assert_eq!(target.ids().await, [1, 2, 3, 4, 5]);
     // Also by the next opening, and after some were published.
@@ -119,7 +119,7 @@ async fn parts_that_a_server_forgets_are_put_again() {
     let sealed = LaneProgress { handle: lane.seal(2).await.handle, ..first };
     drop(lane);
     target.lane(2, Some(&sealed)).await;
-    server.forget_parts(None);
+    server.killed_while(Completing::Forgotten);
     let mut lane = target.lane(3, Some(&sealed)).await;
     assert_eq!(target.ids().await, [1, 2, 3, 4, 5, 6, 7, 8]);
     let copies = || {
@@ -132,19 +132,26 @@ async fn parts_that_a_server_forgets_are_put_again() {
     lane.commit(3, &[9]).await;
     let sealed = lane.seal(3).await;
     let key = sealed.handle.as_ref().unwrap()["objects"][0]["key"].as_str().unwrap();
-    server.forget_parts(Some(&format!("{}/{key}", target.bucket.name)));
+    server.killed_while(Completing::Moved(&format!("{}/{key}", target.bucket.name)));
     lane.publish(&sealed).await;
     assert_eq!(target.ids().await, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
 
-    // A copy of other bytes, as a crash of the machine may leave it, never becomes an object.
+    // Or it has emptied the upload's description, and knows of no such upload.
     lane.commit(4, &[10]).await;
     let sealed = lane.seal(4).await;
+    server.killed_while(Completing::Rewriting);
+    lane.publish(&sealed).await;
+    assert_eq!(target.ids().await, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+
+    // A copy of other bytes, as a crash of the machine may leave it, never becomes an object.
+    lane.commit(5, &[11]).await;
+    let sealed = lane.seal(5).await;
     let [copy] = &copies()[..] else { panic!("{:?}", copies()) };
     let mut bytes = std::fs::read(copy).unwrap();
     bytes[0] ^= 1;
     std::fs::write(copy, bytes).unwrap();
-    server.forget_parts(None);
+    server.killed_while(Completing::Forgotten);
     let error = lane.try_publish(&sealed).await.unwrap_err();
     assert_eq!(error.code(), "upload-lost", "{error}");
-    assert_eq!(target.ids().await, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    assert_eq!(target.ids().await, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
 }

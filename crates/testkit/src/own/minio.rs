@@ -16,6 +16,17 @@ pub struct Minio {
     process: Process,
 }
 
+/// How far MinIO has come with completing an upload, in its order (`RenameData` in its `xl-storage.go`).
+#[derive(Clone, Copy, Debug)]
+pub enum Completing<'a> {
+    /// It has removed what it knew of the parts, and answers `InvalidPart` from then on.
+    Forgotten,
+    /// It has emptied the upload's description, to write it anew: `NoSuchUpload`.
+    Rewriting,
+    /// It has moved the data to where the object is to be (`bucket/key`), which it takes for a folder.
+    Moved(&'a str),
+}
+
 impl std::fmt::Debug for Minio {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Minio").field("port", &self.port).finish_non_exhaustive()
@@ -76,9 +87,8 @@ impl Minio {
         self.process.kill();
     }
 
-    /// Has it forget the parts of all uploads but not the uploads, as it does if it is killed while it completes them; with `to`
-    /// (`bucket/key`), after it has moved their data to where the object is to be, which it then takes for a folder.
-    pub fn forget_parts(&self, to: Option<&str>) {
+    /// Leaves all uploads as they are when it is killed while it completes them.
+    pub fn killed_while(&self, completing: Completing<'_>) {
         let data = self.folder.path().join("data");
         let mut folders = vec![data.join(".minio.sys/multipart")];
         while let Some(folder) = folders.pop() {
@@ -90,8 +100,13 @@ impl Minio {
             for part in &parts {
                 fs::remove_file(part).expect("it can be removed");
             }
-            match (entries.first().and_then(|entry| entry.parent()), to) {
-                (Some(folder), Some(to)) if !parts.is_empty() => {
+            if let (Completing::Rewriting, Some(meta)) =
+                (&completing, entries.iter().find(|path| path.ends_with("xl.meta")))
+            {
+                fs::write(meta, "").expect("it can be emptied");
+            }
+            match (entries.first().and_then(|entry| entry.parent()), &completing) {
+                (Some(folder), Completing::Moved(to)) if !parts.is_empty() => {
                     let object = data.join(to);
                     fs::create_dir_all(&object).expect("a folder");
                     let name = folder.file_name().expect("it has a name");

@@ -8,7 +8,7 @@ mod postgres;
 
 pub use certificates::{Authority, Identity};
 pub use kafka::{Grant, Kafka, Listener};
-pub use minio::Minio;
+pub use minio::{Completing, Minio};
 pub use postgres::Postgres;
 
 use std::{
