@@ -127,9 +127,9 @@ async fn change_run(door: &Door, sink: Option<&str>, change: Option<Change>) -> 
     let of = |pipeline: PipelineView| match &sink {
         None => Ok(pipeline.checkpoint),
         Some(name) => {
-            let found = pipeline.sinks.into_iter().find(|known| known.name == name.as_str());
-            let unknown = || Failure::failed(format!("the pipeline has no sink {:?}", name.as_str()));
-            found.map(|found| found.checkpoint).ok_or_else(unknown)
+            let found = pipeline.sinks.iter().find(|known| known.name == name.as_str());
+            let unknown = || Failure::unknown_sink(name.as_str(), pipeline.sinks.iter().map(|known| &known.name));
+            found.map(|found| found.checkpoint.clone()).ok_or_else(unknown)
         }
     };
     let pipeline = door.view().await?;

@@ -173,28 +173,26 @@ impl Letters {
     async fn causes(&self) -> Result<Vec<(Option<String>, DeadLettersByCause)>, Failure> {
         let mut found = Vec::new();
         match self {
-            Self::Node { client, id, sink } => {
+            Self::Node { client, id, .. } => {
                 let pipeline = client.pipeline(id).await?;
                 if pipeline.sinks.is_empty() {
                     found.push((None, pipeline.dead_letters_by_cause.unwrap_or_default()));
                 }
                 let of_sinks = pipeline.sinks.into_iter();
                 found.extend(of_sinks.map(|of| (Some(of.name), of.dead_letters_by_cause.unwrap_or_default())));
-                found.retain(|(name, _)| sink.is_none() || name == sink);
             }
-            Self::Stored { pipeline, sink } => {
+            Self::Stored { pipeline, .. } => {
                 let stored = pipeline.load().await?;
                 for branch in stored.branches() {
                     let name = branch.sink().map(ToString::to_string);
-                    if sink.is_none() || name == *sink {
-                        found.push((name, views::causes(branch.causes().await.map_err(Failure::failed)?)));
-                    }
+                    found.push((name, views::causes(branch.causes().await.map_err(Failure::failed)?)));
                 }
             }
         }
-        match found.is_empty() {
-            true => Err(Failure::failed(format!("the pipeline has no sink {:?}", self.sink().unwrap_or_default()))),
-            false => Ok(found),
+        let Some(asked) = self.sink() else { return Ok(found) };
+        match found.iter().position(|(name, _)| name.as_deref() == Some(asked)) {
+            Some(at) => Ok(vec![found.swap_remove(at)]),
+            None => Err(Failure::unknown_sink(asked, found.iter().filter_map(|(name, _)| name.as_ref()))),
         }
     }
 

@@ -95,6 +95,16 @@ impl Failure {
         Self { problems, ..Self::new(Kind::Invalid, message) }
     }
 
+    /// A pipeline whose sinks have these names has none of the name that was asked for.
+    pub(super) fn unknown_sink<N: Display>(asked: &str, names: impl IntoIterator<Item = N>) -> Self {
+        let names: Vec<String> = names.into_iter().map(|name| name.to_string()).collect();
+        let failure = Self::new(Kind::Usage, format!("the pipeline has no sink {asked:?}"));
+        failure.fix(match names[..] {
+            [] => "leave --sink out: the pipeline has one sink, without a name".into(),
+            _ => format!("name one of its sinks with --sink: {}", names.join(", ")),
+        })
+    }
+
     /// The same failure, with what to do about it.
     #[must_use]
     pub fn fix(mut self, fix: impl Into<String>) -> Self {

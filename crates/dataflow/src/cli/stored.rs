@@ -60,11 +60,11 @@ pub(super) fn branch<'a>(stored: &'a Stored<'_>, sink: Option<&str>) -> Result<S
     let only = || branches.first().filter(|_| sink.is_none() && branches.len() == 1);
     branches.iter().find(is_it).or_else(only).copied().ok_or_else(|| {
         let names: Vec<_> = branches.iter().filter_map(|branch| branch.sink()).map(ToString::to_string).collect();
-        let failure = Failure::failed(match sink {
-            Some(sink) => format!("the pipeline has no sink {sink:?}"),
-            None => "the pipeline has several sinks".to_owned(),
-        });
-        failure.fix(format!("name one of its sinks with --sink: {}", names.join(", ")))
+        match sink {
+            Some(sink) => Failure::unknown_sink(sink, names),
+            None => Failure::failed("the pipeline has several sinks")
+                .fix(format!("name one of its sinks with --sink: {}", names.join(", "))),
+        }
     })
 }
 

@@ -222,6 +222,15 @@ async fn a_target_that_is_away_holds_up_no_other() {
         proven && ["table", "large", "archive"].iter().all(|name| said.contains(&format!("orders, sink {name}"))),
         "{said}"
     );
+    for command in [
+        "verify orders --sink tabel",
+        "checkpoint set orders --to end --sink tabel",
+        "dead-letters causes orders --sink tabel",
+    ] {
+        let args: Vec<&str> = command.split(' ').chain(["--server", &node.url]).collect();
+        let (code, _, said) = output(&args);
+        assert!(code == 2 && said.contains("no sink \"tabel\""), "{command}: {code} {said}");
+    }
     drop(node);
     case.remove().await;
 }

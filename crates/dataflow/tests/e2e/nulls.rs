@@ -128,6 +128,13 @@ fn a_record_without_a_key_is_a_dead_letter_whenever_it_comes() {
         let key = |is: &str| format!("rejected key column id is {is}");
         assert_eq!(causes, [key("missing"), key("null"), key("missing"), key("missing")]);
     }
+    // A field that only such records have gets no column.
+    let records = [json!({"id": 1}), json!({"b": 2}), json!({"id": 2, "b": null}), json!({"id": null, "c": 3})];
+    for batch in [1, 2, 100] {
+        let (rows, causes, made) = run(&records, batch, &json!({"key": "id"}));
+        assert_eq!((rows, causes.len()), (vec!["{\"id\":1}".into(), "{\"id\":2}".into()], 2), "{batch}: {made}");
+        assert_eq!(["id", "b", "c"].map(|name| made.contains(&format!("\"{name}\""))), [true, false, false], "{made}");
+    }
     let records = [json!({"a": 1}), json!({"b": 2}), json!({"a": 3, "b": 4})];
     for batch in [1, 100] {
         let (rows, causes, made) = run(&records, batch, &json!({"key": ["a", "b"]}));

@@ -141,10 +141,8 @@ impl<'a> Values<'a> {
     /// The type of a column that can hold a value and later ones of its kind; `None` for NULL. Every value has such a
     /// type.
     pub(super) fn roomy(&self, cell: Cell, scratch: &mut String) -> Option<Type> {
-        let number = |text: &str| match number::own(text) {
-            Ok(Value::Bigint(_)) => Type::Bigint,
-            _ => Type::Number,
-        };
+        // What is written 10.0 is whole by chance: the next one is 10.5.
+        let number = |text: &str| if number::integer(text).is_some() { Type::Bigint } else { Type::Number };
         Some(match cell.kind {
             Kind::Missing | Kind::Null => return None,
             Kind::True | Kind::False => Type::Boolean,

@@ -442,6 +442,8 @@ fn inference_takes_a_type_that_holds_all_and_more() {
         (&["null"], None),
         (&["1", "null", "2"], Some(Type::Bigint)),
         (&["1", "2.5"], Some(Type::Number)),
+        (&["10.0"], Some(Type::Number)),
+        (&["1", "1e3"], Some(Type::Number)),
         (&["12345678901234567890"], Some(Type::Number)),
         (&["1", "1e300"], Some(Type::Number)),
         (&["1e400"], Some(Type::Number)),

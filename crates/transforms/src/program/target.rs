@@ -176,6 +176,24 @@ impl Target {
         Self::without(known_by.map(|((_, source), _)| *source), frame)
     }
 
+    /// The rows that have a value for each column that a row is known by; none: all do.
+    pub(crate) fn keyed(&self, frame: &mut Frame<'_>) -> Option<BooleanBuffer> {
+        let known_by = self.columns.iter().zip(&self.identifies).filter(|(_, identifies)| **identifies);
+        let valid = known_by.filter_map(|((_, source), _)| Self::valid(*source, frame));
+        valid.reduce(|keyed, valid| &keyed & &valid)
+    }
+
+    /// The rows that have a value for a column; none: all do.
+    fn valid(source: Source, frame: &mut Frame<'_>) -> Option<BooleanBuffer> {
+        let mut of = |slot| frame.column(slot).logical_nulls().map(|nulls| nulls.inner().clone());
+        match source {
+            Source::Field(field) | Source::Declared(field, _) => of(Slot::Field(field)),
+            Source::Either(key, path) => Some(&of(Slot::Field(key))? | &of(Slot::Field(path))?),
+            Source::Register(register) | Source::Edited(register, _) => of(Slot::Register(register)),
+            Source::Nothing => Some(BooleanBuffer::new_unset(frame.len())),
+        }
+    }
+
     fn without(sources: impl Iterator<Item = Source>, frame: &Frame<'_>) -> Vec<usize> {
         let mut bare: Option<BooleanBuffer> = None;
         for source in sources {

@@ -71,7 +71,7 @@ impl Unknown {
         if frame.len() == 0 {
             return Inferred::default();
         }
-        let found = self.unknown(chain, decoded, frame, records);
+        let found = self.unknown(chain, decoded, target, frame, records);
         if found.columns.is_empty() {
             self.kill_bare(chain, target, frame, records);
         }
@@ -114,6 +114,10 @@ impl Unknown {
     /// What is said of a field that has no column.
     fn left_out(&self, name: &str, records: u64) -> Warning {
         let message = match self.column_like(name) {
+            _ if self.turned_down.contains(name) => format!(
+                "the table can't have a column {name:?}: the field is left out. The database has that name itself, or not at all, or takes \
+                 it for that of another column, or the table has as many columns as it gets: rename or remove fields with a map transform"
+            ),
             Some(column) => format!(
                 "the sink has no column {name} that records can fill: the field is left out; there is {column}, and names are case-sensitive"
             ),
@@ -173,7 +177,22 @@ impl Unknown {
             && !self.covered.iter().any(part)
     }
 
-    fn unknown(&self, chain: &Chain, decoded: &Decoded, frame: &mut Frame<'_>, records: &Records) -> Inferred {
+    fn unknown(
+        &self,
+        chain: &Chain,
+        decoded: &Decoded,
+        target: &Target,
+        frame: &mut Frame<'_>,
+        records: &Records,
+    ) -> Inferred {
+        // Of a record without its key nothing is written, so it gets no column.
+        let keyed = (self.rule == UnknownFields::Add && self.key.is_some()).then(|| target.keyed(frame)).flatten();
+        let mut keyed = keyed.map(|keyed| {
+            let mut frame = frame.clone();
+            frame.keep(keyed);
+            frame
+        });
+        let frame = keyed.as_mut().unwrap_or(frame);
         let mut found = Inferred::default();
         let mut fields: Vec<(String, Origin)> = Vec::new();
         if self.rule != UnknownFields::Ignore {

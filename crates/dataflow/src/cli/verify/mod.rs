@@ -63,19 +63,13 @@ async fn verify(args: Args, output: Output) -> Result<Outcome, Failure> {
             }
             let stored = StoredPipeline::open(&folder, id)?;
             let of = |sink| Journal { journal: &stored.journal, id: stored.id.clone(), sink };
-            let sinks = match args.sink {
-                Some(sink) => vec![sink],
-                None => of(None).sinks().await.map_err(failure)?,
-            };
+            let sinks = chosen(args.sink, of(None).sinks().await.map_err(failure)?)?;
             prove_all(sinks, of, connectors, &options).await?
         }
         (Some(id), None) => {
             let client = args.server.client()?;
             let of = |sink| Node { client: client.clone(), id: id.clone(), sink };
-            let sinks = match args.sink {
-                Some(sink) => vec![sink],
-                None => of(None).sinks().await?,
-            };
+            let sinks = chosen(args.sink, of(None).sinks().await?)?;
             prove_all(sinks, of, connectors, &options).await?
         }
         (None, None) => return Err(Failure::invalid("name a pipeline", Vec::new())),
@@ -89,6 +83,15 @@ async fn verify(args: Args, output: Output) -> Result<Outcome, Failure> {
         }
     }
     Ok(if all && reports.iter().all(|report| report.verified) { Outcome::Done } else { Outcome::NotProven })
+}
+
+/// The sink that was asked for, or all.
+fn chosen(asked: Option<String>, sinks: Vec<String>) -> Result<Vec<String>, Failure> {
+    match asked {
+        None => Ok(sinks),
+        Some(asked) if sinks.contains(&asked) => Ok(vec![asked]),
+        Some(asked) => Err(Failure::unknown_sink(&asked, sinks)),
+    }
 }
 
 /// Proves what each of these sinks has, and whether all could be read; without any, what the only one has.

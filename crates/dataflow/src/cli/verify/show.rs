@@ -41,7 +41,7 @@ pub(super) fn text(report: &Report) -> String {
         }
         if !report.leaves_out {
             text.push_str(
-                "  the target has no column for them: add one, or set unknownFields: ignore to leave them out\n",
+                "  the target has no column for them: add one (or rename the fields with a map transform, if it can have none of their names), or set unknownFields: ignore to leave them out\n",
             );
         }
     }
