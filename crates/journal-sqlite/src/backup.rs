@@ -34,7 +34,7 @@ pub fn backup(path: &Path, to: &Path) -> Result<(), Error> {
 ///
 /// Raises every shard's epoch to at least `least`. Since the backup was made, the node may have claimed its shards and
 /// its sinks have seen those epochs; with a lower epoch it would stay fenced forever. The number of those claims is
-/// unknown, but a shard is claimed less than once a second on average, so the seconds since 1970 exceed every epoch
+/// unknown, but no shard is claimed a thousand times a second, so the milliseconds since 1970 exceed every epoch
 /// ever given out, including those after an earlier restore.
 ///
 /// # Errors

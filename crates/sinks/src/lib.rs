@@ -12,6 +12,7 @@ pub mod postgres;
 pub mod s3;
 pub mod sqlite;
 pub mod stdout;
+mod stored;
 pub mod table;
 
 pub use blackhole::BlackholeSink;

@@ -97,7 +97,12 @@ impl<'a> Replay<'a> {
         for lane in 0..self.range.lanes {
             let mut tries = 0;
             while !self.range.is_done(lane) {
-                match self.read(lane, cx, letters, report, watch).await {
+                let before = report.records();
+                let read = self.read(lane, cx, letters, report, watch).await;
+                if report.records() > before {
+                    tries = 0;
+                }
+                match read {
                     Ok(reason) => {
                         for (partition, from, to) in self.range.give_up(lane) {
                             report.missing(&partition, &from, &to, reason);

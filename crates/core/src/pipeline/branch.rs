@@ -43,7 +43,7 @@ pub struct Branch {
     pub last_run: Option<LastRun>,
     /// No version above this was ever written to a keyed sink under this id: the next run begins after it.
     #[serde(default, skip_serializing_if = "crate::ledger::is_zero")]
-    pub versions: u64,
+    pub reserved_versions: u64,
     /// Why its journal does not know what its sink has, until a run was opened all the same or a generation starts: what
     /// would be pushed meanwhile would bear numbers that the sink has had already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -119,6 +119,13 @@ pub struct BranchView {
     pub inbox: Inbox,
 }
 
+impl BranchView {
+    /// What was pushed, if the pipeline's source accepts pushes. Only then a partition of the inbox's name is the inbox.
+    pub fn pushed(&self) -> Option<&Inbox> {
+        self.pushes.map(|_| &self.inbox)
+    }
+}
+
 impl Branch {
     /// A new one, for a sink of a pipeline's spec.
     pub(super) fn new(id: BranchId, incarnation: Incarnation, sink: Option<SinkName>, spec: PipelineSpec) -> Self {
@@ -132,7 +139,7 @@ impl Branch {
             settled: true,
             learned: InferredTypes::default(),
             last_run: None,
-            versions: 0,
+            reserved_versions: 0,
             undecided: None,
         }
     }

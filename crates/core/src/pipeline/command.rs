@@ -124,7 +124,7 @@ pub enum CommandKind {
         /// Where each lane goes on, and why.
         lanes: Vec<LaneOpened>,
         /// Up to which version it wants to write, if its sink has versions.
-        versions: Option<u64>,
+        reserved_versions: Option<u64>,
     },
     /// A run has found partitions of its source.
     ReportPartitions {
@@ -142,7 +142,7 @@ pub enum CommandKind {
         /// Where its lanes are: only those that moved.
         lanes: Vec<LaneProgress>,
         /// Up to which version it wants to write from here on.
-        versions: Option<u64>,
+        reserved_versions: Option<u64>,
     },
     /// A run has met types that were not known yet.
     ReportSchema {

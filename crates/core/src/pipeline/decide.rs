@@ -80,14 +80,14 @@ fn events(state: &State, earlier: &[RecordedEvent], command: &Command) -> Result
             let batch = Ingested { batch_id, hash, records: *records, bytes: *bytes, chunk, replay: *replay };
             ingest::ingest(state, earlier, command, &batch)
         }
-        CommandKind::ReportOpened { run, epoch, lanes, versions } => {
-            opened::opened(state, command, (*run, *epoch), lanes, *versions)
+        CommandKind::ReportOpened { run, epoch, lanes, reserved_versions } => {
+            opened::opened(state, command, (*run, *epoch), lanes, *reserved_versions)
         }
         CommandKind::ReportPartitions { run, found, lanes } => {
             partitions::partitions(state, command, *run, (found, *lanes))
         }
-        CommandKind::ReportProgress { run, lanes, versions } => {
-            progress::progress(state, command, *run, lanes, *versions)
+        CommandKind::ReportProgress { run, lanes, reserved_versions } => {
+            progress::progress(state, command, *run, lanes, *reserved_versions)
         }
         CommandKind::ReportSchema { run, learned } => schema::schema(state, command, *run, learned),
         CommandKind::ReportLost { run, lost } => lost::lost(state, command, *run, lost),

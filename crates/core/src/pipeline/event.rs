@@ -112,7 +112,7 @@ pub enum Event {
         /// Where each lane goes on, and why.
         lanes: Vec<LaneOpened>,
         /// This run may write with versions up to this one; `None`: its sink has no versions.
-        versions: Option<u64>,
+        reserved_versions: Option<u64>,
     },
     /// Partitions of the source were given to lanes: all that were there at the first start, and those that appeared since.
     PartitionsPlanned {
@@ -131,7 +131,7 @@ pub enum Event {
         /// Where all lanes are, also those that have not moved.
         lanes: Vec<LaneProgress>,
         /// This run may write with versions up to this one; `None`: unchanged.
-        versions: Option<u64>,
+        reserved_versions: Option<u64>,
     },
     /// Types were learned from the data.
     SchemaChanged {

@@ -98,17 +98,17 @@ fn happened(branch: &mut Branch, RecordedEvent { at, command, .. }: &RecordedEve
         Event::PipelineStarted { lanes, attempt } => started(branch, *lanes, *attempt)?,
         Event::StopRequested { then } => branch.running_mut()?.stopping = Some(then.clone()),
         Event::PipelineStopped { unsettled } => stopped(branch, unsettled.is_none())?,
-        Event::RunOpened { run, epoch, lanes, versions } => {
+        Event::RunOpened { run, epoch, lanes, reserved_versions } => {
             opened(branch, *at, *run, *epoch, lanes)?;
-            reserve(branch, *versions);
+            reserve(branch, *reserved_versions);
         }
         Event::PartitionsPlanned { run, planned, lanes } => {
             (branch.is_current(*run) || branch.is_new(*run)).then_some(())?;
             branch.progress.extend_plan(planned, *lanes)?;
         }
-        Event::BatchProcessed { run, lanes, versions } => {
+        Event::BatchProcessed { run, lanes, reserved_versions } => {
             processed(branch, *at, *run, lanes)?;
-            reserve(branch, *versions);
+            reserve(branch, *reserved_versions);
         }
         Event::SchemaChanged { learned } => {
             branch.running()?;
@@ -181,15 +181,15 @@ fn created(
     incarnation: &Incarnation,
     pushes: Option<u64>,
 ) -> Option<State> {
-    let (version, commands, versions) = match state {
+    let (version, commands, reserved_versions) = match state {
         State::Empty => (0, VecDeque::new(), 0),
-        State::Deleted(deleted) => (deleted.version, deleted.commands.clone(), deleted.versions),
+        State::Deleted(deleted) => (deleted.version, deleted.commands.clone(), deleted.reserved_versions),
         State::Present(_) => return None,
     };
     let mut branches = BTreeMap::new();
     for (number, sink) in (0..).zip(spec.sink_names()) {
         let (key, own) = (BranchId::new(id.clone(), number), spec.of_sink(sink.as_ref())?);
-        branches.insert(number, Branch { versions, ..Branch::new(key, incarnation.clone(), sink, own) });
+        branches.insert(number, Branch { reserved_versions, ..Branch::new(key, incarnation.clone(), sink, own) });
     }
     Some(State::Present(Box::new(Pipeline {
         id: id.clone(),
@@ -342,8 +342,8 @@ fn processed(branch: &mut Branch, at: Timestamp, run: RunId, lanes: &[LaneProgre
 }
 
 /// Versions only rise, whichever run they are reserved for.
-fn reserve(branch: &mut Branch, versions: Option<u64>) {
-    branch.versions = branch.versions.max(versions.unwrap_or(0));
+fn reserve(branch: &mut Branch, reserved_versions: Option<u64>) {
+    branch.reserved_versions = branch.reserved_versions.max(reserved_versions.unwrap_or(0));
 }
 
 fn failed(branch: &mut Branch, at: Timestamp, cause: &Cause, restart_at: Option<Timestamp>) -> Option<()> {
@@ -391,7 +391,7 @@ fn deleted(state: &State, at: Timestamp) -> Option<State> {
         incarnation: pipeline.incarnation.clone(),
         events: pipeline.events,
         version: pipeline.version,
-        versions: pipeline.branches.values().map(|branch| branch.versions).max().unwrap_or(0),
+        reserved_versions: pipeline.branches.values().map(|branch| branch.reserved_versions).max().unwrap_or(0),
         at,
         commands: pipeline.commands.clone(),
     }))

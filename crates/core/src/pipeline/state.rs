@@ -106,9 +106,9 @@ pub struct Deleted {
     pub events: u64,
     /// The version it reached; a new one of its id goes on counting from here, so that no old `If-Match` fits it.
     pub version: u64,
-    /// The [versions](Branch::versions) that its branches had reserved; a new one of its id may write to the same target.
+    /// The [versions](Branch::reserved_versions) that its branches had reserved; a new one of its id may write to the same target.
     #[serde(default, skip_serializing_if = "crate::ledger::is_zero")]
-    pub versions: u64,
+    pub reserved_versions: u64,
     /// When.
     pub at: Timestamp,
     /// The commands it had carried out, so that a repeated one is still known.

@@ -129,7 +129,7 @@ fn a_branch_is_stopped_and_started_alone() {
 #[test]
 fn each_branch_has_a_ledger_and_dead_letters_of_its_own() {
     let letters = LaneProgress { chunks: vec![dead_letters("x", 10)], ..lane(4) };
-    let report = CommandKind::ReportProgress { run: RunId(11), lanes: vec![letters], versions: None };
+    let report = CommandKind::ReportProgress { run: RunId(11), lanes: vec![letters], reserved_versions: None };
     let after = running().when(of(1, report)).after();
     let of = |number| (branch(&after, number).progress.counters(), branch(&after, number).dead_letters());
     assert_eq!((of(0), of(1)), ((counters(300), 0), (counters(400), 10)));
@@ -329,7 +329,7 @@ fn one_in_doubt_keeps_records_from_being_pushed() {
     behind.code = dataflow_core::pipeline::event::Cause::JOURNAL_BEHIND.into();
     let failed = running().and_of(1, Event::PipelineFailed { cause: behind, restart_at: None });
     failed.clone().when(ingest("batch-2", 1)).then_rejected("not-allowed");
-    let opened = Event::RunOpened { run: RunId(12), epoch: Epoch(7), lanes: vec![], versions: None };
+    let opened = Event::RunOpened { run: RunId(12), epoch: Epoch(7), lanes: vec![], reserved_versions: None };
     let settled = failed.and_of(1, started()).and_of(1, opened);
     settled.when(ingest("batch-2", 1)).then_effects_of([(0, Effect::WakeRun), (1, Effect::WakeRun)]);
 }

@@ -189,11 +189,13 @@ impl Life {
                 self.next_run += 1;
                 let lanes: Vec<LaneOpened> =
                     [self.lane(0, *ahead), self.lane(1, 0)].into_iter().map(lane_opened).collect();
-                CommandKind::ReportOpened { run: self.run(), epoch: Epoch(7), lanes, versions: None }
+                CommandKind::ReportOpened { run: self.run(), epoch: Epoch(7), lanes, reserved_versions: None }
             }
-            Ask::Progress { lane, ahead } => {
-                CommandKind::ReportProgress { run: self.run(), lanes: vec![self.lane(*lane, *ahead)], versions: None }
-            }
+            Ask::Progress { lane, ahead } => CommandKind::ReportProgress {
+                run: self.run(),
+                lanes: vec![self.lane(*lane, *ahead)],
+                reserved_versions: None,
+            },
             Ask::Schema(ty) => CommandKind::ReportSchema { run: self.run(), learned: learned(*ty) },
             Ask::Lost => CommandKind::ReportLost { run: self.run(), lost: ten_lost() },
             Ask::Stopped { settle } => CommandKind::ReportStopped {

@@ -34,8 +34,8 @@ pub(super) fn main(args: &Args, output: Output) -> Result<Outcome, Failure> {
         let failure = Failure::failed(format!("{} already holds a journal", data.path().display()));
         return Err(failure.fix("name another folder; --replace keeps the existing journal under another name"));
     }
-    let seconds = SystemClock.now().millis() / 1_000;
-    let kept = sqlite::restore(&args.backup, &path, Epoch(seconds.cast_unsigned())).map_err(failed)?;
+    let millis = SystemClock.now().millis();
+    let kept = sqlite::restore(&args.backup, &path, Epoch(millis.cast_unsigned())).map_err(failed)?;
     match (output, kept) {
         (Output::Json, kept) => output::json(&json!({"restored": data.journal(), "kept": kept})),
         (Output::Table, None) => output::print(&format!("restored {}\n", data.journal().display())),

@@ -224,12 +224,12 @@ impl Entity {
             unsettled => unsettled,
         };
         let current = view.branch.progress.positions_with(settlement.lanes());
-        if let Some(at) = current.get(Inbox::PARTITION)
-            && pushed
+        if let Some(inbox) = view.pushed()
+            && let Some(at) = current.get(Inbox::PARTITION)
             && matches!(place, ResetPoint::SinkToken)
-            && !view.inbox.has_received(at)
+            && !inbox.has_received(at)
         {
-            return Err(nowhere_here(&view.inbox, at, &self.since(&view.branch)).into());
+            return Err(nowhere_here(inbox, at, &self.since(&view.branch)).into());
         }
         let reached = self.reached(view, &settlement);
         let chosen = match place {

@@ -220,7 +220,7 @@ impl Entity {
         found.begins.extend(opened.begins);
         found.meet(opened.others.iter().map(|token| token.fence.generation), &view.branch.progress);
         let ahead = unknown(&opened.others, &view.branch.progress);
-        match recover(lane, built.delivery, &view.branch.progress, token.clone(), &opened.others, &view.inbox) {
+        match recover(lane, built.delivery, &view.branch.progress, token.clone(), &opened.others, view.pushed()) {
             // What the sink has to find next time: a table that a run made after it was opened, or a file with what others whose
             // place is taken have appended.
             Ok(recovered) => {

@@ -48,7 +48,7 @@ pub(super) async fn attempt(of: &Run, run: RunId) -> Result<Ended, Failure> {
     };
     let (planner, view) = planned;
     let keyed = built.delivery == DeliveryMode::Keyed;
-    let versions = keyed.then(|| Arc::new(Versions::after(view.branch.versions, run)));
+    let versions = keyed.then(|| Arc::new(Versions::after(view.branch.reserved_versions, run)));
     Attempt { of, view, run, source, built, cx, budget, versions }.run(planner).await
 }
 
@@ -73,7 +73,7 @@ impl Attempt<'_> {
             run: self.run,
             epoch: self.of.epoch,
             lanes: opened.iter().map(|lane| lane.recovered.clone()).collect(),
-            versions: wanted,
+            reserved_versions: wanted,
         };
         let sent = wait_for("journal", "an event", live, &*parts.clock, reports.send(report)).await;
         sent?;

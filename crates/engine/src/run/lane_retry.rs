@@ -70,7 +70,7 @@ impl Attempt<'_> {
         };
         let progress = sink.recovered.progress.clone();
         tracing::info!(pipeline = %live.pipeline(), sink = live.sink(), lane = slot.number, commit = progress.sequence, "the lane is open again");
-        let report = CommandKind::ReportProgress { run: self.run, lanes: vec![progress], versions: None };
+        let report = CommandKind::ReportProgress { run: self.run, lanes: vec![progress], reserved_versions: None };
         let sent = wait_for("journal", "an event", live, &*parts.clock, reports.send(report)).await;
         sent?;
         self.show(&view, &sink);

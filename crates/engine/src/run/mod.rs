@@ -125,7 +125,7 @@ impl Run {
         let news = known.filter(|(token, known)| token.sequence > known.sequence);
         let lanes: Vec<_> = news.map(|(token, known)| recover::since(token, known)).collect();
         if !lanes.is_empty()
-            && self.reports.send(CommandKind::ReportProgress { run, lanes, versions: None }).await.is_err()
+            && self.reports.send(CommandKind::ReportProgress { run, lanes, reserved_versions: None }).await.is_err()
         {
             tracing::debug!(pipeline = %self.live.pipeline(), sink = self.live.sink(), "the last commits of a run that failed are left to the next one");
         }

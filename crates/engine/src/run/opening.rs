@@ -93,7 +93,7 @@ impl Attempt<'_> {
             Err(error) => return Err(Failure::of("sink", error)),
         };
         let token = opened.token.take();
-        let mut recovered = match recover(lane, self.built.delivery, progress, token, &opened.others, &view.inbox) {
+        let mut recovered = match recover(lane, self.built.delivery, progress, token, &opened.others, view.pushed()) {
             Ok(recovered) => recovered,
             Err(failure) => {
                 opened.writer.close().await;

@@ -74,7 +74,7 @@ mod tests {
     #[tokio::test]
     async fn a_run_that_is_refused_ends_with_the_reason() {
         let (reports, mut entity) = Reports::channel();
-        let kind = CommandKind::ReportProgress { run: RunId(1), lanes: Vec::new(), versions: None };
+        let kind = CommandKind::ReportProgress { run: RunId(1), lanes: Vec::new(), reserved_versions: None };
         let refuses = async {
             let Some(Report::Happened { done, .. }) = entity.recv().await else { panic!("nothing came") };
             done.send(Err(Refused::because(Rejected::StaleRun))).expect("the run waits");

@@ -95,12 +95,12 @@ mod tests {
         let types = types.map(|ty| (ty.to_string(), Some(ty)));
         let types = InferredTypes(types.chain([("pending".to_owned(), None)]).collect());
         samples().into_iter().filter_map(move |event| match event.event {
-            Event::RunOpened { run, epoch, mut lanes, versions } => {
+            Event::RunOpened { run, epoch, mut lanes, reserved_versions } => {
                 for (number, decision) in (2..).zip([Recovery::Fresh, Recovery::Journal, Recovery::AtLeastOnce]) {
                     let progress = LaneProgress { lane: number, ..LaneProgress::default() };
                     lanes.push(LaneOpened { lane: number, decision, ..lane_opened(progress) });
                 }
-                Some(Event::RunOpened { run, epoch, lanes, versions })
+                Some(Event::RunOpened { run, epoch, lanes, reserved_versions })
             }
             Event::SchemaChanged { .. } => Some(Event::SchemaChanged { learned: types.clone() }),
             Event::BatchReceived { .. } => Some(received("batch-1", 0, 500)),

@@ -38,7 +38,9 @@ async fn reserved(house: &House) -> u64 {
     let shard = ShardId::of(&PipelineId::try_from("p").unwrap());
     let log = house.journal.read(shard, Seq(1), 100_000).await.unwrap();
     let versions = log.entries.into_iter().filter_map(|entry| match entry.event.event {
-        Event::RunOpened { versions, .. } | Event::BatchProcessed { versions, .. } => versions,
+        Event::RunOpened { reserved_versions, .. } | Event::BatchProcessed { reserved_versions, .. } => {
+            reserved_versions
+        }
         _ => None,
     });
     versions.max().unwrap()

@@ -91,7 +91,7 @@ enum Event {
         epoch: u64,
         lanes: Vec<LaneOpened>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        versions: Option<u64>,
+        reserved_versions: Option<u64>,
     },
     PartitionsPlanned {
         run: u64,
@@ -103,7 +103,7 @@ enum Event {
         run: u64,
         lanes: Vec<LaneProgress>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        versions: Option<u64>,
+        reserved_versions: Option<u64>,
     },
     SchemaChanged {
         learned: BTreeMap<String, Option<Type>>,
@@ -199,18 +199,20 @@ impl TryFrom<&domain::Event> for Event {
                 bytes: *bytes,
                 chunk: chunk.to_string(),
             },
-            From::RunOpened { run, epoch, lanes, versions } => Self::RunOpened {
+            From::RunOpened { run, epoch, lanes, reserved_versions } => Self::RunOpened {
                 run: run.0,
                 epoch: epoch.0,
                 lanes: lanes.iter().map(Into::into).collect(),
-                versions: *versions,
+                reserved_versions: *reserved_versions,
             },
             From::PartitionsPlanned { run, planned, lanes } => {
                 Self::PartitionsPlanned { run: run.0, planned: planned.iter().map(Into::into).collect(), lanes: *lanes }
             }
-            From::BatchProcessed { run, lanes, versions } => {
-                Self::BatchProcessed { run: run.0, lanes: lanes.iter().map(Into::into).collect(), versions: *versions }
-            }
+            From::BatchProcessed { run, lanes, reserved_versions } => Self::BatchProcessed {
+                run: run.0,
+                lanes: lanes.iter().map(Into::into).collect(),
+                reserved_versions: *reserved_versions,
+            },
             From::SchemaChanged { learned } => Self::SchemaChanged { learned: learned.0.clone() },
             From::RecordsLost(lost) => Self::RecordsLost {
                 partition: lost.partition.to_string(),
@@ -263,20 +265,22 @@ impl TryFrom<Event> for domain::Event {
                 bytes,
                 chunk: ChunkId(chunk.into()),
             },
-            Event::RunOpened { run, epoch, lanes, versions } => Self::RunOpened {
+            Event::RunOpened { run, epoch, lanes, reserved_versions } => Self::RunOpened {
                 run: RunId(run),
                 epoch: Epoch(epoch),
                 lanes: lanes.into_iter().map(Into::into).collect(),
-                versions,
+                reserved_versions,
             },
             Event::PartitionsPlanned { run, planned, lanes } => Self::PartitionsPlanned {
                 run: RunId(run),
                 planned: planned.into_iter().map(Into::into).collect(),
                 lanes,
             },
-            Event::BatchProcessed { run, lanes, versions } => {
-                Self::BatchProcessed { run: RunId(run), lanes: lanes.into_iter().map(Into::into).collect(), versions }
-            }
+            Event::BatchProcessed { run, lanes, reserved_versions } => Self::BatchProcessed {
+                run: RunId(run),
+                lanes: lanes.into_iter().map(Into::into).collect(),
+                reserved_versions,
+            },
             Event::SchemaChanged { learned } => Self::SchemaChanged { learned: InferredTypes(learned) },
             Event::RecordsLost { partition, from, to, records } => Self::RecordsLost(domain::Lost {
                 partition: partition.as_str().into(),

@@ -39,7 +39,7 @@ pub fn lifecycle(command: &str) -> RecordedEvent {
 
 /// A progress event: lane 0 at commit number `sequence`.
 pub fn progress(command: &str, sequence: u64) -> RecordedEvent {
-    event(command, Event::BatchProcessed { run: RunId(7), lanes: vec![lane(sequence)], versions: Some(2_000) })
+    event(command, Event::BatchProcessed { run: RunId(7), lanes: vec![lane(sequence)], reserved_versions: Some(2_000) })
 }
 
 /// A pushed batch.
@@ -69,7 +69,12 @@ pub fn opened(command: &str) -> RecordedEvent {
     });
     event(
         command,
-        Event::RunOpened { run: RunId(1_790_000_000), epoch: Epoch(3), lanes: lanes.collect(), versions: Some(1_000) },
+        Event::RunOpened {
+            run: RunId(1_790_000_000),
+            epoch: Epoch(3),
+            lanes: lanes.collect(),
+            reserved_versions: Some(1_000),
+        },
     )
 }
 

@@ -125,7 +125,7 @@ async fn types(client: &ClientWrapper, target: &str) -> Result<BTreeMap<String, 
 
 /// Opens the target for reading, and creates an empty table with its constraints.
 pub(super) async fn open(config: &PostgresSink, cx: &Context, wanted: &Audit) -> Result<Audited, Error> {
-    let (server, mut options) = (config.server(cx)?, config.options().as_journalled(&wanted.lanes));
+    let (server, mut options) = (config.server(cx)?, config.options().as_journalled(&wanted.lanes)?);
     let client = server.connection().await?;
     let target = quote_table(&options.table);
     let failed = |error: tokio_postgres::Error| server.failed("look at the table in", &error);

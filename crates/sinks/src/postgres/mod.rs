@@ -184,7 +184,7 @@ impl SinkConfig for PostgresSink {
 #[async_trait]
 impl Sink for PostgresSink {
     async fn open(&self, cx: &Context, lane: OpenLane) -> Result<Opened, Error> {
-        let options = self.options().as_known_to(&lane);
+        let options = self.options().as_known_to(&lane)?;
         writer::open(self.server(cx)?, options, self.fence_timeout.into(), &lane).await
     }
     fn recognizes(&self, handle: Option<&serde_json::Value>) -> bool {

@@ -1,5 +1,6 @@
-//! The columns of a generation, in the bucket: all lanes and all runs write the same types, and only ever add to them.
+//! The columns of a generation, in the bucket (`golden/s3-columns/`): all lanes and all runs write the same types, and only ever add to them.
 use super::{bucket::Bucket, failure::Trouble};
+use crate::stored;
 use dataflow_core::types::Type;
 use dataflow_sdk::{
     Error,
@@ -11,8 +12,17 @@ use serde::{Deserialize, Serialize};
 /// How often adding columns is tried while other lanes add some.
 const TRIES: usize = 20;
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// The version that is written.
+const VERSION: u32 = 1;
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Stored {
+    v: u32,
+    columns: Vec<StoredColumn>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct StoredColumn {
     name: String,
     /// None: of CSV, which has no types.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
@@ -41,12 +51,10 @@ impl Columns {
 
     async fn read(&mut self) -> Result<(), Error> {
         let Some((bytes, version)) = self.bucket.read(&self.key).await? else { return Ok(()) };
-        let stored: Vec<Stored> = serde_json::from_slice(&bytes).map_err(|error| {
-            let message = format!("{} can't be read: {error}", self.bucket.place(&self.key));
+        self.all = from_json(&bytes).map_err(|why| {
+            let message = format!("{} can't be read: {why}", self.bucket.place(&self.key));
             Error::fatal("bad-data", message).fix("bring it back as it was, or write to another folder")
         })?;
-        let column = |Stored { name, ty }| Column { name, ty: ty.unwrap_or(Type::Any) };
-        self.all = stored.into_iter().map(column).collect();
         self.version = Some(version);
         Ok(())
     }
@@ -64,8 +72,7 @@ impl Columns {
             if all.len() == known && self.version.is_some() {
                 return Ok(());
             }
-            let stored: Vec<Stored> = all.iter().map(stored).collect();
-            let json = serde_json::to_vec(&stored)
+            let json = to_json(&all)
                 .map_err(|error| Error::fatal("internal", format!("columns can't be written: {error}")))?;
             match self.bucket.write(&self.key, json.into(), self.version.as_ref()).await {
                 Ok(version) => {
@@ -84,6 +91,32 @@ impl Columns {
     }
 }
 
-fn stored(column: &Column) -> Stored {
-    Stored { name: column.name.clone(), ty: (column.ty != Type::Any).then_some(column.ty) }
+fn to_json(columns: &[Column]) -> serde_json::Result<Vec<u8>> {
+    let column = |of: &Column| StoredColumn { name: of.name.clone(), ty: (of.ty != Type::Any).then_some(of.ty) };
+    serde_json::to_vec(&Stored { v: VERSION, columns: columns.iter().map(column).collect() })
+}
+
+fn from_json(bytes: &[u8]) -> Result<Vec<Column>, String> {
+    let json = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let stored: Stored = stored::read(&json, VERSION)?;
+    let column = |StoredColumn { name, ty }| Column { name, ty: ty.unwrap_or(Type::Any) };
+    Ok(stored.columns.into_iter().map(column).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Never changed after a release: columns of this shape are stored.
+    const GOLDEN: &str = include_str!("../../golden/s3-columns/v1.json");
+
+    #[test]
+    fn golden_columns_are_read_and_written() {
+        let columns = [("größe", Type::Decimal { precision: 12, scale: 2 }), ("plain", Type::Any)];
+        let columns = columns.map(|(name, ty)| Column { name: name.into(), ty });
+        assert_eq!(String::from_utf8(to_json(&columns).unwrap()).unwrap(), GOLDEN.trim_end());
+        assert_eq!(from_json(GOLDEN.as_bytes()).unwrap(), columns);
+        assert!(from_json(br#"{"v": 2}"#).unwrap_err().contains("version 2"));
+    }
 }

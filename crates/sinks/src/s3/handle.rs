@@ -1,5 +1,6 @@
 //! What the journal holds of a lane's sealed objects. A shape that has to change gets another version, with a golden file of its
 //! own in `golden/s3-handle/`.
+use crate::stored;
 use dataflow_core::position::{Partition, Positions};
 use dataflow_sdk::Error;
 use serde::{Deserialize, Serialize};
@@ -61,12 +62,7 @@ impl Handle {
             let message = format!("the journal's handle {json} does not belong to an S3 sink: {why}");
             Error::contradicts("handle-unknown", message, "choose where to continue: set the checkpoint")
         };
-        match json.get("v").and_then(Value::as_u64) {
-            Some(later) if later > u64::from(VERSION) => {
-                Err(unknown(format!("it has version {later}; this build reads {VERSION}")))
-            }
-            _ => Self::deserialize(json).map_err(|error| unknown(error.to_string())),
-        }
+        stored::read(json, VERSION).map_err(unknown)
     }
 }
 

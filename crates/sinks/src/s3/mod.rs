@@ -48,7 +48,7 @@ impl Sink for S3Sink {
         let published = record::published(&bucket, &self.root(), &cx.branch).await?;
         let mut missing = 0;
         for object in Handle::from_json(handle)?.objects {
-            if !published.contains(&object.upload) && !bucket.is_published(&object).await? {
+            if !published.contains(&object.key) && !bucket.is_published(&object).await? {
                 missing += object.rows;
             }
         }

@@ -26,14 +26,14 @@ impl Kept {
         if reached.is_some() && self.record.through >= handle.sequence {
             return Ok(());
         }
-        let open = handle.objects.iter().filter(|object| !self.record.published.contains(&object.upload));
+        let open = handle.objects.iter().filter(|object| !self.record.published.contains(&object.key));
         let open: Vec<&Object> = open.collect();
         let (mut published, mut lost, mut failed) = (Vec::new(), Vec::new(), None);
         for some in open.chunks(AT_ONCE) {
             let completed = join_all(some.iter().map(|object| complete(&self.bucket, object, copies))).await;
             for (object, completed) in some.iter().zip(completed) {
                 match completed {
-                    Ok(true) => published.push(object.upload.clone()),
+                    Ok(true) => published.push(object.key.clone()),
                     Ok(false) => lost.push(*object),
                     Err(error) => failed = Some(error),
                 }
@@ -47,7 +47,7 @@ impl Kept {
             if let (None, true, Some(reached)) = (&failed, lost.is_empty(), reached) {
                 (self.record.through, self.record.reached) = (handle.sequence, reached.clone());
             }
-            self.record.uploads.retain(|upload| !published.contains(&upload.id));
+            self.record.uploads.retain(|upload| !published.contains(&upload.key));
             self.record.published.extend(published);
             self.write().await?;
         }

@@ -1,7 +1,7 @@
-//! A lane's record in the bucket: whose lane it is, how far a journal is known to count it, and which uploads it has begun. It is
+//! A lane's record in the bucket (its shape: `golden/s3-record/`): whose lane it is, how far a journal is known to count it, and which uploads it has begun. It is
 //! written on the condition that nobody else has written it since, so that an owner of before is noticed.
 use super::{bucket::Bucket, failure::Trouble};
-use crate::owner::Owner;
+use crate::{owner::Owner, stored};
 use dataflow_core::{
     branch::BranchId,
     id::{Epoch, Generation},
@@ -13,6 +13,9 @@ use object_store::UpdateVersion;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use xxhash_rust::xxh3::xxh3_64;
+
+/// The version that is written.
+const VERSION: u32 = 1;
 
 /// The folder of the records: readers of data leave out names that begin so.
 pub(super) const FOLDER: &str = "_dataflow";
@@ -52,6 +55,7 @@ pub(super) struct Upload {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Record {
+    v: u32,
     #[serde(flatten)]
     pub(super) owner: Owner,
     pub(super) generation: Generation,
@@ -73,7 +77,7 @@ pub(super) struct Record {
     pub(super) refused: Option<u64>,
     /// Uploads that are not known to be completed or aborted.
     pub(super) uploads: Vec<Upload>,
-    /// The ids of those that were completed last: their objects may have been taken away since, whatever the journal says of them.
+    /// The keys of the objects that were published last: they may have been taken away since, whatever the journal says of them.
     #[serde(default)]
     pub(super) published: BTreeSet<String>,
 }
@@ -92,6 +96,7 @@ impl Record {
             None => (0, Positions::new()),
         };
         Self {
+            v: VERSION,
             owner: Owner::of(lane),
             generation: lane.fence.generation,
             epoch: lane.fence.epoch,
@@ -108,8 +113,9 @@ impl Record {
     }
 
     pub(super) fn from_json(bytes: &[u8]) -> Result<Self, Error> {
-        serde_json::from_slice(bytes).map_err(|error| {
-            let message = format!("a record in {FOLDER} can't be read: {error}");
+        let read = serde_json::from_slice(bytes).map_err(|error| error.to_string());
+        read.and_then(|json| stored::read(&json, VERSION)).map_err(|why| {
+            let message = format!("a record in {FOLDER} can't be read: {why}");
             Error::fatal("bad-data", message).fix(format!("bring {FOLDER} back as it was, or write to another folder"))
         })
     }
@@ -183,7 +189,7 @@ impl Record {
     }
 }
 
-/// The uploads of a branch that are known to be published, by the records of all lanes.
+/// The keys of the objects of a branch that are known to be published, by the records of all lanes.
 pub(super) async fn published(bucket: &Bucket, root: &str, branch: &BranchId) -> Result<BTreeSet<String>, Error> {
     let mut published = BTreeSet::new();
     for (key, _) in bucket.list(&folder(root, branch)).await? {
@@ -230,5 +236,38 @@ impl Kept {
             Err(trouble) => return Err(trouble.error()),
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use dataflow_core::{id::Incarnation, position::Position};
+
+    /// Never changed after a release: records of this shape are stored.
+    const GOLDEN: &str = include_str!("../../golden/s3-record/v1.json");
+
+    #[test]
+    fn golden_records_are_read_and_written() {
+        let record = Record {
+            v: VERSION,
+            owner: Owner { journal: "j".into(), incarnation: Incarnation::try_from("3-one").unwrap() },
+            generation: Generation::new(2, 7),
+            epoch: Epoch(9),
+            opening: 4,
+            begin: [("events/0".into(), Position::offset(17))].into(),
+            counted: 5,
+            ledger: Counters { read: 12, delivered: 11, dead: 1, ..Counters::default() },
+            through: 4,
+            reached: [("events/0".into(), Position::offset(21))].into(),
+            refused: Some(3),
+            uploads: vec![Upload { key: "größe/1.json".into(), id: "2~VXd".into() }],
+            published: ["größe/0.json".to_owned()].into(),
+        };
+        let golden: serde_json::Value = serde_json::from_str(GOLDEN).unwrap();
+        assert_eq!(serde_json::to_value(&record).unwrap(), golden);
+        assert_eq!(Record::from_json(GOLDEN.as_bytes()).unwrap(), record);
+        assert!(Record::from_json(br#"{"v": 2}"#).unwrap_err().to_string().contains("version 2"));
     }
 }

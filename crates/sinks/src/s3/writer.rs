@@ -192,13 +192,13 @@ impl Writer for S3Writer {
         record.counted = handle.sequence;
         record.ledger = self.before;
         record.ledger.add(&token.counters);
-        record.published.retain(|upload| handle.objects.iter().any(|object| object.upload == *upload));
+        record.published.retain(|key| handle.objects.iter().any(|object| object.key == *key));
         self.published = token.positions.clone();
         self.note().await?;
         self.record.complete(&handle, &self.copies, Some(&token.positions)).await?;
         self.copies.release(handle.objects.iter().map(|object| object.key.as_str()));
         let published = &self.record.record.published;
-        self.objects()?.sealed.retain(|object| !published.contains(&object.upload));
+        self.objects()?.sealed.retain(|object| !published.contains(&object.key));
         Ok(Some(handle.published().to_json()?))
     }
 

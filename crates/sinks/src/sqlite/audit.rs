@@ -30,7 +30,7 @@ use std::path::PathBuf;
 
 /// Opens the target for reading.
 pub(super) fn open(config: &SqliteSink, wanted: &Audit) -> Result<Audited, Error> {
-    let mut options = config.options().as_journalled(&wanted.lanes);
+    let mut options = config.options().as_journalled(&wanted.lanes)?;
     let target = Database::look(&config.path, config.fence_timeout.into())?;
     let failed = |error: &rusqlite::Error| failure::classify("read the tables of", &config.path, error);
     let found = match &target {

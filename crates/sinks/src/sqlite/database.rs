@@ -30,16 +30,23 @@ const CREATE_TOKENS: &str = "create table if not exists dataflow_tokens (\
     epoch integer not null, opening integer not null, sequence integer not null, positions text not null, counters text not null, chunks text not null, \
     updated_at text not null, began text not null, page integer not null, partitions integer not null, made text, \
     primary key (pipeline, incarnation, generation, lane, page))";
-const UP_TO_DATE: &str = "select count(*) = 6 from pragma_table_info(?1) where name in ('opening', 'page', 'made') \
+const UP_TO_DATE: &str = "select count(*) = 5 from pragma_table_info(?1) where name in ('opening', 'page') \
     or name in ('journal', 'generation', 'began') and type = 'text' collate nocase";
-const FENCE: &str = "insert into dataflow_tokens values (?1, ?2, ?3, ?4, ?7, ?8, ?5, ?6, 0, '{}', '{}', '[]', strftime('%Y-%m-%dT%H:%M:%fZ'), ?9, 0, 0, null) \
+/// A column that is missing in tables of before there was it. Later builds may add others, so columns are named wherever rows are inserted.
+const HAS_MADE: &str = "select count(*) = 1 from pragma_table_info(?1) where name = 'made'";
+const ADD_MADE: &str = "alter table dataflow_tokens add column made text";
+const FENCE: &str = "insert into dataflow_tokens (pipeline, incarnation, generation, lane, journal, target, epoch, opening, \
+        sequence, positions, counters, chunks, updated_at, began, page, partitions) \
+    values (?1, ?2, ?3, ?4, ?7, ?8, ?5, ?6, 0, '{}', '{}', '[]', strftime('%Y-%m-%dT%H:%M:%fZ'), ?9, 0, 0) \
     on conflict do update set epoch = excluded.epoch, opening = excluded.opening where (epoch, opening) <= (excluded.epoch, excluded.opening)";
 const ADVANCE: &str = "update dataflow_tokens set sequence = ?7, positions = ?8, counters = ?9, chunks = ?10, partitions = ?11, \
     updated_at = strftime('%Y-%m-%dT%H:%M:%fZ') \
     where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4 and page = 0 and epoch = ?5 and opening = ?6 and sequence = ?7 - 1";
 /// A page belongs to whom the row of its lane does, and says nothing else.
-const PUT: &str = "insert into dataflow_tokens select pipeline, incarnation, generation, lane, journal, target, epoch, opening, \
-        0, ?6, '{}', '[]', updated_at, '{}', ?5, 0, null \
+const PUT: &str = "insert into dataflow_tokens (pipeline, incarnation, generation, lane, journal, target, epoch, opening, \
+        sequence, positions, counters, chunks, updated_at, began, page, partitions) \
+    select pipeline, incarnation, generation, lane, journal, target, epoch, opening, \
+        0, ?6, '{}', '[]', updated_at, '{}', ?5, 0 \
     from dataflow_tokens where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4 and page = 0 \
     on conflict do update set positions = excluded.positions";
 const RESTATE: &str = "update dataflow_tokens set counters = ?5, chunks = ?6 \
@@ -174,8 +181,12 @@ impl Database {
     pub(super) fn fence(&self, lane: &OpenLane, target: &str) -> Result<(), Error> {
         let failed = |error| self.failed("keep progress (table dataflow_tokens) in", &error);
         self.connection.execute_batch(CREATE_TOKENS).map_err(failed)?;
-        if self.connection.query_row(UP_TO_DATE, [TABLE], |row| Ok(!row.get::<_, bool>(0)?)).map_err(failed)? {
+        let says = |query| self.connection.query_row(query, [TABLE], |row| row.get::<_, bool>(0)).map_err(failed);
+        if !says(UP_TO_DATE)? {
             return Err(outdated(&self.path.display().to_string()));
+        }
+        if !says(HAS_MADE)? {
+            self.connection.execute_batch(ADD_MADE).map_err(failed)?;
         }
         self.take_over(lane, target)?;
         let fence = &lane.fence;

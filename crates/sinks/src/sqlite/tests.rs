@@ -651,6 +651,20 @@ async fn tokens_of_an_earlier_build_are_refused() {
     assert_eq!(target.try_open(1).await.unwrap_err().code(), "tokens-outdated");
 }
 
+/// A later build may have added a column, and an earlier one lacked a newer one.
+#[tokio::test]
+async fn the_table_of_tokens_may_gain_columns() {
+    for change in ["add column later text", "drop column made"] {
+        let target = Target::new(Some("create table users(id integer primary key, name text)"), json!({}));
+        target.try_open(1).await.unwrap();
+        target.db().execute_batch(&format!("alter table dataflow_tokens {change}")).unwrap();
+        let Opened { mut writer, demand, .. } = target.try_open(2).await.unwrap();
+        let token = dataflow_core::token::Token { positions: many_files(100).into(), ..token(&fence("p", 2), 1) };
+        writer.commit(&[output(&demand, 0, &[(Some(3), Some("x"))])].into(), &token).await.unwrap();
+        assert_eq!(target.rows().await, [(3, "x".into())], "{change}");
+    }
+}
+
 /// Which keys are equal the table's index says, by its collation.
 #[tokio::test]
 async fn an_audit_takes_for_equal_what_the_table_does() {

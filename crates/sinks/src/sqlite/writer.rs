@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 /// Opens the file, fences older writers, reads the token, and looks at the table.
 pub(super) fn open(config: &SqliteSink, lane: &OpenLane) -> Result<Opened, Error> {
-    let options = config.options().as_known_to(lane);
+    let options = config.options().as_known_to(lane)?;
     // A lane that was opened before has found a file, or made it.
     if lane.journalled.is_some() && !config.path.exists() {
         return Err(failure::gone(&config.path));

@@ -67,7 +67,7 @@ impl Guard {
                     format!("{name} is the same as the {} pages before it: {} records", SAME - 1, hashes.len());
                 return Err(Error::fatal("page-repeated", message).fix(format!(
                     "correct `pagination.parameter`: the API may not know {parameter:?}; without pages, leave `pagination` out"
-                )));
+                )).for_user());
             }
             repeated = hashes.iter().filter(|hash| last.records.contains(hash)).count();
         }
@@ -84,7 +84,8 @@ impl Guard {
         if self.empty > most {
             let message = format!("{name} is the {}th page in a row without records that names a next one", self.empty);
             return Err(Error::fatal("pages-empty", message)
-                .fix("correct `records`; if the API does skip that many, raise `maxEmptyPages`"));
+                .fix("correct `records`; if the API does skip that many, raise `maxEmptyPages`")
+                .for_user());
         }
         Ok(())
     }

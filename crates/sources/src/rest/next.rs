@@ -218,7 +218,8 @@ impl Pages {
                 next.len()
             );
             return Err(Error::fatal("cursor-too-long", message)
-                .fix("ask the API for shorter cursors, or use another `pagination`"));
+                .fix("ask the API for shorter cursors, or use another `pagination`")
+                .for_user());
         }
         Ok(Next::Page(Some(next)))
     }
@@ -230,11 +231,12 @@ impl Pages {
         })?;
         if !url::same_server(&next, &self.url) || !next.username().is_empty() {
             let message = format!(
-                "{name} leads to {} next, another server than that of `url`, for which the credentials are",
+                "{name} names {} as the next page, which is on another server than that of `url`, for which the credentials are",
                 url::shown(&next)
             );
             return Err(Error::fatal("next-elsewhere", message)
-                .fix("if it is the same API, give `url` the scheme, host and port by which the API calls itself"));
+                .fix("if it is the same API, give `url` the scheme, host and port by which the API calls itself")
+                .for_user());
         }
         Ok(secret.map_or(next.clone(), |name| url::without(next, name)).to_string())
     }

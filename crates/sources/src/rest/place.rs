@@ -24,7 +24,7 @@ impl fmt::Display for PageNumber {
 
 /// All that is known before a page is asked for. Stored with each position: see the golden file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 pub(super) struct State {
     /// Which page that is: a position that names another one knows nothing of its own.
     #[serde(rename = "of")]
@@ -51,7 +51,7 @@ pub(super) struct State {
 
 /// A value, and the hashes of records that have it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Boundary {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) value: Option<String>,

@@ -156,7 +156,8 @@ impl Walk {
                 .fix("the API does not keep cursors that long: reset the checkpoint to the beginning")
                 .for_user());
         }
-        if !answer.status.is_success() {
+        // A part of an answer is none: no part was asked for.
+        if !answer.status.is_success() || answer.status == StatusCode::PARTIAL_CONTENT {
             return Err(failure::refused(&name, &answer));
         }
         self.goes_on_asking();
@@ -243,9 +244,10 @@ impl Walk {
         if self.guard.has_asked(&following) {
             let what = if following == *request { "itself" } else { "a page that was read before" };
             let message = format!("{name} names {what} as the next one, so the list would never end");
+            // Not by itself: each try would deliver some of these pages again before it notices.
             return Err(Error::fatal("cursor-repeated", message).fix(
                 "correct `pagination`: the API may not know its parameter, or repeat the last cursor at the end, which `more` or `follow` can tell",
-            ));
+            ).for_user());
         }
         self.guard.goes_on(name, page.records.is_empty(), self.config.max_empty_pages)?;
         Ok(Some(state))

@@ -10,11 +10,15 @@ pub(in crate::pipeline) fn opened(
     command: &Command,
     (run, epoch): (RunId, Epoch),
     lanes: &[LaneOpened],
-    versions: Option<u64>,
+    reserved_versions: Option<u64>,
 ) -> Result<Decision, Rejected> {
     let branch = state.branch(command.branch).filter(|branch| branch.is_new(run)).ok_or(Rejected::StaleRun)?;
     if lanes.iter().any(|lane| branch.progress.is_behind(&lane.progress)) {
         return Err(Rejected::StaleRun);
     }
-    Ok(Decision::of(command, command.branch, [Event::RunOpened { run, epoch, lanes: lanes.to_vec(), versions }]))
+    Ok(Decision::of(
+        command,
+        command.branch,
+        [Event::RunOpened { run, epoch, lanes: lanes.to_vec(), reserved_versions }],
+    ))
 }

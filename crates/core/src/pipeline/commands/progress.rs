@@ -11,17 +11,17 @@ pub(in crate::pipeline) fn progress(
     command: &Command,
     run: RunId,
     lanes: &[LaneProgress],
-    versions: Option<u64>,
+    reserved_versions: Option<u64>,
 ) -> Result<Decision, Rejected> {
     let branch = super::reported(state, command, run)?;
     let known = &branch.progress;
     if lanes.iter().any(|lane| known.is_behind(lane)) {
         return Err(Rejected::StaleRun);
     }
-    let reserves = versions.is_some_and(|versions| versions > branch.versions);
+    let reserves = reserved_versions.is_some_and(|reserved_versions| reserved_versions > branch.reserved_versions);
     if !reserves && !lanes.iter().any(|lane| known.is_news(lane)) {
         return Ok(Decision::default());
     }
-    let processed = Event::BatchProcessed { run, lanes: known.all_lanes(lanes), versions };
+    let processed = Event::BatchProcessed { run, lanes: known.all_lanes(lanes), reserved_versions };
     Ok(Decision::of(command, command.branch, [processed]))
 }

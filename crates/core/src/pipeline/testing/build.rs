@@ -229,7 +229,12 @@ pub fn started() -> Event {
 
 /// Run number `run` opened its lane at commit `sequence`.
 pub fn opened(run: u64, sequence: u64) -> Event {
-    Event::RunOpened { run: RunId(run), epoch: Epoch(7), lanes: vec![lane_opened(lane(sequence))], versions: None }
+    Event::RunOpened {
+        run: RunId(run),
+        epoch: Epoch(7),
+        lanes: vec![lane_opened(lane(sequence))],
+        reserved_versions: None,
+    }
 }
 
 /// A partition for each of two lanes.
@@ -240,7 +245,7 @@ pub fn planned() -> Vec<Planned> {
 
 /// Run number `run` has committed up to `sequence`.
 pub fn processed(run: u64, sequence: u64) -> Event {
-    Event::BatchProcessed { run: RunId(run), lanes: vec![lane(sequence)], versions: None }
+    Event::BatchProcessed { run: RunId(run), lanes: vec![lane(sequence)], reserved_versions: None }
 }
 
 /// Batch `name` was pushed, records `from` to `to`, 10 bytes each.
@@ -393,13 +398,13 @@ pub fn report_opened(run: u64, sequence: u64) -> CommandKind {
         run: RunId(run),
         epoch: Epoch(7),
         lanes: vec![lane_opened(lane(sequence))],
-        versions: None,
+        reserved_versions: None,
     }
 }
 
 /// Run number `run` has committed up to `sequence`.
 pub fn report_progress(run: u64, sequence: u64) -> CommandKind {
-    CommandKind::ReportProgress { run: RunId(run), lanes: vec![lane(sequence)], versions: None }
+    CommandKind::ReportProgress { run: RunId(run), lanes: vec![lane(sequence)], reserved_versions: None }
 }
 
 /// Run number `run` has stopped, and all is settled.

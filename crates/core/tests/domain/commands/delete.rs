@@ -49,7 +49,7 @@ fn what_waits_to_be_delivered_is_given_up_only_where_that_is_asked_for() {
 #[test]
 fn dead_letters_are_given_up_only_where_that_is_asked_for() {
     let dead = LaneProgress { chunks: vec![dead_letters("1", 20), dead_letters("2", 3)], ..lane(1) };
-    let processed = Event::BatchProcessed { run: RunId(10), lanes: vec![dead], versions: None };
+    let processed = Event::BatchProcessed { run: RunId(10), lanes: vec![dead], reserved_versions: None };
     let past = given([created(), started(), opened(10, 0), processed, Event::PipelineCompleted]);
     let refused = past.clone().when(CommandKind::Delete { discard: false }).then_rejected("undelivered");
     assert_eq!(refused, Rejected::Undelivered { records: 0, dead_letters: 23 });

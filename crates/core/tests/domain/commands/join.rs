@@ -11,7 +11,7 @@ fn with(chunks: impl IntoIterator<Item = ChunkRef>) -> Given {
         created(),
         started(),
         opened(10, 0),
-        Event::BatchProcessed { run: RunId(10), lanes: vec![lane], versions: None },
+        Event::BatchProcessed { run: RunId(10), lanes: vec![lane], reserved_versions: None },
     ])
 }
 

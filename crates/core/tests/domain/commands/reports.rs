@@ -16,7 +16,7 @@ fn running() -> Given {
 }
 
 fn report(lanes: Vec<LaneProgress>) -> CommandKind {
-    CommandKind::ReportProgress { run: RunId(10), lanes, versions: None }
+    CommandKind::ReportProgress { run: RunId(10), lanes, reserved_versions: None }
 }
 
 fn of_lane(number: u32, sequence: u64) -> LaneProgress {
@@ -41,11 +41,15 @@ fn a_run_never_goes_on_behind_the_journal() {
 
 #[test]
 fn a_token_that_is_ahead_is_adopted_with_its_dead_letters() {
-    let running =
-        running().and(Event::BatchProcessed { run: RunId(10), lanes: vec![dead(2, &["1", "2"])], versions: None });
+    let running = running().and(Event::BatchProcessed {
+        run: RunId(10),
+        lanes: vec![dead(2, &["1", "2"])],
+        reserved_versions: None,
+    });
     // Its writer did not know yet that the journal had chunk 2.
     let adopted = LaneOpened { decision: Recovery::TokenAdopted, ..lane_opened(dead(4, &["2", "3", "4"])) };
-    let request = CommandKind::ReportOpened { run: RunId(11), epoch: Epoch(8), lanes: vec![adopted], versions: None };
+    let request =
+        CommandKind::ReportOpened { run: RunId(11), epoch: Epoch(8), lanes: vec![adopted], reserved_versions: None };
     let after = running.when(request).after();
     let pipeline = after.state.branch(0).unwrap();
     assert_eq!(pipeline.progress.by_lane[&0], lane(4));
@@ -61,7 +65,7 @@ fn progress_is_absolute_and_by_lane() {
     let second = first.when(report(vec![of_lane(1, 5)])).then([Event::BatchProcessed {
         run: RunId(10),
         lanes: vec![lane(1), of_lane(1, 5)],
-        versions: None,
+        reserved_versions: None,
     }]);
     let progress = second.after().state.branch(0).unwrap().progress.clone();
     assert_eq!((progress.by_lane[&0].sequence, progress.by_lane[&1].sequence), (1, 5));
@@ -85,7 +89,7 @@ fn of_many_positions_only_those_are_said_that_have_changed() {
         let Event::BatchProcessed { lanes, .. } = &decision.events[0].event else { panic!("{decision:?}") };
         (lanes.iter().map(|lane| lane.positions.len()).collect::<Vec<_>>(), then.after())
     };
-    let opened = Event::RunOpened { run: RunId(10), epoch: Epoch(7), lanes: vec![], versions: None };
+    let opened = Event::RunOpened { run: RunId(10), epoch: Epoch(7), lanes: vec![], reserved_versions: None };
     let (lengths, few) =
         said(&given([created(), started(), opened]), vec![lane_at(0, 1, at(200, 0)), lane_at(1, 1, at(50, 0))]);
     assert_eq!(lengths, [200, 50]);
@@ -100,7 +104,8 @@ fn of_many_positions_only_those_are_said_that_have_changed() {
     many.clone().when(report(vec![lane_at(0, 4, at(5_000, 8))])).then_nothing();
     // A run that opens says all of them, and takes the place of what was known.
     let opened = LaneOpened { progress: lane_at(0, 4, at(4_000, 9)), ..lane_opened(lane(4)) };
-    let again = many.and(Event::RunOpened { run: RunId(11), epoch: Epoch(8), lanes: vec![opened], versions: None });
+    let again =
+        many.and(Event::RunOpened { run: RunId(11), epoch: Epoch(8), lanes: vec![opened], reserved_versions: None });
     assert!(again.state.branch(0).unwrap().progress.by_lane[&0].positions == at(4_000, 9));
 }
 
@@ -119,7 +124,7 @@ fn what_is_known_is_no_progress() {
     running.clone().when(report(vec![lane(3), of_lane(1, 1)])).then([Event::BatchProcessed {
         run: RunId(10),
         lanes: vec![lane(3), of_lane(1, 1)],
-        versions: None,
+        reserved_versions: None,
     }]);
     running.when(report_progress(10, 2)).then_rejected("stale-run");
 }
@@ -256,26 +261,30 @@ fn a_lane_that_has_not_moved_is_said_again_without_what_is_said_once() {
     known.clone().when(report(vec![of_lane(1, 2)])).then([Event::BatchProcessed {
         run: RunId(10),
         lanes: vec![still, of_lane(1, 2)],
-        versions: None,
+        reserved_versions: None,
     }]);
     // One that has moved says again what its sink has to find, too.
     let moved = LaneProgress { handle, ..lane(2) };
     known.when(report(vec![lane(2)])).then([Event::BatchProcessed {
         run: RunId(10),
         lanes: vec![moved, of_lane(1, 1)],
-        versions: None,
+        reserved_versions: None,
     }]);
 }
 
 #[test]
 fn versions_are_reserved_before_they_are_written_and_never_twice() {
-    let progress = |lanes, versions| CommandKind::ReportProgress { run: RunId(10), lanes, versions: Some(versions) };
-    let known = |given: &Given| given.state.branch(0).unwrap().versions;
+    let progress = |lanes, reserved_versions| CommandKind::ReportProgress {
+        run: RunId(10),
+        lanes,
+        reserved_versions: Some(reserved_versions),
+    };
+    let known = |given: &Given| given.state.branch(0).unwrap().reserved_versions;
     let opened = given([created(), started()]).and(Event::RunOpened {
         run: RunId(10),
         epoch: Epoch(7),
         lanes: vec![lane_opened(lane(0))],
-        versions: Some(1_000),
+        reserved_versions: Some(1_000),
     });
     assert_eq!(known(&opened), 1_000);
     opened.clone().when(progress(Vec::new(), 1_000)).then_nothing();
@@ -289,7 +298,7 @@ fn versions_are_reserved_before_they_are_written_and_never_twice() {
         run: RunId(11),
         epoch: Epoch(8),
         lanes: vec![lane_opened(lane(1))],
-        versions: None,
+        reserved_versions: None,
     });
     assert_eq!(known(&again), 2_000);
     let anew = stopped.and(Event::PipelineDeleted).and(created());
@@ -317,7 +326,7 @@ fn a_partition_is_planned_once_in_the_lane_that_has_moved_it_or_has_the_fewest()
         run: RunId(10),
         epoch: Epoch(7),
         lanes: vec![lane_opened(LaneProgress { positions: [].into(), ..lane(0) }), lane_opened(moved)],
-        versions: None,
+        reserved_versions: None,
     };
     let first = given([created(), two_lanes, opened])
         .when(found(&[("a", 5), ("b", 7), ("c", 0), ("d", 0)]))
@@ -337,8 +346,12 @@ fn a_partition_is_planned_once_in_the_lane_that_has_moved_it_or_has_the_fewest()
     assert_eq!(again.state.branch(0).unwrap().progress.position("a").and_then(Position::as_offset), Some(2));
     let fewer = early.and(stop_requested()).and(stopped()).and(started(2));
     let moved = LaneProgress { lane: 1, positions: [("a".into(), Position::offset(40))].into(), ..lane(1) };
-    let open =
-        |moved| Event::RunOpened { run: RunId(10), epoch: Epoch(7), lanes: vec![lane_opened(moved)], versions: None };
+    let open = |moved| Event::RunOpened {
+        run: RunId(10),
+        epoch: Epoch(7),
+        lanes: vec![lane_opened(moved)],
+        reserved_versions: None,
+    };
     let lanes = |given: &Given| given.state.branch(0).unwrap().progress.plan.values().copied().collect::<Vec<_>>();
     assert_eq!(lanes(&fewer), [0, 1, 0]);
     assert_eq!(lanes(&fewer.and(open(moved))), [1, 1, 0]);

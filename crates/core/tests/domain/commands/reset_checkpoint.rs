@@ -157,10 +157,14 @@ fn what_is_passed_over_counts_as_lost_unless_it_is_taken_back_before_a_commit() 
     let made = created_as(spec);
     let at = |sequence, position: u64| LaneProgress { positions: file(position), ..lane(sequence) };
     let run = |run: u64, sequence, position| {
-        let opened =
-            Event::RunOpened { run: RunId(run), epoch: Epoch(7), lanes: vec![lane_opened(at(0, 0))], versions: None };
+        let opened = Event::RunOpened {
+            run: RunId(run),
+            epoch: Epoch(7),
+            lanes: vec![lane_opened(at(0, 0))],
+            reserved_versions: None,
+        };
         let lanes = vec![at(sequence, position)];
-        let processed = Event::BatchProcessed { run: RunId(run), lanes, versions: None };
+        let processed = Event::BatchProcessed { run: RunId(run), lanes, reserved_versions: None };
         [started(), opened, processed, stop_requested(), stopped()]
     };
     let progress = |given: &Given| given.state.branch(0).unwrap().progress.clone();

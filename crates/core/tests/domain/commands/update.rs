@@ -174,8 +174,12 @@ fn reads_topics() -> (Given, PipelineSpec, LaneProgress) {
     let spec = PipelineSpec { source: component(json!({"type": "kafka", "topics": ["a", "b"]})), ..spec() };
     let positions = [("a/0".into(), Position::offset(4)), ("b/0".into(), Position::offset(7))];
     let lane = LaneProgress { positions: positions.into(), ..lane(4) };
-    let opened =
-        Event::RunOpened { run: RunId(10), epoch: Epoch(7), lanes: vec![lane_opened(lane.clone())], versions: None };
+    let opened = Event::RunOpened {
+        run: RunId(10),
+        epoch: Epoch(7),
+        lanes: vec![lane_opened(lane.clone())],
+        reserved_versions: None,
+    };
     let created = created_as(spec.clone());
     (given([created, started(), opened, stop_requested(), stopped()]), spec, lane)
 }

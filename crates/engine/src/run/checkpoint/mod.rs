@@ -153,7 +153,7 @@ impl Checkpointer {
             return Ok(());
         }
         let wanted = self.versions.as_ref().map(|versions| versions.wanted());
-        let kind = CommandKind::ReportProgress { run: self.run, lanes, versions: wanted };
+        let kind = CommandKind::ReportProgress { run: self.run, lanes, reserved_versions: wanted };
         let sending = self.reports.send(kind);
         let sent = wait_for("journal", "a checkpoint", &self.live, &*self.clock, sending).await;
         sent?;

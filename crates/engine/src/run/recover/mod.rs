@@ -25,14 +25,14 @@ pub(crate) use choice::{Choice, decide, held};
 /// Decides where a lane continues.
 ///
 /// `progress` is what the journal knows, `token` what a transactional sink has of the lane, `others` what it has of other
-/// generations, `inbox` what was pushed.
+/// generations, `pushed` what was pushed to a source that takes pushes.
 pub(crate) fn recover(
     lane: u32,
     delivery: DeliveryMode,
     progress: &Progress,
     token: Option<Token>,
     others: &[Token],
-    inbox: &Inbox,
+    pushed: Option<&Inbox>,
 ) -> Result<LaneOpened, Failure> {
     let fresh = LaneProgress { lane, ..LaneProgress::default() };
     let known = progress.by_lane.get(&lane).unwrap_or(&fresh);
@@ -97,7 +97,8 @@ pub(crate) fn recover(
             Ok(opened(decision, known))
         }
         (DeliveryMode::Transactional, Some(token)) if token.sequence > journal_sequence => {
-            if let Some(at) = token.positions.get(Inbox::PARTITION)
+            if let Some(inbox) = pushed
+                && let Some(at) = token.positions.get(Inbox::PARTITION)
                 && !inbox.has_received(at)
             {
                 return Err(behind(lane, at, inbox));
