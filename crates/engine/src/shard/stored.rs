@@ -5,7 +5,7 @@
 //! version 1 then a struct that still reads it.
 use bytes::Bytes;
 use dataflow_core::pipeline::State;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// The version that is written.
 const VERSION: u32 = 1;
@@ -37,6 +37,9 @@ pub(super) enum Unreadable {
     /// A later build has written it.
     #[error("has version {0}; this build reads {VERSION}")]
     Unknown(u32),
+    /// It has something that this build does not know, and would lose with the next snapshot.
+    #[error("has {0}, which this build does not know: it was written by a newer one")]
+    Newer(String),
     /// It is whole, and another build's.
     #[error(
         "does not have the shape of version {VERSION} ({0}): it was written by a build from before the first release; start with an empty folder"
@@ -52,13 +55,27 @@ pub(super) fn encode(state: &State) -> Result<Bytes, serde_json::Error> {
 /// A stored state, of any version. The version is looked at first: what else there is depends on it.
 pub(super) fn decode(bytes: &[u8]) -> Result<State, Unreadable> {
     match serde_json::from_slice::<Versioned>(bytes)?.v {
-        1 => match serde_json::from_slice::<V1>(bytes) {
-            Ok(V1 { state }) => Ok(state),
+        1 => match known::<V1>(bytes) {
+            Ok((V1 { state }, None)) => Ok(state),
+            Ok((_, Some(unknown))) => Err(Unreadable::Newer(unknown)),
             Err(cause) if cause.is_data() => Err(Unreadable::OtherBuild(cause)),
             Err(cause) => Err(cause.into()),
         },
         unknown => Err(Unreadable::Unknown(unknown)),
     }
+}
+
+/// What is read, and the path of the first field that is not part of it.
+fn known<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Option<String>), serde_json::Error> {
+    let (mut text, mut unknown) = (serde_json::Deserializer::from_slice(bytes), None);
+    let read = serde_ignored::deserialize(&mut text, |path| {
+        let path = path.to_string();
+        if path != "v" {
+            unknown.get_or_insert(path);
+        }
+    })?;
+    text.end()?;
+    Ok((read, unknown))
 }
 
 #[cfg(test)]
@@ -142,6 +159,22 @@ mod tests {
         for damaged in ["", "{}", r#"{"v":1,"state":"#] {
             assert!(decode(damaged.as_bytes()).unwrap_err().to_string().starts_with("can't be read: "), "{damaged}");
         }
+    }
+
+    /// A node of an older build that takes over a shard must not drop what it does not know.
+    #[test]
+    fn what_a_newer_build_has_added_is_not_passed_over() {
+        let now = String::from_utf8(encode(&given(full_life()).state).unwrap().to_vec()).unwrap();
+        let mut places = 0;
+        for (at, _) in now.match_indices("{\"").skip(1) {
+            let newer = format!("{}\"later\":1,{}", &now[..=at], &now[at + 1..]);
+            match decode(newer.as_bytes()) {
+                Err(error) if error.to_string().contains("later, which this build does not know") => places += 1,
+                // A map of what users name, or a shape that refuses it in other words.
+                Ok(_) | Err(_) => {}
+            }
+        }
+        assert!(places > 10, "{places}");
     }
 
     #[test]
