@@ -12,7 +12,6 @@ const OWNED: &[(&str, &str)] = &[
     ("sasl.mechanisms", "use `saslMechanism`"),
     ("sasl.username", "use `saslUsername`"),
     ("sasl.password", "use `saslPassword`, which is kept secret"),
-    ("isolation.level", "only committed transactions are read"),
     ("topic.blacklist", "leave it out: it hides topics"),
     ("api.version.request", VERSIONS),
     ("api.version.fallback.ms", VERSIONS),

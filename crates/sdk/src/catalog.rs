@@ -83,9 +83,9 @@ pub trait SourceConfig: DeserializeOwned + JsonSchema + 'static {
     fn lasting_ids(&self) -> bool {
         true
     }
-    /// Where a partition begins that was never read.
-    fn begins(&self) -> Edge {
-        Edge::Beginning
+    /// Where a partition begins that was never read, for people.
+    fn begins(&self) -> String {
+        Edge::Beginning.to_string()
     }
     /// Whether it reads the file of this path, now or once it is there. Never touches the network.
     fn reads_file(&self, path: &Path) -> bool {

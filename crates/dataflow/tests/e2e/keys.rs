@@ -21,6 +21,7 @@ async fn keys_are_what_the_spec_says_or_dead_letters() {
             .insert(Header { key: "h", value: Some("1") })
             .insert(Header { key: "raw", value: Some(&[0xff_u8, 0xfe]) })
             .insert(Header { key: "h", value: Some("2") })
+            .insert(Header { key: "content-type", value: Some("application/json") })
     };
     let keys: Vec<[u8; 8]> = (0..300_u64).map(|n| (n << 7).to_be_bytes()).collect();
     for (n, key) in keys.iter().enumerate() {
@@ -34,7 +35,9 @@ async fn keys_are_what_the_spec_says_or_dead_letters() {
         let spec = json!({
             "pipelineId": format, "sink": {"type": "file", "path": output}, "checkpointInterval": "20ms",
             "source": {"type": "kafka", "brokers": BROKERS, "topic": topic.name, "keyFormat": format},
-            "transforms": [{"type": "map", "set": {"k": "meta.key", "h": "meta.headers", "at": "meta.position"}}],
+            "transforms": [{"type": "map", "set": {
+                "k": "meta.key", "h": "meta.headers", "type": "meta.headers.\"content-type\"", "at": "meta.position",
+            }}],
         });
         node.create_and_start(&spec).await;
         node.until(format, "all read", |view| count(view, "recordsDelivered") + count(view, "recordsDead") == 301)
@@ -51,7 +54,8 @@ async fn keys_are_what_the_spec_says_or_dead_letters() {
         let keys: std::collections::BTreeSet<_> = rows.iter().map(|row| row["k"].to_string()).collect();
         assert_eq!((keys.len(), rows.len() as u64), (rows.len(), 301 - dead), "{format}");
         let Some(row) = rows.iter().find(|row| row["n"] == 2) else { continue };
-        assert_eq!(row["h"], json!({"h": ["1", "2"], "raw": {"base64": "//4="}}), "{format}");
+        let all = json!({"h": ["1", "2"], "raw": {"base64": "//4="}, "content-type": "application/json"});
+        assert_eq!((&row["h"], &row["type"]), (&all, &all["content-type"]), "{format}");
         assert_eq!(row["at"], format!("{}/0/2", topic.name));
         match format {
             "int64" => assert_eq!(row["k"], 256),

@@ -15,6 +15,7 @@ mod fault_points;
 mod files;
 mod flow;
 mod hostile;
+mod kafka_source;
 mod kafka_to_kafka;
 mod kafka_to_postgres;
 mod keys;

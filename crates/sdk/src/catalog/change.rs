@@ -25,7 +25,7 @@ pub(super) struct Read {
     kept: Vec<Kept>,
     /// Of each, whether nothing was read of its partition.
     untouched: Vec<bool>,
-    begins: Edge,
+    begins: String,
 }
 
 pub(super) fn reading<C: SourceConfig>(before: Option<Value>, after: Value, positions: &Positions) -> Option<Read> {
@@ -110,7 +110,7 @@ impl Catalog {
             like: same,
             kept: vec![if same { Kept::Yes } else { Kept::No }; positions.len()],
             untouched: vec![false; positions.len()],
-            begins: Edge::Beginning,
+            begins: Edge::Beginning.to_string(),
         };
         let Some(connector) = self.get(Role::Source, &after.kind) else { return unknown() };
         let Make::Source { reading, .. } = connector.make else { return unknown() };

@@ -9,6 +9,7 @@ use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
 /// Settings owned by the sink beside those that any client has, and what to use instead.
 pub(super) const OWNED: &[(&str, &str)] = &[
     ("transactional.id", "each lane has its own"),
+    ("isolation.level", "the sink needs it as it is"),
     ("transaction.timeout.ms", "use `transactionTimeout`"),
     ("message.timeout.ms", "use `transactionTimeout`"),
     ("delivery.timeout.ms", "use `transactionTimeout`"),

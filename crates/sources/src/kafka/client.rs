@@ -10,6 +10,7 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code},
     metadata::Metadata,
+    topic_partition_list::Offset,
 };
 use serde::Deserialize;
 use std::{
@@ -294,7 +295,7 @@ impl Client {
     }
 
     /// Returns all partitions of a topic, by number.
-    fn partitions_of(&self, name: &str) -> Result<Vec<Found>, Error> {
+    pub(super) fn partitions_of(&self, name: &str) -> Result<Vec<Found>, Error> {
         let metadata = dataflow_kafka::metadata(&self.consumer, name, &self.told.heard, TIMEOUT);
         let metadata = metadata.map_err(|error| self.failed(&format!("topic {name}"), &error))?;
         let topic = metadata.topics().iter().find(|topic| topic.name() == name);
@@ -329,6 +330,29 @@ impl Client {
         let marks = self.consumer.fetch_watermarks(topic, number, TIMEOUT);
         let (earliest, latest) = marks.map_err(|error| self.failed(&format!("{topic}/{number}"), &error))?;
         Ok(Log { earliest, latest })
+    }
+
+    /// Returns the offsets of the first records of this time or later, in milliseconds since the Unix epoch, of those
+    /// partitions that have one.
+    pub(super) fn at_time<'a>(
+        &self,
+        partitions: impl Iterator<Item = &'a Found>,
+        millis: i64,
+    ) -> Result<HashMap<Partition, i64>, Error> {
+        let failed = |error| self.failed("the first record of a time", &error);
+        let mut wanted = TopicPartitionList::new();
+        for Found { topic, number, .. } in partitions {
+            wanted.add_partition_offset(topic, *number, Offset::Offset(millis)).map_err(failed)?;
+        }
+        let found = self.consumer.offsets_for_times(wanted, TIMEOUT).map_err(failed)?;
+        let mut offsets = HashMap::new();
+        for element in found.elements() {
+            element.error().map_err(failed)?;
+            if let Offset::Offset(offset) = element.offset() {
+                offsets.insert(super::partition(element.topic(), element.partition()), offset);
+            }
+        }
+        Ok(offsets)
     }
 
     /// Classifies an error of the library.

@@ -4,6 +4,7 @@
 //! becomes a checkpoint in the engine; here it is only the start of reading (`start`) and part of each batch
 //! (`gather`).
 mod client;
+mod first;
 mod gather;
 mod headers;
 mod out;
@@ -33,8 +34,9 @@ use dataflow_sdk::{
     records::KeyFormat,
     source::{Assignment, Edge, Kept, Reader, Source},
 };
+use first::Start;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Reads records from Kafka topics.
@@ -47,9 +49,12 @@ pub struct KafkaSource {
     /// Several topics to read, instead of `topic`.
     #[serde(default)]
     pub topics: Vec<String>,
-    /// Where to begin in a partition that was never read.
+    /// Where to begin at the first start of the pipeline. Partitions that appear later are read from their beginning.
     #[serde(default)]
     pub start: Start,
+    /// Whether records of transactions are read before these are committed.
+    #[serde(default)]
+    pub isolation: Isolation,
     /// The type of the keys' bytes, which `meta.key` returns. A record with another kind of key is a dead letter if its
     /// key is used.
     #[serde(default)]
@@ -70,16 +75,25 @@ pub struct KafkaSource {
     pub cluster: Cluster,
 }
 
-/// Where to begin in a partition that was never read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Start {
-    /// At the first available record.
+/// Whether records of transactions are read before these are committed, in Kafka's terms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Isolation {
+    /// Only committed records are read. A transaction that is open holds up what comes after it.
     #[default]
-    Earliest,
-    /// At the first record that arrives after the first start of the pipeline, whose offset the journal records.
-    /// Partitions that appear later are read from their beginning.
-    Latest,
+    ReadCommitted,
+    /// All records are read as they arrive, also those of transactions that are aborted later.
+    ReadUncommitted,
+}
+
+impl Isolation {
+    /// As the client library calls it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::ReadCommitted => "read_committed",
+            Self::ReadUncommitted => "read_uncommitted",
+        }
+    }
 }
 
 /// Without the password, and without settings that may hold one.
@@ -100,7 +114,7 @@ impl SourceConfig for KafkaSource {
     const TYPE: &'static str = "kafka";
     const SUMMARY: &'static str = "Reads records from Kafka topics.";
     const GUARANTEE: &'static str = "Offsets come from the pipeline's own checkpoint, never from a consumer group or a \
-        default of the client. Only committed transactions are read. A position is known by its topic's id and the \
+        default of the client. Only committed transactions are read, unless `isolation` says otherwise. A position is known by its topic's id and the \
         epoch of its leader besides the offset, so that a topic recreated under its name is noticed, as are an offset that is \
         no longer in the log and a log that lost its end and was rewritten (`onPositionLost`). Brokers before Kafka 2.8 give topics no ids: there, a topic that is recreated and filled past \
         the checkpoint can't be distinguished from the old one.";
@@ -132,6 +146,7 @@ impl SourceConfig for KafkaSource {
         for (topic, path) in paths {
             problems.extend(dataflow_kafka::check_topic(&path, topic));
         }
+        problems.extend(self.start.check(|topic| self.all_topics().contains(&topic)));
         if self.metadata_interval.0 == 0 {
             problems.push(Problem::new("metadataInterval", "out-of-range", "must be greater than 0"));
         }
@@ -144,7 +159,8 @@ impl SourceConfig for KafkaSource {
 
     /// Independent of the brokers: a topic is identified by its id.
     fn reads_like(&self, before: &Self) -> bool {
-        self.all_topics() == before.all_topics() && self.key_format == before.key_format
+        let what = |source: &Self| (source.key_format, source.isolation);
+        self.all_topics() == before.all_topics() && what(self) == what(before)
     }
 
     fn keeps(&self, _: &Self, partition: &Partition) -> Kept {
@@ -156,11 +172,8 @@ impl SourceConfig for KafkaSource {
         self.all_topics().into_iter().flat_map(|topic| self.cluster.topic(topic)).collect()
     }
 
-    fn begins(&self) -> Edge {
-        match self.start {
-            Start::Earliest => Edge::Beginning,
-            Start::Latest => Edge::End,
-        }
+    fn begins(&self) -> String {
+        self.start.to_string()
     }
 }
 
@@ -255,11 +268,8 @@ impl Source for KafkaSource {
 
     /// Offsets stand for records: those of a log that is compacted, and of transactions, are fewer.
     async fn count(&self, cx: &Context, from: &Positions, to: &Positions) -> Result<BTreeMap<Partition, u64>, Error> {
-        let mut counts = extent::count(self, &self.extents(cx).await?, from, to);
-        if self.begins() == Edge::End {
-            // What was never read begins after all that was there.
-            counts.iter_mut().filter(|(partition, _)| !from.contains_key(*partition)).for_each(|(_, count)| *count = 0);
-        }
-        Ok(counts)
+        // What was never read begins where `start` says.
+        let from = self.plan(cx, from).await?.into_iter().collect();
+        Ok(extent::count(self, &self.extents(cx).await?, &from, to))
     }
 }

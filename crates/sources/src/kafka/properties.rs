@@ -10,6 +10,7 @@ pub(super) const OWNED: &[(&str, &str)] = &[
     ("group.protocol", "partitions are assigned by the run"),
     ("partition.assignment.strategy", "partitions are assigned by the run"),
     ("auto.offset.reset", "use `start` and `onPositionLost`"),
+    ("isolation.level", "use `isolation`"),
     ("enable.auto.commit", "positions are kept in the pipeline's checkpoint"),
     ("auto.commit.enable", "positions are kept in the pipeline's checkpoint"),
     ("auto.commit.interval.ms", "positions are kept in the pipeline's checkpoint"),
@@ -51,7 +52,7 @@ pub(super) fn client(source: &KafkaSource, cx: &Context, lanes: u32) -> ClientCo
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("enable.partition.eof", "true")
-        .set("isolation.level", "read_committed")
+        .set("isolation.level", source.isolation.name())
         .set("allow.auto.create.topics", "false")
         .set("statistics.interval.ms", "1000")
         .set("max.poll.interval.ms", "86400000")

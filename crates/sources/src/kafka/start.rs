@@ -1,7 +1,8 @@
 //! Determines where reading begins in each partition of a lane: an explicit offset, checked against the log.
 use super::{
-    KafkaSource, Start,
+    KafkaSource,
     client::{Client, Found, Log},
+    first::Start,
     gather::Gather,
     known_by, partition, position,
     shared::Mine,
@@ -38,27 +39,34 @@ pub(super) fn plan(
     known: &Positions,
 ) -> Result<Vec<(Partition, Position)>, Error> {
     let topics: HashSet<&str> = known.keys().filter_map(|name| Some(name.0.rsplit_once('/')?.0)).collect();
-    let place = |found: Found| {
-        let name = found.name();
-        if let Some(at) = known.get(&name) {
-            return Ok((name, at.clone()));
-        }
-        let Log { earliest, latest } = client.log(&found.topic, found.number)?;
-        let from_now_on = source.start == Start::Latest && !topics.contains(&*found.topic);
-        Ok((name, position(if from_now_on { latest } else { earliest }, found.id.as_ref())))
-    };
-    let mut planned = Vec::new();
+    let (mut order, mut places, mut fresh) = (Vec::new(), known.clone(), Vec::new());
     for topic in client.topics() {
-        match client.partitions_if_any(topic)? {
-            Some(found) => planned.extend(found.into_iter().map(place).collect::<Result<Vec<_>, _>>()?),
+        let found = match client.partitions_if_any(topic)? {
+            None if matches!(source.start, Start::Offsets(_)) => client.partitions_of(topic)?,
             None => {
                 let first = partition(topic, 0);
-                let at = known.get(&first).cloned().unwrap_or(position(0, None));
-                planned.push((first, at));
+                places.entry(first.clone()).or_insert(position(0, None));
+                order.push(first);
+                continue;
+            }
+            Some(found) => found,
+        };
+        for found in found {
+            let name = found.name();
+            order.push(name.clone());
+            if places.contains_key(&name) {
+                continue;
+            }
+            let log = client.log(&found.topic, found.number)?;
+            if topics.contains(&**topic) {
+                places.insert(name, position(log.earliest, found.id.as_ref()));
+            } else {
+                fresh.push((found, log));
             }
         }
     }
-    Ok(planned)
+    places.extend(source.start.places(client, &fresh, &topics)?);
+    Ok(order.into_iter().filter_map(|name| places.get(&name).cloned().map(|at| (name, at))).collect())
 }
 
 /// Returns where to begin in a partition with this position; `None`: at its first record. `decided`: where to continue if the

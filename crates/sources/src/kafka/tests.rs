@@ -86,6 +86,22 @@ fn findings_name_field_and_fix() {
             json!({"properties": {"enable.ssl.certificate.verification": false}}),
             &["properties.enable.ssl.certificate.verification"],
         ),
+        (json!({"start": "latest", "isolation": "read_uncommitted"}), &[]),
+        (json!({"start": {"timestamp": "2026-11-01T00:00:00+01:00"}}), &[]),
+        (json!({"start": {"timestamp": "2026-11-01"}}), &["start.timestamp"]),
+        (json!({"start": {"offsets": {"a/0": 0, "a/10": 7}}}), &[]),
+        (json!({"start": {"offsets": {}}}), &["start.offsets"]),
+        (
+            json!({"start": {"offsets": {"b/0": 0, "a": 0, "a/00": 0, "a/-1": 0, "a/x": 0}}}),
+            &[
+                r#"start.offsets["a"]"#,
+                r#"start.offsets["a/-1"]"#,
+                r#"start.offsets["a/00"]"#,
+                r#"start.offsets["a/x"]"#,
+                r#"start.offsets["b/0"]"#,
+            ],
+        ),
+        (json!({"properties": {"isolation.level": "read_uncommitted"}}), &["properties.isolation.level"]),
         (json!({"properties": {"ssl.cipher.suites": "ECDHE-RSA-AES256-GCM-SHA384"}}), &[]),
     ] {
         assert_eq!(paths(with(more.clone())), expected, "{more}");

@@ -1,0 +1,111 @@
+//! What the `kafka` source can be set to read, from the first start to the proof of what was delivered.
+use crate::{
+    program::{Node, assert_balanced, count, output, query, start},
+    topic::{BROKERS, Topic},
+};
+use dataflow_testkit::servers;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// A pipeline into a SQLite file without a key, so that a record that is read twice shows.
+struct Flow<'a> {
+    node: &'a Node,
+    database: PathBuf,
+    spec: Value,
+}
+
+impl<'a> Flow<'a> {
+    fn new(node: &'a Node, folder: &Path, id: &str, source: Value) -> Self {
+        let database = folder.join(format!("{id}.db"));
+        let mut spec = json!({
+            "pipelineId": id, "source": source, "checkpointInterval": "20ms", "batch": {"linger": "5ms"},
+            "transforms": [{"type": "map", "set": {"place": "meta.position"}}],
+            "sink": {"type": "sqlite", "path": database, "table": "t", "mode": "append"},
+        });
+        let more = json!({"type": "kafka", "brokers": BROKERS, "metadataInterval": "200ms"});
+        spec["source"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        Self { node, database, spec }
+    }
+
+    fn id(&self) -> &str {
+        self.spec["pipelineId"].as_str().unwrap()
+    }
+
+    /// Waits until it has delivered so many records, and no more.
+    async fn delivers(&self, records: u64) -> Value {
+        let all = |view: &Value| count(view, "recordsDelivered") >= records && count(view, "recordsInFlight") == 0;
+        let view = self.node.until(self.id(), &format!("{records} records"), all).await;
+        assert_balanced(&view);
+        assert_eq!(self.rows(), records, "{view:#}");
+        view
+    }
+
+    async fn act(&self, action: &str) {
+        let (status, view) = self.node.post(&format!("/api/pipelines/{}/{action}", self.id())).await;
+        assert_eq!(status, 200, "{action}: {view:#}");
+    }
+
+    fn rows(&self) -> u64 {
+        let [all, places] = ["count(*)", "count(distinct place)"]
+            .map(|what| u64::try_from(query(&self.database, &format!("SELECT {what} FROM t"))).unwrap());
+        assert_eq!(all, places, "each record once");
+        all
+    }
+
+    /// Proves that so many records were read and delivered.
+    fn proven(&self, records: u64) {
+        let args = ["verify", self.id(), "--server", &self.node.url, "--output", "json"];
+        let (code, report, stderr) = tokio::task::block_in_place(|| output(&args));
+        assert_eq!(code, 0, "{report}{stderr}");
+        let report: Value = serde_json::from_str(&report).unwrap();
+        assert_eq!((&report["verified"], &report["unverifiable"]["count"]), (&json!(true), &json!(0)), "{report:#}");
+        assert_eq!(report["ledger"]["read"], json!({"expected": records, "found": records}), "{report:#}");
+    }
+}
+
+/// Given a topic with records, when pipelines start at a time, at offsets, or read what is not committed, then each delivers
+/// what lies there, goes on there after a stop, and can prove it; offsets that are not there are refused with those that are.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lies_from_a_chosen_place_on_is_delivered_and_proven() {
+    if !servers::are_up() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(&folder.path().join("data"));
+    let topic = Topic::new("chosen", 2).await;
+    let send = |ids: std::ops::Range<u64>| topic.send(ids, |id| format!("{{\"id\":{id}}}"));
+    send(0..100);
+    let time = jiff::Timestamp::now() + std::time::Duration::from_millis(1);
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    send(100..200);
+
+    let place = |partition: u32| format!("{}/{partition}", topic.name);
+    let offsets = |first: u64, second: u64| json!({"offsets": {place(0): first, place(1): second}});
+    let mut sent = 200;
+    for (id, more, skipped) in [
+        ("time", json!({"start": {"timestamp": time.to_string()}}), 100),
+        ("offsets", json!({"start": offsets(30, 100)}), 130),
+        ("uncommitted", json!({"isolation": "read_uncommitted"}), 0),
+    ] {
+        let mut source = json!({"topic": topic.name});
+        source.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let flow = Flow::new(&node, folder.path(), id, source);
+        node.create_and_start(&flow.spec).await;
+        flow.delivers(sent - skipped).await;
+        flow.act("stop").await;
+        send(sent..sent + 10);
+        sent += 10;
+        flow.act("start").await;
+        flow.delivers(sent - skipped).await;
+        flow.act("stop").await;
+        flow.proven(sent - skipped);
+    }
+
+    let flow = Flow::new(&node, folder.path(), "beyond", json!({"topic": topic.name, "start": offsets(1_000, 0)}));
+    node.create_and_start(&flow.spec).await;
+    let view = node.until("beyond", "failed", |view| view["status"] == "failed").await;
+    let failure = &view["failure"];
+    assert_eq!(failure["code"], "bad-position", "{view:#}");
+    assert!(failure["fix"].as_str().unwrap().contains("available: 0 to 115"), "{view:#}");
+    topic.remove().await;
+}
