@@ -91,9 +91,18 @@ fn ty(schema: &Value, root: &Value) -> String {
     names.collect::<Vec<_>>().join(" or ")
 }
 
+/// The only setting of an object that is one choice among others: `{"timestamp": …}`.
+fn choice(schema: &Value) -> Option<&str> {
+    let mut names = schema["properties"].as_object()?.keys();
+    names.next().filter(|name| names.next().is_none() && schema["required"] == json!([name])).map(String::as_str)
+}
+
 /// The objects that a setting may be, whose own settings are listed, too.
 fn nested(schema: &Value, root: &Value) -> Option<Value> {
     let schema = followed(schema, root);
+    if branches(&schema).iter().any(|branch| choice(branch).is_some()) {
+        return None; // they are described as choices
+    }
     if schema.get("properties").is_some() {
         return Some(schema);
     }
@@ -104,7 +113,8 @@ fn described(schema: &Value, root: &Value) -> String {
     let whole = followed(schema, root);
     let mut text = whole["description"].as_str().unwrap_or_default().replace('\n', " ").replace('|', "\\|");
     let choices = branches(&whole).into_iter().filter_map(|branch| {
-        Some(format!("`{}`: {}", branch.get("const")?.as_str()?, branch["description"].as_str()?.replace('\n', " ")))
+        let name = branch.get("const").and_then(Value::as_str).or_else(|| choice(&branch))?;
+        Some(format!("`{name}`: {}", branch["description"].as_str()?.replace('\n', " ")))
     });
     for choice in choices {
         write!(text, " {}", choice.replace('|', "\\|")).unwrap();

@@ -104,7 +104,7 @@ async fn what_lies_from_a_chosen_place_on_is_delivered_and_proven() {
     let flow = Flow::new(&node, folder.path(), "beyond", json!({"topic": topic.name, "start": offsets(1_000, 0)}));
     node.create_and_start(&flow.spec).await;
     let view = node.until("beyond", "failed", |view| view["status"] == "failed").await;
-    let failure = &view["failure"];
+    let failure = &view["error"];
     assert_eq!(failure["code"], "bad-position", "{view:#}");
     assert!(failure["fix"].as_str().unwrap().contains("available: 0 to 115"), "{view:#}");
     topic.remove().await;
