@@ -9,11 +9,11 @@ use dataflow_sdk::{
     extent::{self, Extent, Extents},
 };
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 
 /// Where to begin at the first start of the pipeline. Partitions that appear later are read from their beginning.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Start {
     /// At the first available record.
@@ -76,6 +76,9 @@ impl Start {
         fresh: &[(Found, Log)],
         known: &HashSet<&str>,
     ) -> Result<Positions, Error> {
+        if fresh.is_empty() {
+            return Ok(Positions::new());
+        }
         let at = |found: &Found, offset| (found.name(), position(offset, found.id.as_ref()));
         let earliest = || fresh.iter().map(|(found, log)| at(found, log.earliest)).collect::<Positions>();
         Ok(match self {

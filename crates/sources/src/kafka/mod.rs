@@ -36,7 +36,7 @@ use dataflow_sdk::{
 };
 use first::Start;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Reads records from Kafka topics.
@@ -76,7 +76,7 @@ pub struct KafkaSource {
 }
 
 /// Whether records of transactions are read before these are committed, in Kafka's terms.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Isolation {
     /// Only committed records are read. A transaction that is open holds up what comes after it.
