@@ -93,8 +93,9 @@ fn ty(schema: &Value, root: &Value) -> String {
 
 /// The only setting of an object that is one choice among others: `{"timestamp": …}`.
 fn choice(schema: &Value) -> Option<&str> {
-    let mut names = schema["properties"].as_object()?.keys();
-    names.next().filter(|name| names.next().is_none() && schema["required"] == json!([name])).map(String::as_str)
+    let mut settings = schema["properties"].as_object()?.iter();
+    let (name, rules) = settings.next().filter(|_| settings.next().is_none())?;
+    (rules.get("const").is_none() && schema["required"] == json!([name])).then_some(name)
 }
 
 /// The objects that a setting may be, whose own settings are listed, too.

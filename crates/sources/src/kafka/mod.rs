@@ -13,6 +13,7 @@ mod properties;
 mod reader;
 mod shared;
 mod start;
+mod told;
 
 #[cfg(test)]
 mod tests;

@@ -4,12 +4,13 @@
 //! runtime's threads. It ends when the reader is dropped.
 use super::{
     KafkaSource,
-    client::{Client, Cut, Found},
+    client::{Client, Found},
     gather::{Caps, Gather},
     out::{self, Dropped, Out},
     position,
     shared::{Mine, Shared},
     start::{self, Begin},
+    told::Cut,
 };
 use dataflow_core::position::{Partition, Positions};
 use dataflow_sdk::Error;

@@ -1,13 +1,6 @@
 //! The reader of one lane: takes batches from the polling thread.
 use super::{
-    KafkaSource,
-    client::{Client, Told},
-    gather::Caps,
-    out::Out,
-    poll::Poll,
-    properties,
-    shared::Shared,
-    start,
+    KafkaSource, client::Client, gather::Caps, out::Out, poll::Poll, properties, shared::Shared, start, told::Told,
 };
 use async_trait::async_trait;
 use dataflow_core::position::{Partition, Position, Positions};
