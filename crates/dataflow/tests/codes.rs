@@ -8,7 +8,7 @@ use std::{
 };
 
 /// What looks like a code and is none: names of threads, headers, features, choices.
-const OTHERS: [&str; 32] = [
+const OTHERS: [&str; 33] = [
     "0-9",
     "adult-users",
     "api-key",
@@ -32,6 +32,7 @@ const OTHERS: [&str; 32] = [
     "sink-token",
     "take-over",
     "us-ascii",
+    "us-east-1",
     "utf-8",
     "verify-ca",
     "verify-full",
