@@ -57,11 +57,39 @@ impl Notice {
         self.holding().is_none()
     }
 
+    /// The same with characters that no terminal and not every database takes as they are written in JSON: names of fields may
+    /// have any.
+    fn readable(&self) -> Self {
+        let mut notice = self.clone();
+        match &mut notice {
+            Self::Holds(Warned { subject, message, .. }) => {
+                *subject = escaped(subject);
+                *message = escaped(message);
+            }
+            Self::Over { subject, .. } => *subject = escaped(subject),
+        }
+        notice
+    }
+
     /// Code and subject.
     pub fn key(&self) -> (&str, &str) {
         let (Self::Holds(Warned { code, subject, .. }) | Self::Over { code, subject }) = self;
         (code, subject)
     }
+}
+
+fn escaped(text: &str) -> String {
+    if !text.contains(char::is_control) {
+        return text.into();
+    }
+    text.chars().fold(String::new(), |mut escaped, c| {
+        match c {
+            '\n' => escaped.push(' '),
+            c if c.is_control() => escaped.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => escaped.push(c),
+        }
+        escaped
+    })
 }
 
 impl From<Warned> for Notice {
@@ -101,6 +129,7 @@ impl Warnings {
 
     /// Counts one more time what it concerns. One that holds again, or no longer, replaces what is known of it.
     pub fn add(&mut self, notice: &Notice) {
+        let notice = &notice.readable();
         if let Notice::Holds(Warned { records, .. }) = notice
             && let Ok(at) = self.find(notice.key())
             && let Notice::Holds(known) = &mut self.0[at]
@@ -198,6 +227,19 @@ mod tests {
         known.add(&over);
         known.add(&once);
         assert_eq!(known.get((CODE, "a")), Some(&once));
+    }
+
+    /// They are part of tokens: a database that takes no U+0000 would take no progress.
+    #[test]
+    fn names_of_fields_may_have_any_character() {
+        let mut known: Warnings = [holds("a\0b", "no column a\0b\x1b[31m\nat all", 1)].into_iter().collect();
+        known.add(&holds("a\0b", "the same", 2));
+        assert_eq!(
+            known.get((CODE, "a\\u0000b")),
+            Some(&holds("a\\u0000b", "no column a\\u0000b\\u001b[31m at all", 3))
+        );
+        known.add(&Notice::over(CODE, "a\0b"));
+        assert_eq!((known.iter().count(), known.holding().count()), (1, 0));
     }
 
     #[test]

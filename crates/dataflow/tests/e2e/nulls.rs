@@ -156,13 +156,9 @@ fn no_key_is_made_up() {
     assert_eq!((rows.len(), causes), (1, vec!["rejected key column id is missing".to_owned()]), "{made}");
 }
 
-/// In PostgreSQL a column gets its type with its first value, however many rows of nulls came before.
-#[tokio::test]
-async fn a_column_of_postgres_waits_for_a_value() {
-    if !servers::are_up() {
-        return;
-    }
-    let name = format!("nulls_{}", std::process::id());
+/// What a query says after these commands have run a file into the table `t` of a schema of its own.
+async fn in_postgres(case: &str, lines: &str, commands: &[&str], query: &str) -> String {
+    let name = format!("nulls_{case}_{}", std::process::id());
     let config = "host=127.0.0.1 user=dataflow password=dataflow dbname=dataflow";
     let (client, connection) = tokio_postgres::connect(config, tokio_postgres::NoTls).await.unwrap();
     #[expect(clippy::disallowed_methods, reason = "the connection lives as long as the test")]
@@ -170,8 +166,7 @@ async fn a_column_of_postgres_waits_for_a_value() {
     client.batch_execute(&format!("create schema {name}; set search_path to {name}")).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let nulls = "{\"a\":null,\"b\":null}\n".repeat(70);
-    fs::write(at("in.jsonl"), format!("{nulls}{{\"a\":5}}\n{{\"a\":6,\"b\":true}}\n")).unwrap();
+    fs::write(at("in.jsonl"), lines).unwrap();
     let settings = format!(
         "[connections.postgres.default]\nurl = \"postgres://dataflow:dataflow@127.0.0.1/dataflow?options=-csearch_path%3D{name}\"\n"
     );
@@ -184,9 +179,9 @@ async fn a_column_of_postgres_waits_for_a_value() {
     });
     fs::write(at("spec.json"), spec.to_string()).unwrap();
     let (data, config, file) = (at("data"), at("settings.toml"), at("spec.json"));
-    for command in ["run", "verify"] {
-        let mut args = vec![command, "--data-dir", &data, "--config", &config];
-        args.extend(if command == "run" { vec![file.as_str()] } else { vec!["--file", &file] });
+    for command in commands {
+        let mut args = vec![*command, "--data-dir", &data, "--config", &config];
+        args.extend(if *command == "run" { vec![file.as_str()] } else { vec!["--file", &file] });
         let (code, stdout, stderr) = tokio::task::spawn_blocking({
             let args: Vec<String> = args.into_iter().map(String::from).collect();
             move || output(&args.iter().map(String::as_str).collect::<Vec<_>>())
@@ -195,10 +190,33 @@ async fn a_column_of_postgres_waits_for_a_value() {
         .unwrap();
         assert_eq!(code, 0, "{stdout}{stderr}");
     }
-    let rows = "select concat_ws(' ', count(*), sum(a), bool_or(b), max(pg_typeof(a)::text)) from t";
-    let row: String = client.query_one(rows, &[]).await.unwrap().get(0);
-    assert_eq!(row, "72 11 t bigint");
+    let said: String = client.query_one(query, &[]).await.unwrap().get(0);
     client.batch_execute(&format!("drop schema {name} cascade")).await.unwrap();
+    said
+}
+
+/// In PostgreSQL a column gets its type with its first value, however many rows of nulls came before.
+#[tokio::test]
+async fn a_column_of_postgres_waits_for_a_value() {
+    if !servers::are_up() {
+        return;
+    }
+    let lines = "{\"a\":null,\"b\":null}\n".repeat(70) + "{\"a\":5}\n{\"a\":6,\"b\":true}\n";
+    let rows = "select concat_ws(' ', count(*), sum(a), bool_or(b), max(pg_typeof(a)::text)) from t";
+    assert_eq!(in_postgres("waits", &lines, &["run", "verify"], rows).await, "72 11 t bigint");
+}
+
+/// It is left out and warned of; progress, which has the warning, goes on.
+#[tokio::test]
+async fn a_name_that_postgres_can_not_store_holds_nothing_up() {
+    if !servers::are_up() {
+        return;
+    }
+    let lines = "{\"id\":1,\"a\\u0000b\":1}\n{\"id\":2}\n";
+    assert_eq!(
+        in_postgres("names", lines, &["run"], "select string_agg(t::text, ' ' order by id) from t").await,
+        "(1) (2)"
+    );
 }
 
 /// Whether a record writes a row or deletes one, it is refused for a key that it lacks, in the same words with and without a table.

@@ -63,15 +63,28 @@ pub(super) fn is_address(schema: &Value, field: &str) -> bool {
     field.is_some_and(|field| Mark::of(field).address)
 }
 
-/// The top-level fields of a schema that take references, for users to read.
+/// The fields of a schema that take references, for users to read.
 pub(super) fn fields_for_secrets(schema: &Value) -> Vec<String> {
-    let fields = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
-    let described = fields.filter_map(|(name, field)| match Mark::of(field) {
-        Mark { secret: true, .. } => Some(format!("`{name}`")),
-        Mark { address: true, .. } if field["x-address"] != "host" => Some(format!("the password in `{name}`")),
-        _ => None,
-    });
-    described.collect()
+    let mut described = Vec::new();
+    describe(schema, schema, "", &mut described);
+    described
+}
+
+fn describe(schema: &Value, root: &Value, path: &str, described: &mut Vec<String>) {
+    for branch in branches(schema, root, 0) {
+        for (name, field) in branch.get("properties").and_then(Value::as_object).into_iter().flatten() {
+            let path = join(path, name);
+            match Mark::of(field) {
+                Mark { secret: true, .. } => described.push(format!("`{path}`")),
+                Mark { address: true, .. } if field["x-address"] != "host" => {
+                    described.push(format!("the password in `{path}`"));
+                }
+                // No setting with secrets lies deeper than in a setting of its own.
+                _ if !path.contains('.') => describe(field, root, &path, described),
+                _ => {}
+            }
+        }
+    }
 }
 
 fn walk(

@@ -75,11 +75,13 @@ fn in_settings(text: &str) -> impl Iterator<Item = SecretSpan> {
         let name = before
             .rfind(|c: char| !(c.is_ascii_alphanumeric() || "_-.%".contains(c)))
             .map_or(0, |at| at + char_len(before, at));
-        // In a URL, names may be percent-encoded, too.
-        if !is_secret_setting(&String::from_utf8_lossy(&decoded(&before[name..]))) {
+        // In a URL, names may be percent-encoded, and keys and tokens are parameters as passwords are.
+        let in_url = text[..name].ends_with(['?', '&']);
+        let called = decoded(&before[name..]);
+        let called = String::from_utf8_lossy(&called);
+        if !(is_secret_setting(&called) || in_url && named_like_a_secret(&called)) {
             return None;
         }
-        let in_url = text[..name].ends_with(['?', '&']);
         let value = sign + 1 + (text[sign + 1..].len() - text[sign + 1..].trim_start().len());
         let rest = &text[value..];
         let (from, to) = match rest.chars().next() {
@@ -232,7 +234,9 @@ mod tests {
 
     #[test]
     fn passwords_are_found_wherever_they_stand() {
-        let cases: [(&str, &[&str]); 26] = [
+        let cases: [(&str, &[&str]); 28] = [
+            ("https://here/x?size=5&api_key=k1&page=2", &["k1"]),
+            ("no token=here, nor api_key=there", &[]),
             ("db://me:p/w@here/x", &["p/w"]),
             ("db://me:my pass?#@here", &["my pass?#"]),
             ("db://here:5432/x, then db://there:5432/y", &[]),

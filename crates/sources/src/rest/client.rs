@@ -248,6 +248,11 @@ impl Client {
         let body = body.unwrap_or_default();
         let place = url::shown(&issuer.url);
         if !status.is_success() {
+            let body = match issuer.login.as_ref().and_then(|login| login.to_str().ok()?.strip_prefix("Basic ")) {
+                // It may repeat what was sent.
+                Some(login) => String::from_utf8_lossy(&body).replace(login, "***").into(),
+                None => body,
+            };
             let answer = Answer { status, headers, body, url: issuer.url.clone() };
             let refused = failure::refused(&format!("a token from {place}"), &answer);
             // By the RFC, wrong credentials are answered 400, too.

@@ -18,6 +18,7 @@ pub(super) fn refused(page: &str, answer: &Answer) -> Error {
         }
         StatusCode::TOO_MANY_REQUESTS => Error::transient("busy", message)
             .fix("if that goes on, set `requestsPerSecond` to what the API allows"),
+        StatusCode::ACCEPTED => Error::transient("unavailable", message),
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY => Error::transient("timed-out", message),
         status if status.is_server_error() => Error::transient("unavailable", message),
         StatusCode::NOT_FOUND => Error::fatal("not-found", message).fix("correct `url`, or what names the page"),

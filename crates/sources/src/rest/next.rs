@@ -171,18 +171,27 @@ impl Pages {
             By::Page { more, .. } | By::Offset { more, .. } | By::Cursor { more, .. } => more.as_ref(),
             By::Nothing | By::Link | By::NextUrl(_) => None,
         };
-        if let Some(more) = more
-            && matches!(look(more)?, None | Some("false" | "null" | "0" | "\"\""))
-        {
+        let more = match more {
+            Some(more) => Some(!matches!(look(more)?, None | Some("false" | "null" | "0" | "\"\""))),
+            None => None,
+        };
+        if more == Some(false) {
             return Ok(Next::End);
         }
         let is_empty = page.records.is_empty();
+        // Where the API says itself whether there is more, a page without records may lie between others.
+        let ends = is_empty && more.is_none();
         let next = match &self.by {
             By::Nothing => return Ok(Next::End),
             By::Page { .. } | By::Offset { .. } => {
-                return Ok(if is_empty { Next::End } else { Next::Page(None) });
+                return Ok(if ends { Next::End } else { Next::Page(None) });
             }
-            By::Cursor { at: At::LastRecord(_), .. } if is_empty => return Ok(Next::End),
+            By::Cursor { at: At::LastRecord(_), .. } if ends => return Ok(Next::End),
+            By::Cursor { at: At::LastRecord(_), .. } if is_empty => {
+                let message =
+                    format!("{name} has no record to go on from, but says that there are more (`pagination.more`)");
+                return Err(Error::fatal("bad-data", message).fix("correct `records` or `pagination`"));
+            }
             By::Cursor { at: At::LastRecord(field), .. } => {
                 let row = page.records.len() - 1;
                 let record = std::str::from_utf8(page.record(row)).unwrap_or_default();

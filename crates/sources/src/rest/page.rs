@@ -45,16 +45,20 @@ impl Page {
                     .fix("have the API answer in UTF-8, as JSON has to be: `headers: {Accept-Charset: utf-8}`"));
             }
             (None, Err(error)) => {
-                return Err(bad(format!("is not UTF-8 at byte {}", error.valid_up_to()))
+                let what = if body.starts_with(b"\x1f\x8b") { " (it is a gzip file)" } else { "" };
+                return Err(bad(format!("is not UTF-8 at byte {}{what}", error.valid_up_to()))
                     .fix("have the API answer in UTF-8, as JSON has to be"));
             }
         };
         let no_json = |error: serde_json::Error| {
             let kind = if kind.is_empty() { String::new() } else { format!(" (its type is {kind})") };
-            bad(format!("is not JSON{kind}: {error}")).fix(format!(
-                "give `url` the address of the API itself, not of a page for people; it is {}",
-                url::shown(&answer.url)
-            ))
+            let at = url::shown(&answer.url);
+            bad(format!("is not JSON{kind}: {error}")).fix(match text.trim_start().starts_with('<') {
+                true => format!("give `url` the address of the API itself, not of a page for people; it is {at}"),
+                false => {
+                    format!("have {at} answer with one JSON document: not nothing, not a document in each line, no NaN")
+                }
+            })
         };
         let found = pointer.find(text).map_err(no_json)?;
         let span = |inner: &str| {

@@ -94,7 +94,7 @@ pub enum OnMissingRecords {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", deny_unknown_fields, rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Pagination {
-    /// By the number of the page. The first page without records is the end.
+    /// By the number of the page. Without `more`, the first page without records is the end.
     Page {
         /// The parameter with the number.
         #[serde(default = "page")]
@@ -106,7 +106,7 @@ pub enum Pagination {
         #[serde(default)]
         more: Option<String>,
     },
-    /// By the number of records before the page. The first page without records is the end.
+    /// By the number of records before the page. Without `more`, the first page without records is the end.
     Offset {
         /// The parameter with the number.
         #[serde(default = "offset")]
@@ -122,8 +122,8 @@ pub enum Pagination {
         /// Where in the body the next cursor stands (JSON pointer): null, false, "" or nothing at all ends the list.
         #[serde(default)]
         next: Option<String>,
-        /// Where in the last record the next cursor stands (JSON pointer), as with `starting_after` or `search_after`. The
-        /// first page without records is the end.
+        /// Where in the last record the next cursor stands (JSON pointer), as with `starting_after` or `search_after`. Without
+        /// `more`, the first page without records is the end.
         #[serde(default)]
         field: Option<String>,
         /// Where in the body stands whether there are more pages (JSON pointer): false, null, 0 or nothing at all ends the list.

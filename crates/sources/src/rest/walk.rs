@@ -144,8 +144,10 @@ impl Walk {
             self.ends();
             return Ok(());
         }
-        if matches!(answer.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
-            && let Some(wait) = retry_after(&answer.headers)
+        if matches!(
+            answer.status,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE | StatusCode::FORBIDDEN
+        ) && let Some(wait) = retry_after(&answer.headers)
         {
             self.hold(wait, answer.status);
             return Ok(());
@@ -156,8 +158,9 @@ impl Walk {
                 .fix("the API does not keep cursors that long: reset the checkpoint to the beginning")
                 .for_user());
         }
-        // A part of an answer is none: no part was asked for.
-        if !answer.status.is_success() || answer.status == StatusCode::PARTIAL_CONTENT {
+        // A part was not asked for, and what is only accepted has no answer yet.
+        let is_other = [StatusCode::PARTIAL_CONTENT, StatusCode::ACCEPTED].contains(&answer.status);
+        if !answer.status.is_success() || is_other {
             return Err(failure::refused(&name, &answer));
         }
         self.goes_on_asking();

@@ -107,6 +107,12 @@ async fn a_token_that_was_issued_is_not_shown() {
     let auth = json!({"type": "oauth2", "tokenUrl": api.url("/token"), "clientId": "id", "clientSecret": "s"});
     let (_, error) = failure(&*source(&api, json!({"auth": auth}))).await;
     assert!(error.to_string().contains("no Bearer ***"), "{error}");
+    // What was sent to get one, too: by the RFC, it is encoded twice.
+    let api =
+        Api::new(|asked| Reply { body: format!("no {}", asked.headers["authorization"]).into(), ..Reply::status(401) });
+    let auth = json!({"type": "oauth2", "tokenUrl": api.url("/token"), "clientId": "c", "clientSecret": "abc+def/="});
+    let (_, error) = failure(&*source(&api, json!({"auth": auth}))).await;
+    assert!(error.to_string().contains("no Basic ***"), "{error}");
 }
 
 #[tokio::test]
@@ -118,6 +124,8 @@ async fn refusals_say_what_to_do() {
         Reply { body, ..Reply::status(now.load(Ordering::SeqCst) as u16) }
     });
     for (code, expected, is_transient) in [
+        (202, "unavailable", true),
+        (206, "request-refused", false),
         (400, "request-refused", false),
         (401, "login-failed", false),
         (403, "access-denied", false),

@@ -228,3 +228,16 @@ async fn a_record_over_the_limit_is_kept_in_part() {
     assert_eq!(batch.bytes(1).unwrap().len(), 64 << 10);
     assert_eq!(batch.bytes(2).unwrap(), record(2).as_bytes());
 }
+
+/// A page without records may lie between others where the API says itself whether there is more.
+#[tokio::test]
+async fn an_empty_page_ends_no_list_that_goes_on() {
+    let api = |asked: &Asked| {
+        let page = number(asked, "page").unwrap();
+        let items = if page == 2 { Vec::new() } else { records(page * 2..page * 2 + 2) };
+        Reply::json(format!("{{\"data\":{}, \"more\": {}}}", list(&items), page < 4))
+    };
+    let api = Api::new(api);
+    let more = json!({"records": "/data", "pagination": {"type": "page", "more": "/more"}});
+    assert_eq!(read(&*source(&api, more)).await, [records(2..4), records(6..10)].concat());
+}
