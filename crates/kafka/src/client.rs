@@ -40,21 +40,21 @@ impl<C: ClientContext> HasClient<C> for AdminClient<C> {
     }
 }
 
-/// Asks for what the brokers know of a topic. Hears meanwhile what else the library has to say, and gives up once that tells
+/// Asks for what the brokers know of a topic, or of all that the user may see. Hears meanwhile what else the library has to say, and gives up once that tells
 /// that there is no way in: the library itself would try until the time is over.
 ///
 /// # Errors
 /// If there is no answer in time.
 pub fn metadata<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
-    topic: &str,
+    topic: Option<&str>,
     heard: &Heard,
     mut timeout: Duration,
 ) -> KafkaResult<Metadata> {
     let mut wait = Duration::from_secs(1);
     loop {
         wait = wait.min(timeout);
-        match consumer.fetch_metadata(Some(topic), wait) {
+        match consumer.fetch_metadata(topic, wait) {
             Err(_) if !timeout.is_zero() => {}
             done => return done,
         }

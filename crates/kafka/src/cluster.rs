@@ -10,6 +10,9 @@ use rdkafka::{ClientConfig, client::OAuthToken};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+/// The topic in which Kafka sinks keep the progress of pipelines, unless they name another one.
+pub const TOKENS_TOPIC: &str = "dataflow-tokens";
+
 /// How a cluster is reached, as the settings of a source or sink say it.
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -75,6 +78,12 @@ impl Cluster {
     /// The names of a topic, one for each broker.
     pub fn topic(&self, name: &str) -> impl Iterator<Item = String> {
         self.places().into_iter().map(move |broker| format!("topic {name} at {broker}"))
+    }
+
+    /// The topic that has this name at one of these brokers.
+    pub fn topic_of<'a>(&self, place: &'a str) -> Option<&'a str> {
+        let (topic, broker) = place.strip_prefix("topic ")?.split_once(" at ")?;
+        self.places().iter().any(|known| known == broker).then_some(topic)
     }
 
     /// The same, with the certificates that it names read. To be done at each opening: they may have been renewed.

@@ -15,8 +15,8 @@ mod raw;
 mod settings;
 
 pub use client::{HasClient, metadata};
-pub use cluster::{Cluster, check_topic};
+pub use cluster::{Cluster, TOKENS_TOPIC, check_topic};
 pub use heard::Heard;
 pub use oauth::OAuth;
-pub use raw::{epoch_in, flush, leader_epoch, set_epoch, topic_id};
+pub use raw::{epoch_in, flush, leader_epoch, set_epoch, topic_id, topic_ids};
 pub use settings::{Names, SaslMechanism, SecurityProtocol, Setting};

@@ -12,14 +12,13 @@ use rdkafka::{
     message::BorrowedMessage,
 };
 use std::{
+    collections::HashMap,
     ffi::{CStr, CString, c_int},
     ptr::{self, NonNull},
     time::Duration,
 };
 
-/// Returns the id of a topic, as Kafka's own tools write it; `None` if the brokers give topics no ids (before Kafka
-/// 2.8). Asks `broker`, one of those named by the cluster's metadata: all of them know the id. By default the library
-/// would ask the controller, which may not be known. Blocks until the answer arrives.
+/// Returns the id of one topic, as [`topic_ids`] does.
 ///
 /// # Errors
 /// If the brokers can't be asked in time, or have no such topic.
@@ -29,13 +28,35 @@ pub fn topic_id<C: ClientContext>(
     broker: i32,
     timeout: Duration,
 ) -> KafkaResult<Option<String>> {
-    let named = CString::new(topic).map_err(|_| KafkaError::MetadataFetch(RDKafkaErrorCode::InvalidTopic))?;
+    let found = topic_ids(client, &[topic], broker, timeout)?.remove(topic);
+    found.unwrap_or(Err(KafkaError::MetadataFetch(RDKafkaErrorCode::BadMessage)))
+}
+
+/// Returns the ids of topics, as Kafka's own tools write them; `None` if the brokers give topics no ids (before Kafka
+/// 2.8), an error for one that they don't have. Asks `broker`, one of those named by the cluster's metadata: all of them
+/// know the ids. By default the library would ask the controller, which may not be known. Blocks until the answer
+/// arrives.
+///
+/// # Errors
+/// If the brokers can't be asked in time.
+pub fn topic_ids<C: ClientContext>(
+    client: &Client<C>,
+    topics: &[&str],
+    broker: i32,
+    timeout: Duration,
+) -> KafkaResult<HashMap<String, KafkaResult<Option<String>>>> {
+    if topics.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let named = topics.iter().map(|topic| CString::new(*topic)).collect::<Result<Vec<_>, _>>();
+    let named = named.map_err(|_| KafkaError::MetadataFetch(RDKafkaErrorCode::InvalidTopic))?;
     let ms = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
     let handle = client.native_ptr();
 
-    let mut names = [named.as_ptr()];
-    // SAFETY: `names` holds one pointer to a NUL-terminated text; the library copies the text.
-    let topics = Owned::new(unsafe { c::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), 1) }, |it| {
+    let mut names: Vec<_> = named.iter().map(|name| name.as_ptr()).collect();
+    let (first, count) = (names.as_mut_ptr(), names.len());
+    // SAFETY: `first` points to `count` pointers to NUL-terminated texts; the library copies the texts.
+    let topics = Owned::new(unsafe { c::rd_kafka_TopicCollection_of_topic_names(first, count) }, |it| {
         // SAFETY: it was created by the line above, and is released once.
         unsafe { c::rd_kafka_TopicCollection_destroy(it) }
     })?;
@@ -76,12 +97,29 @@ pub fn topic_id<C: ClientContext>(
     let mut count = 0;
     // SAFETY: the result lives as long as the event.
     let found = unsafe { c::rd_kafka_DescribeTopics_result_topics(result, &raw mut count) };
-    if found.is_null() || count != 1 {
+    if found.is_null() || count != names.len() {
         return Err(unexpected());
     }
-    // SAFETY: there is one element, see `count`.
-    let found = unsafe { *found };
-    // SAFETY: the description lives as long as the event; a null error means success.
+    // SAFETY: it points to `count` descriptions, which live as long as the event.
+    let found = unsafe { std::slice::from_raw_parts(found, count) };
+    let mut ids = HashMap::new();
+    for &found in found {
+        // SAFETY: the description is alive.
+        let name = unsafe { c::rd_kafka_TopicDescription_name(found) };
+        // SAFETY: it is NUL-terminated, and copied before the event is released.
+        let name = unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned();
+        // SAFETY: the description is alive.
+        ids.insert(name, unsafe { id_of(found) });
+    }
+    Ok(ids)
+}
+
+/// Returns the id of a described topic.
+///
+/// # Safety
+/// The description is alive.
+unsafe fn id_of(found: *const c::rd_kafka_TopicDescription_t) -> KafkaResult<Option<String>> {
+    // SAFETY: the description is alive; a null error means success.
     let error = unsafe { c::rd_kafka_TopicDescription_error(found) };
     // SAFETY: null is allowed.
     check(unsafe { c::rd_kafka_error_code(error) })?;
@@ -90,7 +128,7 @@ pub fn topic_id<C: ClientContext>(
     if id.is_null() {
         return Ok(None);
     }
-    // SAFETY: the id lives as long as the event.
+    // SAFETY: the id lives as long as the description.
     let high = unsafe { c::rd_kafka_Uuid_most_significant_bits(id) };
     // SAFETY: as above.
     let low = unsafe { c::rd_kafka_Uuid_least_significant_bits(id) };
@@ -100,9 +138,9 @@ pub fn topic_id<C: ClientContext>(
     // SAFETY: as above; the text is the id's own.
     let text = unsafe { c::rd_kafka_Uuid_base64str(id) };
     if text.is_null() {
-        return Err(unexpected());
+        return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::BadMessage));
     }
-    // SAFETY: it is NUL-terminated, and copied before the event is released.
+    // SAFETY: it is NUL-terminated, and copied while the description is alive.
     let text = unsafe { CStr::from_ptr(text) };
     Ok(Some(text.to_string_lossy().into_owned()))
 }

@@ -92,10 +92,11 @@ pub trait SourceConfig: DeserializeOwned + JsonSchema + 'static {
         let _ = path;
         false
     }
-    /// Where it reads, beside files: topics and the like, in the same spelling as a sink that [writes](SinkConfig::writes) there.
-    /// One that can be named in several ways has several names. Never touches the network.
-    fn reads(&self) -> Vec<String> {
-        Vec::new()
+    /// Whether it reads, now or once it is there, what a sink [writes](SinkConfig::writes) that is no file: a topic and the like,
+    /// as the sink spells it. Never touches the network.
+    fn reads(&self, place: &str) -> bool {
+        let _ = place;
+        false
     }
 }
 

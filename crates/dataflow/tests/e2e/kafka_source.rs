@@ -109,3 +109,91 @@ async fn what_lies_from_a_chosen_place_on_is_delivered_and_proven() {
     assert!(failure["fix"].as_str().unwrap().contains("available: 0 to 115"), "{view:#}");
     topic.remove().await;
 }
+
+/// Which lane has each partition.
+async fn lanes(flow: &Flow<'_>) -> std::collections::BTreeMap<String, u64> {
+    let claims = flow.node.get(&format!("/api/pipelines/{}/claims", flow.id())).await;
+    let lanes = claims["byLane"].as_array().unwrap().iter();
+    let of_lane = |lane: &Value| {
+        let number = lane["lane"].as_u64().unwrap();
+        lane["positions"].as_object().unwrap().keys().map(|name| (name.clone(), number)).collect::<Vec<_>>()
+    };
+    lanes.flat_map(of_lane).collect()
+}
+
+/// Given a pipeline with a pattern, when topics appear, when the pattern's text changes, and when a topic is deleted, then each
+/// record is delivered once, in lanes that stay, and can be proved while it is there; who is gone is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn topics_of_a_pattern_come_and_go() {
+    if !servers::are_up() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(&folder.path().join("data"));
+    let send = |topic: &Topic, count: u64| topic.send(0..count, |id| format!("{{\"id\":{id}}}"));
+    let kind = std::process::id();
+    let first = Topic::new("kinds-a", 2).await;
+    send(&first, 100);
+    let pattern = format!("kinds-[a-c]-{kind}");
+    let mut flow = Flow::new(&node, folder.path(), "kinds", json!({"topicPattern": pattern}));
+    flow.spec["lanes"] = json!(3);
+    node.create_and_start(&flow.spec).await;
+    flow.delivers(100).await;
+
+    // Found while it runs, and while it is stopped.
+    let second = Topic::new("kinds-b", 3).await;
+    send(&second, 100);
+    flow.delivers(200).await;
+    let before = lanes(&flow).await;
+    assert_eq!(before.len(), 5, "{before:?}");
+    flow.act("stop").await;
+    let third = Topic::new("kinds-c", 1).await;
+    for topic in [&first, &second, &third] {
+        send(topic, 10);
+    }
+    flow.act("start").await;
+    flow.delivers(230).await;
+    let after = lanes(&flow).await;
+    assert_eq!(after.len(), 6, "{after:?}");
+    assert!(before.iter().all(|(partition, lane)| after[partition] == *lane), "{before:?} {after:?}");
+    flow.act("stop").await;
+    flow.proven(230);
+
+    // The same topics and one more, by other texts: nothing is read again.
+    let fourth = Topic::new("kinds-d", 1).await;
+    send(&fourth, 10);
+    let mut delivered = 230;
+    for (pattern, more) in [
+        (json!(format!("kinds-(a|b|c)-{kind}")), 0),
+        (json!(format!("kinds-.-{kind}")), 10),
+        (json!(format!("kinds-[cd]-{kind}")), 0),
+        (json!(format!("kinds-[a-d]-{kind}")), 0),
+    ] {
+        flow.spec["source"]["topicPattern"] = pattern.clone();
+        let (status, view) = node.request("PUT", "/api/pipelines/kinds", Some(&flow.spec)).await;
+        assert_eq!(status, 200, "{view:#}");
+        send(&third, 10);
+        delivered += more + 10;
+        flow.act("start").await;
+        flow.delivers(delivered).await;
+        flow.act("stop").await;
+        flow.proven(more + 10);
+    }
+
+    flow.act("start").await;
+    fourth.remove().await;
+    let gone = |view: &Value| view["warnings"].as_array().unwrap().iter().any(|it| it["code"] == "topic-removed");
+    let view = node.until("kinds", "told of the topic that is gone", gone).await;
+    assert_eq!(view["status"], "running", "{view:#}");
+    send(&first, 10);
+    flow.delivers(delivered + 10).await;
+    flow.act("stop").await;
+    flow.act("start").await;
+    send(&second, 10);
+    let view = flow.delivers(delivered + 20).await;
+    assert!(gone(&view), "{view:#}");
+    flow.act("stop").await;
+    for topic in [first, second, third] {
+        topic.remove().await;
+    }
+}

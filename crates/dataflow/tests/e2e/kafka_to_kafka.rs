@@ -105,6 +105,8 @@ fn a_topic_that_the_source_reads_is_not_written() {
         (json!({"topics": ["b", "a"]}), json!({"topic": "a"})),
         (json!({"topic": "dataflow-tokens"}), json!({"topic": "a"})),
         (json!({"topic": "b"}), json!({"topic": "a", "tokensTopic": "b"})),
+        (json!({"topicPattern": "b|a"}), json!({"topic": "a"})),
+        (json!({"topicPattern": "tokens-.*"}), json!({"topic": "a", "tokensTopic": "tokens-2"})),
     ] {
         for brokers in ["127.0.0.1:9092", "LocalHost", "other:9092,kafka:1"] {
             let (code, _, stderr) = check(source.clone(), sink.clone(), brokers);
@@ -113,4 +115,7 @@ fn a_topic_that_the_source_reads_is_not_written() {
         let (code, _, stderr) = check(source, sink, "other:9092");
         assert_eq!(code, 0, "{stderr}");
     }
+    // A pattern finds whole names, and no tokens.
+    let (code, _, stderr) = check(json!({"topicPattern": "dataflow-.*|a"}), json!({"topic": "aa"}), "127.0.0.1:9092");
+    assert_eq!(code, 0, "{stderr}");
 }

@@ -60,7 +60,7 @@ impl Planner {
             None if view.branch.spec.lanes.is_some() => view.branch.spec.lanes,
             None => {
                 let partitions = source.partitions(cx).await.map_err(failed)?.len();
-                Some(u32::try_from(partitions).unwrap_or(u32::MAX).min(of.default_lanes))
+                Some(u32::try_from(partitions).unwrap_or(u32::MAX).min(of.default_lanes).max(1))
             }
         };
         let found = match progress.plan.is_empty() {

@@ -99,9 +99,9 @@ impl Catalog {
     pub(crate) fn in_common(&self, spec: &PipelineSpec, connections: &Connections) -> Option<(&'static str, String)> {
         let (source, sink) = (self.get(Role::Source, &spec.source.kind)?, self.get(Role::Sink, &spec.sink.kind)?);
         let (Make::Source { reads, .. }, Make::Sink { writes, .. }) = (source.make, sink.make) else { return None };
-        let read = reads(Value::Object(own(source, &spec.source, connections)));
+        let settings = Value::Object(own(source, &spec.source, connections));
         let written = writes(Value::Object(own(sink, &spec.sink, connections)));
-        written.into_iter().find(|(_, place)| read.contains(place))
+        written.into_iter().find(|(_, place)| reads(settings.clone(), place))
     }
 
     fn read(&self, before: &Component, after: &Component, positions: &Positions, connections: &Connections) -> Read {

@@ -95,7 +95,7 @@ pub(super) enum Make {
         reading: Reading,
         records: fn(Value) -> Option<SourceRecords>,
         reads_file: fn(Value, &Path) -> bool,
-        reads: fn(Value) -> Vec<String>,
+        reads: fn(Value, &str) -> bool,
     },
     Sink {
         check: fn(Value) -> Vec<Problem>,
@@ -138,7 +138,7 @@ impl Connector {
                     })
                 },
                 reads_file: |config, path| parse::<C>(config).is_ok_and(|config| config.reads_file(path)),
-                reads: |config| parse::<C>(config).map(|config| config.reads()).unwrap_or_default(),
+                reads: |config, place| parse::<C>(config).is_ok_and(|config| config.reads(place)),
             },
         }
     }

@@ -151,7 +151,7 @@ impl Client {
 
     /// What the brokers know of a topic.
     pub(super) fn metadata(&self, consumer: &BaseConsumer<Callbacks>, topic: &str) -> Result<Metadata, Error> {
-        let asked = dataflow_kafka::metadata(consumer, topic, &self.callbacks.0.heard, TIMEOUT);
+        let asked = dataflow_kafka::metadata(consumer, Some(topic), &self.callbacks.0.heard, TIMEOUT);
         asked.map_err(|error| self.failed(&format!("looking up topic {topic}"), &error))
     }
 

@@ -117,7 +117,7 @@ pub struct CreateTopic {
 }
 
 fn tokens_topic() -> String {
-    "dataflow-tokens".into()
+    dataflow_kafka::TOKENS_TOPIC.into()
 }
 fn one_minute() -> Millis {
     Millis(60_000)

@@ -196,16 +196,17 @@ impl SourceConfig for JdbcSource {
         self.identity() == before.identity()
     }
 
-    fn reads(&self) -> Vec<String> {
+    fn reads(&self, place: &str) -> bool {
         let (Some(table), Ok(url)) = (&self.table, url::read(self.url.as_deref().unwrap_or_default())) else {
-            return Vec::new();
+            return false;
         };
         let of_database = |table: &str| pool::table(&url, table);
-        match table.split_once('.') {
-            Some(("public", name)) => vec![of_database(table), of_database(name)],
-            Some(_) => vec![of_database(table)],
-            None => vec![of_database(table), of_database(&format!("public.{table}"))],
-        }
+        let other = match table.split_once('.') {
+            Some(("public", name)) => Some(name.to_owned()),
+            Some(_) => None,
+            None => Some(format!("public.{table}")),
+        };
+        of_database(table) == place || other.is_some_and(|name| of_database(&name) == place)
     }
 
     fn keeps(&self, before: &Self, _: &Partition) -> Kept {

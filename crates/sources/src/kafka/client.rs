@@ -8,7 +8,7 @@ use rdkafka::{
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code},
-    metadata::Metadata,
+    metadata::{Metadata, MetadataTopic},
     topic_partition_list::Offset,
 };
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -16,7 +16,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 /// How long to wait for an answer.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 /// The code of the error about a topic that does not exist.
-const MISSING: &str = "topic-missing";
+pub(super) const MISSING: &str = "topic-missing";
 /// The most events that are searched for an error message.
 const EVENTS: u32 = 100;
 
@@ -55,6 +55,11 @@ impl ConsumerContext for Callbacks {
     }
 }
 
+/// A topic was deleted or recreated. Reopening compares each position with the topic's id.
+pub(super) fn renewed() -> Error {
+    Error::transient("topic-renewed", "a topic was recreated or deleted while it was read")
+}
+
 /// A partition as the brokers know it.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
@@ -84,7 +89,7 @@ pub(super) struct Client {
     pub(super) consumer: BaseConsumer<Callbacks>,
     pub(super) told: Arc<Told>,
     brokers: String,
-    topics: Vec<String>,
+    source: KafkaSource,
 }
 
 impl Client {
@@ -94,22 +99,48 @@ impl Client {
         let told = Arc::new(Told::new(source.cluster.clone()));
         let settings = properties::client(&source, cx, lanes);
         let consumer = source.cluster.connect(&settings, Callbacks(told.clone()))?;
-        let topics = source.all_topics().into_iter().map(str::to_owned).collect();
-        Ok(Self { consumer, told, brokers: source.cluster.brokers().join(","), topics })
+        Ok(Self { consumer, told, brokers: source.cluster.brokers().join(","), source })
     }
 
-    /// Returns all partitions of these topics, by topic and number.
+    /// Returns all partitions of the topics to read, by topic and number: of those that are named, then of those that the
+    /// pattern finds.
     pub(super) fn partitions(&self) -> Result<Vec<Found>, Error> {
         let mut found = Vec::new();
-        for name in &self.topics {
+        for name in self.source.named() {
             found.extend(self.partitions_of(name)?);
         }
+        found.extend(self.matching()?);
         Ok(found)
     }
 
-    /// Returns the topics to read.
-    pub(super) fn topics(&self) -> &[String] {
-        &self.topics
+    /// Returns all partitions of the topics that the pattern finds, by topic and number.
+    pub(super) fn matching(&self) -> Result<Vec<Found>, Error> {
+        if self.source.topic_pattern.is_none() {
+            return Ok(Vec::new());
+        }
+        let failed = |error: KafkaError| self.failed("the list of topics", &error);
+        let metadata = dataflow_kafka::metadata(&self.consumer, None, &self.told.heard, TIMEOUT).map_err(failed)?;
+        let mut topics: Vec<_> = metadata.topics().iter().filter(|topic| self.source.may_find(topic.name())).collect();
+        topics.sort_unstable_by_key(|topic| topic.name());
+        let Some(broker) = metadata.brokers().first() else {
+            return Err(self.refused("the list of topics", Code::AllBrokersDown));
+        };
+        let names: Vec<&str> = topics.iter().map(|topic| topic.name()).collect();
+        let ids = dataflow_kafka::topic_ids(self.consumer.client(), &names, broker.id(), TIMEOUT).map_err(failed)?;
+        let mut found = Vec::new();
+        for topic in topics {
+            let name = topic.name();
+            let refused = topic.error().map(|code| Err(KafkaError::MetadataFetch(code.into())));
+            let id = match refused.or_else(|| ids.get(name).cloned()).unwrap_or(Ok(None)) {
+                Ok(id) => id.map(Arc::from),
+                Err(error) => match self.failed(&format!("topic {name}"), &error) {
+                    error if error.code() == MISSING => continue, // deleted meanwhile
+                    error => return Err(error),
+                },
+            };
+            found.extend(Self::found(topic, id));
+        }
+        Ok(found)
     }
 
     /// Returns all partitions of a topic, by number; `None`: there is no such topic.
@@ -120,7 +151,7 @@ impl Client {
 
     /// Returns all partitions of a topic, by number.
     pub(super) fn partitions_of(&self, name: &str) -> Result<Vec<Found>, Error> {
-        let metadata = dataflow_kafka::metadata(&self.consumer, name, &self.told.heard, TIMEOUT);
+        let metadata = dataflow_kafka::metadata(&self.consumer, Some(name), &self.told.heard, TIMEOUT);
         let metadata = metadata.map_err(|error| self.failed(&format!("topic {name}"), &error))?;
         let topic = metadata.topics().iter().find(|topic| topic.name() == name);
         if let Some(code) = topic.and_then(|topic| topic.error()) {
@@ -130,9 +161,15 @@ impl Client {
             return Err(self.refused(&format!("topic {name}"), Code::UnknownTopicOrPartition));
         };
         let id = self.id_of(name, &metadata)?;
+        Ok(Self::found(topic, id))
+    }
+
+    /// Returns the partitions of a topic, by number.
+    fn found(topic: &MetadataTopic, id: Option<Arc<str>>) -> Vec<Found> {
         let mut numbers: Vec<i32> = topic.partitions().iter().map(|partition| partition.id()).collect();
         numbers.sort_unstable();
-        Ok(numbers.into_iter().map(|number| Found { topic: name.to_owned(), number, id: id.clone() }).collect())
+        let found = |number| Found { topic: topic.name().to_owned(), number, id: id.clone() };
+        numbers.into_iter().map(found).collect()
     }
 
     /// Returns the current id of a topic.
@@ -152,7 +189,11 @@ impl Client {
     /// Returns the current range of a partition's log.
     pub(super) fn log(&self, topic: &str, number: i32) -> Result<Log, Error> {
         let marks = self.consumer.fetch_watermarks(topic, number, TIMEOUT);
-        let (earliest, latest) = marks.map_err(|error| self.failed(&format!("{topic}/{number}"), &error))?;
+        let (earliest, latest) = marks.map_err(|error| match self.failed(&format!("{topic}/{number}"), &error) {
+            // The next look no longer finds it.
+            error if error.code() == MISSING && self.source.may_find(topic) => renewed(),
+            error => error,
+        })?;
         Ok(Log { earliest, latest })
     }
 

@@ -14,6 +14,8 @@ mod reader;
 mod shared;
 mod start;
 mod told;
+mod topics;
+mod vanished;
 
 #[cfg(test)]
 mod tests;
@@ -39,6 +41,7 @@ use first::Start;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
+use topics::Pattern;
 
 /// Reads records from Kafka topics.
 #[derive(Clone, Deserialize, JsonSchema)]
@@ -50,6 +53,10 @@ pub struct KafkaSource {
     /// Several topics to read, instead of `topic`.
     #[serde(default)]
     pub topics: Vec<String>,
+    /// Reads the topics, also those that appear later, whose whole names match this regular expression: `orders-.*`. Not
+    /// those that begin with `__`, nor `dataflow-tokens`: name them in `topics`, which may be given beside it.
+    #[serde(default)]
+    pub topic_pattern: Option<Pattern>,
     /// Where to begin at the first start of the pipeline. Partitions that appear later are read from their beginning.
     #[serde(default)]
     pub start: Start,
@@ -68,7 +75,7 @@ pub struct KafkaSource {
     /// Default: `dataflow-` and the pipeline's id.
     #[serde(default)]
     pub group_id: Option<String>,
-    /// How often to search for new partitions.
+    /// How often to search for new partitions, and new topics that match the pattern.
     #[serde(default = "metadata_interval")]
     pub metadata_interval: Millis,
     /// How the brokers are reached.
@@ -102,7 +109,8 @@ impl std::fmt::Debug for KafkaSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("KafkaSource")
             .field("cluster", &self.cluster)
-            .field("topics", &self.all_topics())
+            .field("topics", &self.named())
+            .field("pattern", &self.topic_pattern)
             .finish_non_exhaustive()
     }
 }
@@ -134,20 +142,8 @@ impl SourceConfig for KafkaSource {
 
     fn check(&self) -> Vec<Problem> {
         let mut problems = self.cluster.check(properties::OWNED);
-        if self.topic.is_some() && !self.topics.is_empty() {
-            problems
-                .push(Problem::new("topics", "contradiction", "can't be given beside `topic`").fix("give one of both"));
-        }
-        if self.topic.is_none() && self.topics.is_empty() {
-            problems
-                .push(Problem::new("topic", "missing-field", "is missing").fix("give `topic`, or a list of `topics`"));
-        }
-        let paths = self.topic.iter().map(|topic| (topic, "topic".to_owned()));
-        let paths = paths.chain(self.topics.iter().zip((0..).map(|i| format!("topics[{i}]"))));
-        for (topic, path) in paths {
-            problems.extend(dataflow_kafka::check_topic(&path, topic));
-        }
-        problems.extend(self.start.check(|topic| self.all_topics().contains(&topic)));
+        problems.extend(self.check_topics());
+        problems.extend(self.start.check(|topic| self.reads_topic(topic)));
         if self.metadata_interval.0 == 0 {
             problems.push(Problem::new("metadataInterval", "out-of-range", "must be greater than 0"));
         }
@@ -160,17 +156,17 @@ impl SourceConfig for KafkaSource {
 
     /// Independent of the brokers: a topic is identified by its id.
     fn reads_like(&self, before: &Self) -> bool {
-        let what = |source: &Self| (source.key_format, source.isolation);
-        self.all_topics() == before.all_topics() && what(self) == what(before)
+        let text = |source: &Self| source.topic_pattern.as_ref().map(ToString::to_string);
+        let what = |source: &Self| (text(source), source.key_format, source.isolation);
+        self.named() == before.named() && what(self) == what(before)
     }
 
     fn keeps(&self, _: &Self, partition: &Partition) -> Kept {
-        let topic = partition.0.rsplit_once('/').map(|(topic, _)| topic);
-        if topic.is_some_and(|topic| self.all_topics().contains(&topic)) { Kept::Yes } else { Kept::Unread }
+        if topic_of(partition).is_some_and(|topic| self.reads_topic(topic)) { Kept::Yes } else { Kept::Unread }
     }
 
-    fn reads(&self) -> Vec<String> {
-        self.all_topics().into_iter().flat_map(|topic| self.cluster.topic(topic)).collect()
+    fn reads(&self, place: &str) -> bool {
+        self.cluster.topic_of(place).is_some_and(|topic| self.reads_topic(topic))
     }
 
     fn begins(&self) -> String {
@@ -179,14 +175,6 @@ impl SourceConfig for KafkaSource {
 }
 
 impl KafkaSource {
-    /// Returns the topics, sorted and distinct.
-    fn all_topics(&self) -> Vec<&str> {
-        let mut topics: Vec<&str> = self.topic.iter().chain(&self.topics).map(String::as_str).collect();
-        topics.sort_unstable();
-        topics.dedup();
-        topics
-    }
-
     fn group(&self, cx: &Context) -> String {
         self.group_id.clone().unwrap_or_else(|| format!("dataflow-{}", cx.branch))
     }
@@ -194,6 +182,10 @@ impl KafkaSource {
 
 fn partition(topic: &str, number: i32) -> Partition {
     format!("{topic}/{number}").as_str().into()
+}
+
+fn topic_of(partition: &Partition) -> Option<&str> {
+    partition.0.rsplit_once('/').map(|(topic, _)| topic)
 }
 
 /// The position of an offset in a topic with this `id`.

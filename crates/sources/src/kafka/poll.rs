@@ -4,7 +4,7 @@
 //! runtime's threads. It ends when the reader is dropped.
 use super::{
     KafkaSource,
-    client::{Client, Found},
+    client::{Client, Found, MISSING, renewed},
     gather::{Caps, Gather},
     out::{self, Dropped, Out},
     position,
@@ -56,6 +56,8 @@ pub(super) struct Poll {
     pub(super) held: usize,
     /// Whether the records are known to belong to the topics of the positions.
     pub(super) verified: bool,
+    /// Whether a topic that need not be there seems to be gone.
+    pub(super) is_changed: bool,
     /// When the next batch has lingered long enough.
     pub(super) due: Option<Instant>,
     pub(super) out: Out,
@@ -97,7 +99,7 @@ impl Poll {
             }
             self.report();
             let more = std::mem::take(&mut self.shared.lock().assigned);
-            if !more.is_empty() || refreshed.elapsed() >= refresh {
+            if !more.is_empty() || std::mem::take(&mut self.is_changed) || refreshed.elapsed() >= refresh {
                 self.mine.extend(more);
                 if self.discover()?.is_err() {
                     return Ok(Dropped);
@@ -241,6 +243,12 @@ impl Poll {
                 self.client.partitions().map(|_| ())
             }
             Some(Code::BrokerTransportFailure | Code::Resolve | Code::OperationTimedOut | Code::PartitionEOF) => Ok(()),
+            Some(
+                Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicId,
+            ) if self.source.topic_pattern.is_some() => {
+                self.is_changed = true;
+                Ok(())
+            }
             Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {
                 // Reopening compares each position with its log.
                 let message = format!("a position is no longer in its log: {error}");
@@ -279,6 +287,9 @@ impl Poll {
         if self.gathers.iter().any(|known| found.iter().any(|now| now.topic == known.topic && now.id != known.id)) {
             return Err(renewed());
         }
+        if let Err(dropped) = self.let_go(&found)? {
+            return Ok(Err(dropped));
+        }
         for first in self.look(found)?.into_iter().filter_map(|begin| begin.first) {
             if let Err(dropped) = self.out.hand(first, &self.client, &self.gathers)? {
                 return Ok(Err(dropped));
@@ -298,7 +309,12 @@ impl Poll {
                 let (wanted, decided) = (wanted.as_ref(), self.passed.get(&name));
                 begins.push(start::begin(&self.source, &self.client, found, wanted, decided)?);
             } else if !self.seen.contains(&name) {
-                let first = self.client.log(&found.topic, found.number)?.earliest;
+                let first = match self.client.log(&found.topic, found.number) {
+                    Ok(log) => log.earliest,
+                    // Too new, or deleted meanwhile: the next look tells.
+                    Err(Error::Transient { .. }) => continue,
+                    Err(error) => return Err(error),
+                };
                 self.shared.lock().appeared.push((name.clone(), position(first, found.id.as_ref())));
                 self.seen.insert(name);
             }
@@ -313,21 +329,20 @@ impl Poll {
 /// Checks, before records are handed out, that they belong to the topics of their positions. A topic may have been
 /// recreated before the client first read it, so its id is requested once after the first records; later the client
 /// reports a change.
-fn verify(client: &Client, verified: &mut bool, gathers: &[Gather]) -> Result<(), Error> {
+pub(super) fn verify(client: &Client, verified: &mut bool, gathers: &[Gather]) -> Result<(), Error> {
     if !*verified {
         let mut last = "";
         for gather in gathers {
-            if gather.topic != last && client.id(&gather.topic)? != gather.id {
-                return Err(renewed());
+            if gather.topic != last {
+                match client.id(&gather.topic) {
+                    Ok(id) if id == gather.id => {}
+                    Err(error) if error.code() != MISSING => return Err(error),
+                    _ => return Err(renewed()),
+                }
             }
             last = &gather.topic;
         }
         *verified = true;
     }
     if client.told.is_renewed() { Err(renewed()) } else { Ok(()) }
-}
-
-/// Reopening compares each position with the topic's id.
-fn renewed() -> Error {
-    Error::transient("topic-renewed", "a topic was recreated while it was read")
 }

@@ -1,6 +1,7 @@
 //! The reader of one lane: takes batches from the polling thread.
 use super::{
     KafkaSource, client::Client, gather::Caps, out::Out, poll::Poll, properties, shared::Shared, start, told::Told,
+    topic_of,
 };
 use async_trait::async_trait;
 use dataflow_core::position::{Partition, Position, Positions};
@@ -58,12 +59,14 @@ pub(super) fn open(source: KafkaSource, cx: &Context, lane: Assignment) -> Resul
         by_place: HashMap::new(),
         held: 0,
         verified: false,
+        is_changed: false,
         due: None,
         source,
         client,
         out: Out::new(to),
         shared: shared.clone(),
     };
+    poll.tell_of_gone(&all, cx)?;
     let begins = poll.look(all)?;
     let at = begins.iter().map(|begin| (begin.found.name(), begin.offset)).collect();
     first.extend(begins.into_iter().filter_map(|begin| begin.first));
@@ -92,7 +95,9 @@ impl Reader for KafkaReader {
     }
 
     fn lag(&self) -> Option<u64> {
-        let waiting = self.at.iter().map(|(partition, at)| {
+        let shared = self.shared.lock();
+        let is_there = |partition: &Partition| topic_of(partition).is_none_or(|topic| !shared.gone.contains(topic));
+        let waiting = self.at.iter().filter(|(partition, _)| is_there(partition)).map(|(partition, at)| {
             let (topic, number) = partition.0.rsplit_once('/')?;
             let end = self.told.end(topic, number.parse().ok()?)?;
             Some(end.saturating_sub(*at).max(0) as u64)
@@ -115,7 +120,9 @@ impl Reader for KafkaReader {
     }
 
     fn warnings(&mut self) -> Vec<Notice> {
-        self.told.take_open().iter().map(|open| open.warning().into()).collect()
+        let mut notices = std::mem::take(&mut self.shared.lock().notices);
+        notices.extend(self.told.take_open().iter().map(|open| open.warning().into()));
+        notices
     }
 
     /// Waits for the thread, which closes its consumer.

@@ -1,7 +1,8 @@
 //! The state that a reader and its polling thread exchange.
 use dataflow_core::position::{Partition, Position, Positions};
+use dataflow_sdk::batch::Notice;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -20,6 +21,12 @@ pub(super) struct Left {
     pub(super) assigned: Mine,
     /// Partitions that are not planned, and where they begin.
     pub(super) appeared: Vec<(Partition, Position)>,
+    /// What users have to know.
+    pub(super) notices: Vec<Notice>,
+    /// Topics that the pattern had found and that are not there at the moment.
+    pub(super) gone: BTreeSet<String>,
+    /// The pattern finds no topic.
+    pub(super) is_idle: bool,
 }
 
 impl Shared {

@@ -1,11 +1,12 @@
 //! Determines where reading begins in each partition of a lane: an explicit offset, checked against the log.
 use super::{
     KafkaSource,
-    client::{Client, Found, Log},
+    client::{Client, Found, Log, MISSING},
     first::Start,
     gather::Gather,
     known_by, partition, position,
     shared::Mine,
+    topic_of,
 };
 use crate::lost::OnPositionLost;
 use dataflow_core::position::{Partition, Position, Positions};
@@ -32,40 +33,58 @@ pub(super) struct Begin {
 
 /// Plans where to begin in all partitions: a topic that the plan does not know yet begins as the spec says, a new
 /// partition of a known topic at its first record. A topic that does not exist yet will begin with its first partition at 0, so that
-/// it is known by the time it exists.
+/// it is known by the time it exists. Partitions that are gone are planned, too, so that their readers tell of them.
 pub(super) fn plan(
     source: &KafkaSource,
     client: &Client,
     known: &Positions,
 ) -> Result<Vec<(Partition, Position)>, Error> {
-    let topics: HashSet<&str> = known.keys().filter_map(|name| Some(name.0.rsplit_once('/')?.0)).collect();
+    let topics: HashSet<&str> = known.keys().filter_map(topic_of).collect();
+    // What the pattern finds later has appeared later.
+    let has_begun = topics.iter().any(|topic| source.may_find(topic));
     let (mut order, mut places, mut fresh) = (Vec::new(), known.clone(), Vec::new());
-    for topic in client.topics() {
-        let found = match client.partitions_if_any(topic)? {
-            None if matches!(source.start, Start::Offsets(_)) => client.partitions_of(topic)?,
+    let mut all = Vec::new();
+    for topic in source.named() {
+        match client.partitions_if_any(topic)? {
+            None if matches!(source.start, Start::Offsets(_)) => all.extend(client.partitions_of(topic)?),
             None => {
                 let first = partition(topic, 0);
                 places.entry(first.clone()).or_insert(position(0, None));
                 order.push(first);
-                continue;
             }
-            Some(found) => found,
-        };
-        for found in found {
-            let name = found.name();
-            order.push(name.clone());
-            if places.contains_key(&name) {
-                continue;
-            }
-            let log = client.log(&found.topic, found.number)?;
-            if topics.contains(&**topic) {
-                places.insert(name, position(log.earliest, found.id.as_ref()));
-            } else {
-                fresh.push((found, log));
-            }
+            Some(found) => all.extend(found),
+        }
+    }
+    let matching = client.matching()?;
+    if let Some(pattern) = &source.topic_pattern
+        && source.start != Start::Earliest
+        && !has_begun
+        && matching.is_empty()
+    {
+        let error = Error::fatal(MISSING, format!("no topic matches {pattern} yet: `start` can't say where to begin"));
+        return Err(
+            error.fix("create a topic, correct `topicPattern`, or leave out `start`, which then waits for topics")
+        );
+    }
+    for found in all.into_iter().chain(matching) {
+        let name = found.name();
+        order.push(name.clone());
+        if places.contains_key(&name) {
+            continue;
+        }
+        let log = client.log(&found.topic, found.number)?;
+        if topics.contains(&*found.topic) || has_begun && source.may_find(&found.topic) {
+            places.insert(name, position(log.earliest, found.id.as_ref()));
+        } else {
+            fresh.push((found, log));
         }
     }
     places.extend(source.start.places(client, &fresh, &topics)?);
+    let listed: HashSet<&Partition> = order.iter().collect();
+    let gone =
+        known.keys().filter(|name| !listed.contains(name) && topic_of(name).is_some_and(|it| source.reads_topic(it)));
+    let gone: Vec<_> = gone.cloned().collect();
+    order.extend(gone);
     Ok(order.into_iter().filter_map(|name| places.get(&name).cloned().map(|at| (name, at))).collect())
 }
 

@@ -48,6 +48,7 @@ fn the_reference_example_needs_only_a_connection() {
 fn findings_name_field_and_fix() {
     assert_eq!(paths(json!({"brokers": "a"})), ["topic"]);
     assert_eq!(paths(json!({"brokers": "a", "topic": "a", "topics": ["b"]})), ["topics"]);
+    assert!(paths(json!({"brokers": "a", "topicPattern": ".*"})).is_empty());
     assert_eq!(paths(json!({"brokers": "a", "topics": ["a", "b c"]})), ["topics[1]"]);
     let with = |more: Value| {
         let mut config = json!({"brokers": "a", "topic": "a"});
@@ -86,6 +87,9 @@ fn findings_name_field_and_fix() {
             json!({"properties": {"enable.ssl.certificate.verification": false}}),
             &["properties.enable.ssl.certificate.verification"],
         ),
+        (json!({"topicPattern": "a-.*"}), &[]),
+        (json!({"topicPattern": "a-("}), &["topicPattern"]),
+        (json!({"topicPattern": "b.*", "start": {"offsets": {"b1/0": 0, "c/0": 0}}}), &[r#"start.offsets["c/0"]"#]),
         (json!({"start": "latest", "isolation": "read_uncommitted"}), &[]),
         (json!({"start": {"timestamp": "2026-11-01T00:00:00+01:00"}}), &[]),
         (json!({"start": {"timestamp": "2026-11-01"}}), &["start.timestamp"]),

@@ -1,6 +1,7 @@
 //! The `kafka` source against a real server: `DATAFLOW_TEST_KAFKA`, or 127.0.0.1:9092.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 mod begin;
+mod pattern;
 mod reading;
 
 use dataflow_core::{
