@@ -24,16 +24,14 @@ impl Poll {
     /// has read can't get what is gone.
     pub(super) fn tell_of_gone(&self, all: &[Found], cx: &Context) -> Result<(), Error> {
         let gone = self.gone(all);
-        let lost = |(name, at): (&Partition, &Option<Position>)| Some((name.clone(), at.clone()?));
-        let mut lost =
-            self.mine.iter().filter(|(name, _)| topic_of(name).is_some_and(|it| gone.contains(it))).filter_map(lost);
+        let is_gone = |name: &Partition| topic_of(name).is_some_and(|topic| gone.contains(topic));
+        let mut lost = self.mine.iter().filter_map(|(name, at)| Some((name, at.as_ref().filter(|_| is_gone(name))?)));
         if let Some((partition, wanted)) = lost.next().filter(|_| cx.again) {
-            let (earliest, latest) = (position(0, None), position(0, None));
             return Err(Error::PositionLost {
-                partition,
-                wanted,
-                earliest,
-                latest,
+                partition: partition.clone(),
+                wanted: wanted.clone(),
+                earliest: position(0, None),
+                latest: position(0, None),
                 reason: "the topic is gone".to_owned(),
             });
         }
