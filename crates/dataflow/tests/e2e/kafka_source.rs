@@ -167,17 +167,12 @@ async fn topics_of_a_pattern_come_and_go() {
     flow.act("stop").await;
     flow.proven(230);
 
-    // The same topics and one more, by other texts: nothing is read again.
+    // Fewer of them and a new one, then all, by other texts: nothing is read again.
     let fourth = Topic::new("kinds-d", 1).await;
     send(&fourth, 10);
     let mut delivered = 230;
-    for (pattern, more) in [
-        (json!(format!("kinds-(a|b|c)-{kind}")), 0),
-        (json!(format!("kinds-.-{kind}")), 10),
-        (json!(format!("kinds-[cd]-{kind}")), 0),
-        (json!(format!("kinds-[a-d]-{kind}")), 0),
-    ] {
-        flow.spec["source"]["topicPattern"] = pattern.clone();
+    for (pattern, more) in [(format!("kinds-[cd]-{kind}"), 10), (format!("kinds-.-{kind}"), 0)] {
+        flow.spec["source"]["topicPattern"] = json!(pattern);
         let (status, view) = node.request("PUT", "/api/pipelines/kinds", Some(&flow.spec)).await;
         assert_eq!(status, 200, "{view:#}");
         send(&third, 10);
