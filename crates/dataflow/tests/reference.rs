@@ -99,15 +99,15 @@ fn choice(schema: &Value) -> Option<&str> {
 }
 
 /// The objects that a setting may be, whose own settings are listed, too.
-fn nested(schema: &Value, root: &Value) -> Option<Value> {
+fn nested(schema: &Value, root: &Value) -> Vec<Value> {
     let schema = followed(schema, root);
     if branches(&schema).iter().any(|branch| choice(branch).is_some()) {
-        return None; // they are described as choices
+        return Vec::new(); // they are described as choices
     }
     if schema.get("properties").is_some() {
-        return Some(schema);
+        return vec![schema];
     }
-    branches(&schema).iter().find_map(|branch| nested(branch, root))
+    branches(&schema).iter().flat_map(|branch| nested(branch, root)).collect()
 }
 
 fn described(schema: &Value, root: &Value) -> String {
@@ -142,10 +142,17 @@ fn settings(text: &mut String, of: &str, schema: &Value, root: &Value, depth: us
             Some(value) => format!("`{}`", value.as_str().map_or_else(|| value.to_string(), str::to_owned)),
         };
         writeln!(text, "| `{of}{name}` | {} | {default} | {} |", ty(rules, root), described(rules, root)).unwrap();
-        inner.extend(nested(rules, root).map(|schema| (format!("{of}{name}."), schema)));
+        inner.extend(nested(rules, root).into_iter().map(|schema| (format!("{of}{name}."), schema)));
     }
     for (of, schema) in inner.into_iter().filter(|_| depth < 3) {
-        writeln!(text, "\n### `{}`\n", of.trim_end_matches('.')).unwrap();
+        // One of several, which its type tells from the others.
+        let (which, what) = match schema["properties"]["type"]["const"].as_str() {
+            Some(ty) => {
+                (format!(", `type: {ty}`"), format!("{}\n\n", schema["description"].as_str().unwrap_or_default()))
+            }
+            None => Default::default(),
+        };
+        write!(text, "\n### `{}`{which}\n\n{what}", of.trim_end_matches('.')).unwrap();
         settings(text, &of, &schema, root, depth + 1);
     }
 }

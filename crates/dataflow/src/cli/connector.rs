@@ -127,7 +127,7 @@ fn manual(entry: &Entry, width: usize) -> String {
         text.push_str(&format!("\n{}", output::wrapped(guarantee, width, 0)));
     }
     text.push_str("\nSettings (* must be given):\n");
-    for [name, ty, default, meaning] in fields(&entry.schema) {
+    for [name, ty, default, meaning] in fields("", entry.schema.as_value(), entry.schema.as_value()) {
         let default = if default.is_empty() { default } else { format!(", default {default}") };
         text.push_str(&format!("\n{}", output::wrapped(&format!("{name}  {ty}{default}"), width, 2)));
         text.push_str(&output::wrapped(&meaning, width, 6));
@@ -135,19 +135,38 @@ fn manual(entry: &Entry, width: usize) -> String {
     text
 }
 
-/// The fields of a schema: name (`*`: required), type, default, first line of the description.
-fn fields(schema: &Schema) -> Vec<[String; 4]> {
-    let schema = schema.as_value();
+/// The fields of a schema, those of objects in it after each: name (`*`: required), type, default, description.
+fn fields(of: &str, schema: &Value, root: &Value) -> Vec<[String; 4]> {
     let required: Vec<_> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let properties = schema["properties"].as_object().into_iter().flatten();
-    properties
-        .map(|(name, field)| {
-            let mark = if required.contains(&name.as_str()) { "*" } else { "" };
-            let default = field.get("default").filter(|value| !value.is_null()).map_or(String::new(), Value::to_string);
-            let meaning = field["description"].as_str().unwrap_or_default().replace('\n', " ");
-            [format!("{name}{mark}"), type_of(field, schema), default, meaning]
-        })
-        .collect()
+    let mut fields = Vec::new();
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+        let mark = if required.contains(&name.as_str()) { "*" } else { "" };
+        let default = field.get("default").filter(|value| !value.is_null()).map_or(String::new(), Value::to_string);
+        let meaning = field["description"].as_str().unwrap_or_default().replace('\n', " ");
+        fields.push([format!("{of}{name}{mark}"), type_of(field, root), default, meaning]);
+        for inner in objects(field, root, 0) {
+            // One of several, which its type tells from the others.
+            let of = match inner["properties"]["type"]["const"].as_str() {
+                Some(ty) => format!("{of}{name}({ty})."),
+                None => format!("{of}{name}."),
+            };
+            fields.extend(self::fields(&of, inner, root));
+        }
+    }
+    fields
+}
+
+/// The objects with settings of their own that a setting may be.
+fn objects<'a>(field: &'a Value, root: &'a Value, depth: usize) -> Vec<&'a Value> {
+    if depth > 4 {
+        return Vec::new();
+    }
+    let target = field["$ref"].as_str().and_then(|name| root.pointer(name.trim_start_matches('#')));
+    let alternatives = ["anyOf", "oneOf"].iter().filter_map(|key| field[*key].as_array()).flatten();
+    match field["properties"].is_object() {
+        true => vec![field],
+        false => target.into_iter().chain(alternatives).flat_map(|inner| objects(inner, root, depth + 1)).collect(),
+    }
 }
 
 fn type_of(field: &Value, root: &Value) -> String {
