@@ -3,6 +3,7 @@
 use std::{
     ffi::OsString,
     fs,
+    io::{self, Read},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
@@ -21,6 +22,37 @@ pub fn database_holder(path: &Path) -> String {
     name(pid(&database_files(path)))
 }
 
+/// Names who is writing to a SQLite database, if anybody is; in doubt somebody is. It may also be one that moves the write-ahead log into
+/// the file. Whoever is in another container, or on another machine, is not seen.
+pub fn database_writer(path: &Path) -> Option<String> {
+    let files = database_files(path);
+    match locks() {
+        Ok(locks) => writer(&files, &locks).map(|pid| name(Some(pid))),
+        Err(_) => Some(name(None)),
+    }
+}
+
+/// How often the list of locks is read that is longer than what the kernel gives at once.
+const PASSES: u32 = 4;
+
+/// The list of all locks. The kernel gives a page of it at a time, and passes over a lock when one before it is let go of between two
+/// pages: so what any of several passes has counts. (`read_to_string` begins with 32 bytes, and was seen to miss a lock in 31 of 5,000
+/// times.)
+fn locks() -> io::Result<String> {
+    let (mut list, mut page) = (Vec::new(), vec![0; 1 << 16]);
+    for _ in 0..PASSES {
+        let (mut file, mut pages) = (fs::File::open("/proc/locks")?, 0);
+        while let read @ 1.. = file.read(&mut page)? {
+            list.extend_from_slice(&page[..read]);
+            pages += 1;
+        }
+        if pages <= 1 {
+            break;
+        }
+    }
+    Ok(String::from_utf8_lossy(&list).into_owned())
+}
+
 /// A database, its write-ahead log, and the log's index.
 pub fn database_files(path: &Path) -> [PathBuf; 3] {
     let beside = |suffix: &str| {
@@ -33,9 +65,12 @@ pub fn database_files(path: &Path) -> [PathBuf; 3] {
 
 /// The process that holds a write lock on one of these files.
 fn pid(paths: &[PathBuf]) -> Option<u32> {
+    writer(paths, &locks().ok()?)
+}
+
+fn writer(paths: &[PathBuf], locks: &str) -> Option<u32> {
     let files: Vec<(u64, u64)> =
         paths.iter().filter_map(|path| fs::metadata(path).ok()).map(|file| (file.dev(), file.ino())).collect();
-    let locks = fs::read_to_string("/proc/locks").ok()?;
     let held = locks.lines().filter_map(|line| {
         // "1: POSIX  ADVISORY  WRITE 1234 08:01:5678 0 EOF"; a waiting process has "->" after the number.
         let mut words = line
@@ -83,6 +118,50 @@ mod tests {
         file.lock().unwrap();
         assert_eq!(holder(&path), "another writer of this node");
         assert_eq!(holder(&folder.path().join("none")), "another process");
+    }
+
+    #[test]
+    fn nobody_writes_to_a_database_that_is_only_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.db");
+        let beside = database_files(&path)[2].clone();
+        fs::write(&beside, "").unwrap();
+        assert_eq!(database_writer(&path), None);
+        let file = fs::File::open(&beside).unwrap();
+        file.lock_shared().unwrap();
+        assert_eq!(database_writer(&path), None, "a reader");
+        file.unlock().unwrap();
+        file.lock().unwrap();
+        assert_eq!(database_writer(&path).as_deref(), Some(THIS_PROCESS));
+    }
+
+    /// A lock that is held all the time is there in every list, whatever is done to others.
+    #[test]
+    fn a_lock_is_not_passed_over_while_others_come_and_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.db");
+        let held = fs::File::create(&path).unwrap();
+        held.lock().unwrap();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for nth in 0..3 {
+                let (done, others) = (&done, folder.path().join(format!("{nth}")));
+                scope.spawn(move || {
+                    let others: Vec<_> = (0..4).map(|_| fs::File::create(&others).unwrap()).collect();
+                    while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                        for other in &others {
+                            other.lock_shared().unwrap();
+                        }
+                        for other in &others {
+                            other.unlock().unwrap();
+                        }
+                    }
+                });
+            }
+            let missed = (0..2_000).filter(|_| database_writer(&path).is_none()).count();
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(missed, 0);
+        });
     }
 
     #[test]
