@@ -70,9 +70,12 @@ impl Scan {
                 Some(large) => Err(misfit::oversized(large)),
                 None if records.unfinished == Some(row) => Err(misfit::unfinished()),
                 None if span.is_null() => Err(("tombstone", "the record has no data (a tombstone)".into())),
-                None => match &known {
-                    Some(known) => self.known(known, text, row, &mut cells),
-                    None => self.record(*span, text, row, &mut cells),
+                None => match text.check(*span) {
+                    Err(at) => Err(misfit::not_utf8(span.of(text.data()), at)),
+                    Ok(()) => match &known {
+                        Some(known) => self.known(known, text, row, &mut cells),
+                        None => self.record(*span, text, row, &mut cells),
+                    },
                 },
             };
             self.marks.end_record();
@@ -98,7 +101,6 @@ impl Scan {
         row: u32,
         cells: &mut [Vec<Cell>],
     ) -> Result<(), (&'static str, String)> {
-        text.check(span).map_err(|at| misfit::not_utf8(span.of(text.data()), at))?;
         let (start, end) = (span.start as usize, span.end as usize);
         let bytes = &text.data()[..end];
         let mut scanner = Scanner::new(bytes, start);

@@ -4,7 +4,7 @@ mod tests;
 
 use super::value;
 use crate::{
-    json::{Kind, validate, write_string},
+    json::{Kind, validate, write_content, write_string},
     oversized::{KEPT, oversized},
 };
 use dataflow_sdk::{
@@ -33,6 +33,8 @@ pub enum Value<'a> {
     Number(&'a str),
     /// Text.
     Text(&'a str),
+    /// Text in some other encoding than UTF-8. It is written as it is, so that the record is a dead letter (`not-utf8`).
+    Foreign(&'a [u8]),
     /// Bytes, which JSON has as base64.
     Binary(&'a [u8]),
     /// Microseconds since the Unix epoch.
@@ -63,6 +65,12 @@ impl Value<'_> {
                 out.extend_from_slice(text.trim_ascii().as_bytes());
             }
             Self::Number(text) | Self::Text(text) | Self::Json(text) => write_string(text, out),
+            Self::Foreign(bytes) => quoted(out, |out| {
+                for chunk in bytes.utf8_chunks() {
+                    write_content(chunk.valid(), out);
+                    out.extend_from_slice(chunk.invalid());
+                }
+            }),
             Self::Binary(bytes) => quoted(out, |out| value::base64(bytes, out)),
             Self::Timestamp(micros) => quoted(out, |out| value::moment(micros, 1_000_000, true, out)),
             Self::Datetime(micros) => quoted(out, |out| value::moment(micros, 1_000_000, false, out)),

@@ -46,6 +46,12 @@ fn code_point(text: &str) -> Option<(char, usize)> {
 /// Writes a text as a JSON string, with quotes.
 pub(crate) fn write_string(text: &str, into: &mut Vec<u8>) {
     into.push(b'"');
+    write_content(text, into);
+    into.push(b'"');
+}
+
+/// Writes what is between the quotes of a JSON string.
+pub(crate) fn write_content(text: &str, into: &mut Vec<u8>) {
     let bytes = text.as_bytes();
     let mut done = 0;
     for (at, byte) in bytes.iter().enumerate() {
@@ -66,5 +72,4 @@ pub(crate) fn write_string(text: &str, into: &mut Vec<u8>) {
         done = at + 1;
     }
     into.extend_from_slice(&bytes[done..]);
-    into.push(b'"');
 }

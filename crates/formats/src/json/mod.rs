@@ -5,7 +5,7 @@ mod scanner;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use escape::{unescape, write_string};
+pub(crate) use escape::{unescape, write_content, write_string};
 pub(crate) use fault::{Fault, What};
 pub(crate) use scanner::{NOTHING_MORE, Scanner};
 

@@ -221,3 +221,20 @@ fn a_column_has_its_type_also_before_it_has_a_value() {
     let types: Vec<_> = types.into_iter().map(|common| common.ty).collect();
     assert_eq!(types, [Some(Type::Timestamp), Some(Type::Number), Some(Type::Bigint), None]);
 }
+
+#[test]
+fn text_in_another_encoding_is_neither_altered_nor_taken() {
+    let columns: Arc<[Column]> = ["a", "b"].map(|name| Column { name: name.into(), ty: Type::Text }).into();
+    let mut rows = Rows::new(columns, usize::MAX);
+    rows.push([Value::Text("x"), Value::Integer(1)]);
+    rows.push([Value::Foreign(b"caf\xe9 \"\n"), Value::Integer(2)]);
+    rows.push([Value::Foreign("é".as_bytes()), Value::Integer(3)]);
+    let records = rows.into_records(Records::empty("t".into(), Position::offset(0), Layout::Json));
+    assert_eq!(records.bytes(1), Some(&b"{\"a\":\"caf\xe9 \\\"\\n\",\"b\":2}"[..]));
+    for records in [plain(&records), records] {
+        let field = Field { path: vec!["b".into()], want: Want::As(Type::Bigint) };
+        let decoded = Decoder::new(vec![field]).decode(&records);
+        let broken: Vec<_> = decoded.broken.iter().map(|dead| (dead.row, dead.code)).collect();
+        assert_eq!((broken, decoded.read), (vec![(1, "not-utf8")], 2));
+    }
+}
