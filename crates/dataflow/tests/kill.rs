@@ -85,6 +85,11 @@ async fn jdbc_to_postgres() {
 }
 
 #[tokio::test]
+async fn sqlite_to_sqlite() {
+    sample("sqlite-sqlite".parse().unwrap()).await;
+}
+
+#[tokio::test]
 async fn kafka_to_file() {
     if servers::are_up() {
         sample("kafka-file".parse().unwrap()).await;

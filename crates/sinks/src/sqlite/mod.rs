@@ -133,6 +133,10 @@ impl SinkConfig for SqliteSink {
     fn target(&self) -> String {
         format!("{} {}", on_disk::spelled(&self.path), self.table.to_lowercase())
     }
+    /// As the source `jdbc` calls the table.
+    fn writes(&self) -> Vec<(&'static str, String)> {
+        vec![("table", format!("table {} of {}", self.table.to_lowercase(), on_disk::spelled(&self.path)))]
+    }
     fn rows(&self) -> SinkRows {
         self.options().rows()
     }

@@ -1,26 +1,18 @@
-//! What is wrong with what a spec names, in the words of the spec.
-use super::JdbcSource;
-use dataflow_postgres::{session::Session, sql};
+//! What is wrong with what a spec names, or with the rows, in the words of the spec.
+use super::{
+    JdbcSource,
+    position::{Key, KeyValue},
+    shape::Shape,
+};
 use dataflow_sdk::{Error, check::nearest};
 
-/// The table is not there.
-///
-/// # Errors
-/// If the server can't be asked for others.
-pub(super) async fn no_table(session: &mut Session, table: &str) -> Result<Error, Error> {
-    let query = "select case when pg_table_is_visible(oid) then relname else relnamespace::regnamespace || '.' || relname end \
-                 from pg_class where relkind in ('r', 'p', 'v', 'm', 'f') and relnamespace <> 'pg_catalog'::regnamespace \
-                 and relnamespace::regnamespace::text <> 'information_schema' limit 10000";
-    let rows = session.rows("look for tables in", query).await?;
-    let known: Vec<&str> = rows.iter().filter_map(|row| row.get(0)).collect();
-    let error = Error::fatal(
-        "table-missing",
-        format!("there is no table {} in PostgreSQL at {}", sql::table(table), session.server()),
-    );
-    Ok(match nearest(table, known.iter().copied()) {
+/// The table is not there; these are. `place`: where it is not, such as `SQLite at …`; `create`: what to do if none is meant.
+pub(super) fn no_table(table: &str, place: &str, known: &[&str], create: &str) -> Error {
+    let error = Error::fatal("table-missing", format!("there is no table {table:?} in {place}"));
+    match nearest(table, known.iter().copied()) {
         Some(name) => error.fix(format!("did you mean {name:?}? Names are spelled as in the database")),
-        None => error.fix("create it, or name it with its schema (`sales.orders`), spelled as in the database"),
-    })
+        None => error.fix(create),
+    }
 }
 
 /// The rows have no such column.
@@ -33,16 +25,38 @@ pub(super) fn no_column(source: &JdbcSource, column: &str, known: &[&str]) -> Er
     error.fix(fix).for_user()
 }
 
-/// The server does not take the query as it stands.
-pub(super) fn of_statement(source: &JdbcSource, error: Error) -> Error {
-    match error {
-        Error::Fatal { code: "postgres" | "column-missing" | "table-missing", message, .. }
-            if source.query.is_some() =>
-        {
-            Error::fatal("bad-query", message)
-                .fix("correct `query`; it stands in the FROM of another SELECT")
-                .for_user()
-        }
-        other => other,
-    }
+/// The database does not take the query as it stands.
+pub(super) fn bad_query(message: String) -> Error {
+    Error::fatal("bad-query", message).fix("correct `query`; it stands in the FROM of another SELECT").for_user()
+}
+
+/// Rows could be missed, for these reasons.
+pub(super) fn unsafe_order(name: &str, place: &str, reasons: &[String]) -> Error {
+    let message = format!("rows of {name} in {place} that commit out of order could be missed: {}", reasons.join("; "));
+    let fix = "change that, or give `delay`: rows are then read that long after their values were given out, and those of \
+               transactions that take longer are missed";
+    Error::fatal("unsafe-order", message).fix(fix).for_user()
+}
+
+/// A row has no place in the order.
+pub(super) fn no_key(shape: &Shape) -> Error {
+    let names: Vec<_> = shape.order_names().map(|name| format!("{name:?}")).collect();
+    let message = format!("a row of {} is NULL in {}, after which reading can't go on", shape.name, names.join(" or "));
+    Error::fatal("null-key", message).fix("fill it in, or leave such rows out by a `query`").for_user()
+}
+
+/// A row has something in the order's columns that a position can't name.
+pub(super) fn odd_key(shape: &Shape, what: &str) -> Error {
+    let names: Vec<_> = shape.order_names().map(|name| format!("{name:?}")).collect();
+    let message =
+        format!("a row of {} has {what} in {}, after which reading can't go on", shape.name, names.join(" or "));
+    Error::fatal("null-key", message).fix("change it, or leave such rows out by a `query`").for_user()
+}
+
+/// A row has the place of another one.
+pub(super) fn same_key(shape: &Shape, key: &Key) -> Error {
+    let names: Vec<_> = shape.order_names().map(|name| format!("{name:?}")).collect();
+    let key: Vec<_> = key.iter().map(KeyValue::text).collect();
+    let message = format!("two rows of {} have the same {} ({})", shape.name, names.join(" and "), key.join(", "));
+    Error::fatal("duplicate-key", message).fix("name columns that identify a row").for_user()
 }

@@ -1,21 +1,26 @@
 //! The `jdbc` source: rows of a table or of a query in a database.
 //!
-//! Rows are read in the order of a key, after the last one read (`position`), so that reading goes on exactly there. Up to where
-//! none can be missed any more, the database is asked (`postgres/horizon`).
+//! Rows are read in the order of a key, after the last one read (`position`), so that reading goes on exactly there. Each database
+//! (`database`) says up to where none can be missed any more, and has a folder of its own.
+mod database;
 mod failures;
+mod part;
 mod position;
 mod postgres;
 mod reader;
+mod rounds;
 mod said;
+mod shape;
+mod sqlite;
 mod url;
 
 use async_trait::async_trait;
+use database::{Purpose, Session};
 use dataflow_core::{
     position::{Partition, Position, Positions},
     spec::Millis,
     types::Type,
 };
-use dataflow_postgres::pool;
 use dataflow_sdk::{
     Context, Error, Problem, SourceConfig,
     declared::Metadata,
@@ -28,22 +33,22 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{cmp::Ordering, collections::BTreeMap};
 
-/// Reads rows of a table, or of a query, in a PostgreSQL database.
+/// Reads rows of a table, or of a query, in PostgreSQL or a SQLite file.
 ///
 /// Rows are read in the order of columns that identify them, so that reading goes on exactly after the last one. What becomes of each
 /// column type, and which rows are found when, the guide to this source says.
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct JdbcSource {
-    /// URL of the database: `postgres://user:password@host:5432/database`, or as JDBC has it,
-    /// `jdbc:postgresql://host:5432/database?user=…&password=…`. Default: that of the node's connection.
+    /// URL of the database: `postgres://user:password@host:5432/database` or `sqlite:/data/shop.db`, or as JDBC has them,
+    /// `jdbc:postgresql://host:5432/database?user=…&password=…` and `jdbc:sqlite:/data/shop.db`. Default: that of the node's connection.
     #[schemars(extend("x-address" = true))]
     pub url: Option<String>,
-    /// Certificates for TLS. What is checked of the server's, the url says as libpq has it: `sslmode=require` nothing (with `ca`, as
+    /// Certificates for TLS, where there is a server. What is checked of the server's, the url says as libpq has it: `sslmode=require` nothing (with `ca`, as
     /// `verify-ca`), `verify-ca` its authority, `verify-full` its host name, too. Without `sslmode`: `verify-full` if this is given,
     /// otherwise `prefer`, which encrypts if the server can.
     pub tls: Option<Tls>,
-    /// Name of the table or view, `orders` or `sales.orders`, spelled exactly as in the database.
+    /// Name of the table or view, `orders`, or `sales.orders` where there are schemas, spelled exactly as in the database.
     pub table: Option<String>,
     /// A SELECT to read instead of a table. It becomes part of another one, so it has no parameters, and its order and limit mean nothing.
     pub query: Option<String>,
@@ -116,10 +121,10 @@ fn five_seconds() -> Millis {
 
 impl SourceConfig for JdbcSource {
     const TYPE: &'static str = "jdbc";
-    const SUMMARY: &'static str = "Reads rows of a table or a query in a PostgreSQL database.";
+    const SUMMARY: &'static str = "Reads rows of a table or a query in PostgreSQL or a SQLite file.";
     const GUARANTEE: &'static str = "Each row that was committed is read once (in the modes with a timestamp: once for each change that \
-        is still there when it is read), whatever order transactions commit in: rows are read up to the highest value at a moment \
-        only after all transactions have ended that were writing to the table then. What can't be read so is refused unless there is a `delay`. Void if values \
+        is still there when it is read), whatever order transactions commit in: rows are read up to a value only once no transaction that \
+        was writing then can add a lower one. What can't be read so is refused unless there is a `delay`. Void if values \
         are given by whoever writes instead of the column's default, or if they begin anew (setval, truncate … restart identity). \
         Deleted rows are not noticed.";
     const CONNECTION: Option<&'static str> = Some("jdbc");
@@ -135,10 +140,6 @@ impl SourceConfig for JdbcSource {
                 finding("query", "contradiction", "can't be given beside `table`".into(), "give one of both");
             }
             (None, None) => finding("table", "missing-field", "is missing".into(), "give `table`, or a `query`"),
-            (Some(table), None) if table.matches('.').count() > 1 => {
-                let message = format!("{table:?} has more parts than schema and name");
-                finding("table", "invalid-value", message, "write schema.table; the database is part of the url");
-            }
             (None, Some(query)) if query.trim().trim_end_matches(';').is_empty() => {
                 finding("query", "invalid-value", "is empty".into(), "write a SELECT");
             }
@@ -182,7 +183,7 @@ impl SourceConfig for JdbcSource {
                 let fix = "give url here, or set [connections.jdbc.default] in the node's settings";
                 finding("url", "missing-field", "no database is given".into(), fix);
             }
-            Some(Ok(url)) => problems.extend(pool::check(&url, self.tls.as_ref())),
+            Some(Ok(database)) => problems.extend(database.check(self)),
             Some(Err(problem)) => problems.push(problem),
         }
         problems
@@ -197,16 +198,10 @@ impl SourceConfig for JdbcSource {
     }
 
     fn reads(&self, place: &str) -> bool {
-        let (Some(table), Ok(url)) = (&self.table, url::read(self.url.as_deref().unwrap_or_default())) else {
-            return false;
-        };
-        let of_database = |table: &str| pool::table(&url, table);
-        let other = match table.split_once('.') {
-            Some(("public", name)) => Some(name.to_owned()),
-            Some(_) => None,
-            None => Some(format!("public.{table}")),
-        };
-        of_database(table) == place || other.is_some_and(|name| of_database(&name) == place)
+        match (&self.table, url::read(self.url.as_deref().unwrap_or_default())) {
+            (Some(table), Ok(database)) => database.spellings(table).iter().any(|name| name == place),
+            _ => false,
+        }
     }
 
     fn keeps(&self, before: &Self, _: &Partition) -> Kept {
@@ -226,18 +221,34 @@ impl JdbcSource {
         self.table.clone().unwrap_or_else(|| "the query".into())
     }
 
-    fn doing(&self) -> String {
-        format!("read {} of", self.name())
-    }
-
     fn partition(&self) -> Partition {
         self.table.as_deref().unwrap_or("query").into()
     }
 
-    fn native_url(&self) -> Result<String, Error> {
-        url::read(self.url.as_deref().unwrap_or_default())
-            .map_err(|problem| Error::fatal("invalid-url", format!("url: {}", problem.message)).for_user())
+    /// A session with its database.
+    async fn connect(&self, cx: &Context, purpose: Purpose) -> Result<Box<dyn Session>, Error> {
+        let database = url::read(self.url.as_deref().unwrap_or_default())
+            .map_err(|problem| Error::fatal("invalid-url", format!("url: {}", problem.message)).for_user())?;
+        database.connect(self, cx, purpose).await
     }
+}
+
+/// The place after the last row that is there, in numbers of rows, too.
+async fn end(session: &mut dyn Session) -> Result<Position, Error> {
+    let key = session.highest().await?.unwrap_or_default();
+    let rows = if key.is_empty() { 0 } else { session.count(&key).await?.unwrap_or(0) };
+    Ok(Position { at: Place { rows, key }.text(), identity: session.shape().identity.clone() })
+}
+
+/// The place after a key that a user names; none: it is no key of these rows.
+async fn after(session: &mut dyn Session, key: position::Key) -> Result<Option<Position>, Error> {
+    let rows = match key.len() {
+        0 => Some(0),
+        parts if parts == session.shape().order.len() => session.count(&key).await?,
+        _ => None,
+    };
+    let identity = session.shape().identity.clone();
+    Ok(rows.map(|rows| Position { at: Place { rows, key }.text(), identity }))
 }
 
 #[async_trait]
@@ -271,7 +282,7 @@ impl Source for JdbcSource {
     async fn resolve(&self, cx: &Context, to: &Edge) -> Result<Positions, Error> {
         let at = match to {
             Edge::Beginning => self.beginning(),
-            Edge::End => postgres::end(self, cx).await?,
+            Edge::End => end(&mut *self.connect(cx, Purpose::Look).await?).await?,
         };
         Ok([(self.partition(), at)].into())
     }
@@ -297,7 +308,7 @@ impl Source for JdbcSource {
                 continue;
             }
             let found = match Place::read(at) {
-                Some(place) => postgres::after(self, cx, place.key).await?,
+                Some(place) => after(&mut *self.connect(cx, Purpose::Look).await?, place.key).await?,
                 None => None,
             };
             match found {
@@ -313,7 +324,7 @@ impl Source for JdbcSource {
     }
 
     async fn extents(&self, cx: &Context) -> Result<Extents, Error> {
-        let last = Some(postgres::end(self, cx).await?);
+        let last = Some(end(&mut *self.connect(cx, Purpose::Look).await?).await?);
         Ok([(self.partition(), Extent { first: self.beginning(), last })].into())
     }
 }

@@ -1,15 +1,80 @@
 //! Positions: after which key reading goes on, and how many rows were read until there.
-use serde_json::Value;
-use std::{cmp::Ordering, fmt::Write, sync::Arc};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::{Map, Value};
+use std::{cmp::Ordering, sync::Arc};
+
+/// The values of the columns in whose order rows are read.
+pub(super) type Key = Vec<KeyValue>;
+
+/// A value of a key.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum KeyValue {
+    /// A whole number.
+    Whole(i64),
+    /// A finite number that is stored as a double.
+    Real(f64),
+    /// Text, and whatever else the database writes as text.
+    Text(String),
+    /// Bytes.
+    Bytes(Vec<u8>),
+}
+
+impl KeyValue {
+    /// What a database writes as this text.
+    pub(super) fn of_text(text: &str) -> Self {
+        whole(text).map_or_else(|| Self::Text(text.into()), Self::Whole)
+    }
+
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Whole(number) => number.to_string(),
+            Self::Real(number) => Value::from(*number).to_string(),
+            Self::Text(text) => text.clone(),
+            Self::Bytes(bytes) => BASE64_STANDARD.encode(bytes),
+        }
+    }
+
+    fn read(value: &Value) -> Option<Self> {
+        match value {
+            Value::Number(number) if number.is_f64() => number.as_f64().map(Self::Real),
+            Value::Number(number) => number.as_i64().map(Self::Whole),
+            Value::String(text) => Some(Self::Text(text.clone())),
+            Value::Object(fields) if fields.len() == 1 => {
+                BASE64_STANDARD.decode(fields.get("base64")?.as_str()?).ok().map(Self::Bytes)
+            }
+            _ => None,
+        }
+    }
+
+    fn write(&self) -> Value {
+        match self {
+            Self::Whole(number) => (*number).into(),
+            Self::Real(number) => (*number).into(),
+            Self::Text(text) => text.as_str().into(),
+            Self::Bytes(_) => Value::Object(Map::from_iter([("base64".to_owned(), self.text().into())])),
+        }
+    }
+
+    /// Which number is greater; none: one is no number.
+    fn number(&self, other: &Self) -> Option<Ordering> {
+        match (self, other) {
+            (Self::Whole(one), Self::Whole(other)) => Some(one.cmp(other)),
+            (Self::Real(one), Self::Real(other)) => one.partial_cmp(other),
+            (Self::Whole(one), Self::Real(other)) => (*one as f64).partial_cmp(other),
+            (Self::Real(one), Self::Whole(other)) => one.partial_cmp(&(*other as f64)),
+            _ => None,
+        }
+    }
+}
 
 /// A place among the rows in the order of their keys, as JSON: `[1000, 42]` is after the row with the key 42, which was the
 /// thousandth; `[0]` is before all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Place {
     /// Rows read so far.
     pub(super) rows: u64,
-    /// The key of the last one, each part in the database's own text. Empty: there is none.
-    pub(super) key: Vec<String>,
+    /// The key of the last one. Empty: there is none.
+    pub(super) key: Key,
 }
 
 impl Place {
@@ -17,41 +82,32 @@ impl Place {
     pub(super) fn read(at: &str) -> Option<Self> {
         let Value::Array(parts) = serde_json::from_str(at).ok()? else { return None };
         let (rows, key) = parts.split_first()?;
-        let part = |part: &Value| match part {
-            Value::Number(number) if number.is_i64() => Some(number.to_string()),
-            Value::String(text) => Some(text.clone()),
-            _ => None,
-        };
-        Some(Self { rows: rows.as_u64()?, key: key.iter().map(part).collect::<Option<_>>()? })
+        Some(Self { rows: rows.as_u64()?, key: key.iter().map(KeyValue::read).collect::<Option<_>>()? })
     }
 
     /// The position as users see it.
     pub(super) fn text(&self) -> Arc<str> {
         let mut text = format!("[{}", self.rows);
-        for part in &self.key {
+        for value in &self.key {
             text.push(',');
-            match whole(part) {
-                Some(_) => text.push_str(part),
-                None => write!(text, "{}", Value::from(part.as_str())).unwrap_or_default(),
-            }
+            text.push_str(&value.write().to_string());
         }
         text.push(']');
         text.into()
     }
 
-    /// Which comes first. Parts that are whole numbers, or points in time (only the first, if `timed`), are compared; of other keys
+    /// Which comes first. Values that are numbers, or points in time (only the first, if `timed`), are compared; of other keys
     /// only the database knows the order, but more rows were read before the later one.
     pub(super) fn order(&self, other: &Self, timed: bool) -> Ordering {
         if self.key.is_empty() || other.key.is_empty() || self.key.len() != other.key.len() {
             return self.key.len().cmp(&other.key.len()).then(self.rows.cmp(&other.rows));
         }
-        for (nth, (one, other_part)) in self.key.iter().zip(&other.key).enumerate() {
-            let order = match (whole(one), whole(other_part)) {
-                (Some(one), Some(other)) => one.cmp(&other),
-                _ if one == other_part => Ordering::Equal,
-                // Both in UTC and without trailing zeros: the texts have the order of the times.
-                _ if timed && nth == 0 => one.cmp(other_part),
-                _ => self.rows.cmp(&other.rows),
+        for (nth, (one, other_value)) in self.key.iter().zip(&other.key).enumerate() {
+            let order = match (one, other_value) {
+                _ if one == other_value => Ordering::Equal,
+                // All are written alike, without trailing zeros and in one zone: the texts have the order of the times.
+                (KeyValue::Text(one), KeyValue::Text(other)) if timed && nth == 0 => one.cmp(other),
+                _ => one.number(other_value).unwrap_or_else(|| self.rows.cmp(&other.rows)),
             };
             if order.is_ne() {
                 return order;
@@ -77,15 +133,17 @@ mod tests {
     use proptest::prelude::*;
 
     fn place(rows: u64, key: &[&str]) -> Place {
-        Place { rows, key: key.iter().map(|part| (*part).to_owned()).collect() }
+        Place { rows, key: key.iter().map(|text| KeyValue::of_text(text)).collect() }
     }
 
     proptest! {
         #[test]
         fn a_position_comes_back(rows: u64, key in proptest::collection::vec(prop_oneof![
-            any::<String>(),
-            any::<i64>().prop_map(|number| number.to_string()),
-            "[-+]?0?[0-9]{1,25}",
+            any::<String>().prop_map(KeyValue::Text),
+            any::<i64>().prop_map(KeyValue::Whole),
+            "[-+]?0?[0-9]{1,25}".prop_map(|text| KeyValue::of_text(&text)),
+            any::<f64>().prop_filter("it is no number", |number| number.is_finite()).prop_map(KeyValue::Real),
+            any::<Vec<u8>>().prop_map(KeyValue::Bytes),
         ], 0..4)) {
             let place = Place { rows, key };
             prop_assert_eq!(Place::read(&place.text()), Some(place));
@@ -96,7 +154,11 @@ mod tests {
     fn positions_look_like_what_they_are() {
         assert_eq!(&*place(0, &[]).text(), "[0]");
         assert_eq!(&*place(1_000, &["2026-01-02 03:04:05+00", "42"]).text(), "[1000,\"2026-01-02 03:04:05+00\",42]");
-        for wrong in ["", "42", "[]", "[-1]", "[1,null]", "[1,1.5]", "{}"] {
+        let typed = vec![KeyValue::Text("42".into()), KeyValue::Real(1.0), KeyValue::Bytes(vec![0, 255])];
+        assert_eq!(&*Place { rows: 3, key: typed }.text(), r#"[3,"42",1.0,{"base64":"AP8="}]"#);
+        for wrong in
+            ["", "42", "[]", "[-1]", "[1,null]", "[1,[]]", "[1,{\"base64\":7}]", "[1,9223372036854775808]", "{}"]
+        {
             assert_eq!(Place::read(wrong), None, "{wrong}");
         }
     }

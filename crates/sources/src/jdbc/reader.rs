@@ -1,5 +1,5 @@
 //! A reader whose work goes on where it was when nobody waited for it any more.
-use super::{JdbcSource, postgres::Work, said::Said};
+use super::{JdbcSource, rounds::Rounds, said::Said};
 use async_trait::async_trait;
 use dataflow_core::position::Position;
 use dataflow_sdk::{
@@ -9,7 +9,7 @@ use dataflow_sdk::{
 };
 use std::{future::Future, pin::Pin};
 
-type Step = Pin<Box<dyn Future<Output = (Work, Result<Read, Error>)> + Send>>;
+type Step = Pin<Box<dyn Future<Output = (Rounds, Result<Read, Error>)> + Send>>;
 
 /// Reads what a source says, from a position on.
 pub(super) struct JdbcReader {
@@ -18,7 +18,7 @@ pub(super) struct JdbcReader {
 }
 
 enum State {
-    Resting(Box<Work>),
+    Resting(Box<Rounds>),
     Working(Step),
     /// It has failed.
     Gone,
@@ -27,7 +27,7 @@ enum State {
 impl JdbcReader {
     pub(super) async fn open(source: &JdbcSource, cx: &Context, from: Option<&Position>) -> Result<Self, Error> {
         let said = Said::default();
-        let work = Work::open(source, cx, from, said.clone()).await?;
+        let work = Rounds::open(source, cx, from, said.clone()).await?;
         Ok(Self { state: State::Resting(Box::new(work)), said })
     }
 }

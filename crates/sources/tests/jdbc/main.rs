@@ -1,9 +1,8 @@
-//! The `jdbc` source against a real PostgreSQL, at 127.0.0.1:5432.
+//! The `jdbc` source against real databases.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
-mod database;
-mod order;
-mod refused;
-mod rows;
+mod postgres;
+mod spec;
+mod sqlite;
 
 use dataflow_core::{
     branch::BranchId,
@@ -79,4 +78,23 @@ async fn all(config: Value) -> Vec<Value> {
         rows.extend(values(&records));
     }
     rows
+}
+
+/// Why a source is not opened: code, and message with what to do; empty, if it is.
+async fn refusal(config: Value) -> (&'static str, String) {
+    match open(&*source(config), &context(), None).await {
+        Err(Error::Fatal { code, message, fix, .. }) => (code, format!("{message}; {}", fix.unwrap_or_default())),
+        Err(other) => panic!("{other:?}"),
+        Ok(_) => ("", String::new()),
+    }
+}
+
+/// Numbers that look random and are the same each time.
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    pub(crate) fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % sides
+    }
 }

@@ -102,7 +102,7 @@ impl Data {
         if self.is_late(n) {
             write!(line, ",\"extra\":\"x{n}\"").expect("a String takes it");
         }
-        if self.source == Place::Jdbc && !self.is_late(n) {
+        if matches!(self.source, Place::Jdbc | Place::Sqlite) && !self.is_late(n) {
             line += ",\"extra\":null";
         }
         line + "}"

@@ -67,10 +67,7 @@ impl Flow {
             _ => None,
         };
         let api = (pair.source == Place::Rest).then(|| rest::serve(data));
-        let table = match pair.source {
-            Place::Jdbc => Some(Table::filled(&data, name, folder).await),
-            _ => None,
-        };
+        let table = Table::filled(&data, pair.source, name, folder).await;
         let mut sinks = Vec::new();
         for number in 0..pair.sinks.len() {
             let number = u32::try_from(number).expect("few sinks");
@@ -132,8 +129,10 @@ impl Flow {
         if let Some(api) = &self.api {
             return rest::source(api);
         }
+        if let Some(table) = &self.table {
+            return table.source();
+        }
         match (self.pair.source, &self.topic) {
-            (Place::Jdbc, _) => self.table.as_ref().map(Table::source).unwrap_or_default(),
             (Place::Http, _) => json!({"type": "http"}),
             (Place::Generate, _) => {
                 json!({"type": "generate", "count": self.data.records, "schema": {"id": {"type": "sequence"}}})

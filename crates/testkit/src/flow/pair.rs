@@ -9,11 +9,11 @@ pub enum Place {
     File,
     /// Generated records.
     Generate,
-    /// A SQLite file.
+    /// A SQLite file; as a source, it is read by `jdbc`.
     Sqlite,
     /// Pushed over HTTP.
     Http,
-    /// A table that a database is asked for.
+    /// A table that PostgreSQL is asked for.
     Jdbc,
     /// Pages of a REST API.
     Rest,
@@ -82,7 +82,7 @@ impl Pair {
 
     /// All pairs for which the promises are proved. The first ones suffer every strike; the others complete all
     /// combinations of source and sink, and are only restored.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::new(Place::File, &[Place::File], 1),
         Self::new(Place::File, &[Place::Sqlite], 1),
         Self::new(Place::Http, &[Place::Sqlite], 1),
@@ -102,6 +102,7 @@ impl Pair {
         Self::new(Place::Rest, &[Place::Sqlite], 1),
         Self::new(Place::Jdbc, &[Place::Postgres], 1),
         Self::new(Place::Jdbc, &[Place::Kafka], 1),
+        Self::new(Place::Sqlite, &[Place::Sqlite], 1),
         Self::new(Place::Http, &[Place::Kafka], 1),
         Self::new(Place::Generate, &[Place::Kafka], 1),
         Self::new(Place::File, &[Place::Postgres], 1),
@@ -116,7 +117,7 @@ impl Pair {
 
     /// Whether it suffers every strike.
     pub fn is_struck(self) -> bool {
-        Self::ALL[..19].contains(&self)
+        Self::ALL[..20].contains(&self)
     }
 
     /// Whether it needs running servers.

@@ -1,6 +1,6 @@
 //! Rows after a key, in the order of their keys, by a cursor: the server and this side hold a part of them at a time.
 use super::definition::Definition;
-use crate::jdbc::position::Place;
+use crate::jdbc::position::{Key, KeyValue};
 use dataflow_postgres::{session::Session, sql};
 use dataflow_sdk::Error;
 use tokio_postgres::SimpleQueryRow;
@@ -11,12 +11,12 @@ fn tuple(parts: impl Iterator<Item = String>) -> String {
 }
 
 /// The condition that a row comes after a key (or, with `<=`, does not).
-pub(super) fn condition(definition: &Definition, operator: &str, key: &[String]) -> String {
+pub(super) fn condition(definition: &Definition, operator: &str, key: &[KeyValue]) -> String {
     let parts = &definition.order[..key.len().min(definition.order.len())];
     if parts.is_empty() {
         return "true".into();
     }
-    let values = parts.iter().zip(key).map(|(part, value)| format!("{}::{}", sql::literal(value), part.ty));
+    let values = parts.iter().zip(key).map(|(part, value)| format!("{}::{}", sql::literal(&value.text()), part.ty));
     format!("{} {operator} {}", tuple(parts.iter().map(|part| part.name.clone())), tuple(values))
 }
 
@@ -27,7 +27,7 @@ fn ordered(definition: &Definition, direction: &str) -> String {
 
 /// What is selected of a row: each column, with the casts that its text needs.
 fn selected(definition: &Definition) -> String {
-    let columns = definition.columns.iter().zip(&definition.readings).map(|(column, reading)| {
+    let columns = definition.shape.columns.iter().zip(&definition.readings).map(|(column, reading)| {
         let name = sql::name(&column.name);
         match reading.cast {
             Some("to_json") => format!("to_json(q.{name})"),
@@ -43,18 +43,19 @@ pub(super) async fn highest(
     session: &mut Session,
     doing: &str,
     definition: &Definition,
-    after: &Place,
+    after: &[KeyValue],
     bound: &str,
-) -> Result<Option<Vec<String>>, Error> {
+) -> Result<Option<Key>, Error> {
     let names = definition.order.iter().map(|part| part.name.clone()).collect::<Vec<_>>().join(", ");
     let query = format!(
         "select {names} from {} where {} and {bound} order by {} limit 1",
         definition.from,
-        condition(definition, ">", &after.key),
+        condition(definition, ">", after),
         ordered(definition, " desc")
     );
     let rows = session.rows(doing, &query).await?;
-    let parts = |row: &SimpleQueryRow| (0..definition.order.len()).map(|at| row.get(at).map(str::to_owned)).collect();
+    let parts =
+        |row: &SimpleQueryRow| (0..definition.order.len()).map(|at| row.get(at).map(KeyValue::of_text)).collect();
     Ok(rows.first().and_then(parts))
 }
 
@@ -63,7 +64,7 @@ pub(super) async fn count(
     session: &mut Session,
     doing: &str,
     definition: &Definition,
-    key: &[String],
+    key: &[KeyValue],
 ) -> Result<u64, Error> {
     let query = format!("select count(*) from {} where {}", definition.from, condition(definition, "<=", key));
     let rows = session.rows(doing, &query).await?;
@@ -75,7 +76,7 @@ pub(super) async fn open(
     session: &mut Session,
     doing: &str,
     definition: &Definition,
-    after: &Place,
+    after: &[KeyValue],
     bound: &str,
 ) -> Result<(), Error> {
     let statement = format!(
@@ -83,7 +84,7 @@ pub(super) async fn open(
          declare reading no scroll cursor for select {} from {} where {} and {bound} order by {}",
         selected(definition),
         definition.from,
-        condition(definition, ">", &after.key),
+        condition(definition, ">", after),
         ordered(definition, "")
     );
     session.run(doing, &statement).await

@@ -3,27 +3,22 @@ use super::{
     safe,
     types::{self, Reading},
 };
-use crate::jdbc::{JdbcSource, Mode, failures};
+use crate::jdbc::{JdbcSource, Mode, database::Purpose, failures, shape::Shape};
 use dataflow_postgres::{session::Session, sql};
 use dataflow_sdk::{Error, batch::Column};
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 /// What is read, as it is now.
 #[derive(Clone, Debug)]
 pub(super) struct Definition {
     /// What comes after FROM: `"orders" as q`.
     pub(super) from: String,
-    /// The columns, in order.
-    pub(super) columns: Arc<[Column]>,
+    pub(super) shape: Arc<Shape>,
     pub(super) readings: Vec<Reading>,
     /// The columns in whose order rows are read.
     pub(super) order: Vec<KeyPart>,
-    /// Which columns a row is known by.
-    pub(super) key: Vec<usize>,
     /// The tables behind it, their partitions, and what they are partitions of.
     pub(super) tables: Vec<u32>,
-    /// What the table is known by besides its name, so that another one under its name is noticed.
-    pub(super) identity: Option<Arc<str>>,
 }
 
 /// A column of the order.
@@ -37,7 +32,7 @@ pub(super) struct KeyPart {
 }
 
 /// Finds out what is read, and whether it can be read without missing a row.
-pub(super) async fn define(source: &JdbcSource, session: &mut Session, again: bool) -> Result<Definition, Error> {
+pub(super) async fn define(source: &JdbcSource, session: &mut Session, purpose: Purpose) -> Result<Definition, Error> {
     let name = source.name();
     let doing = format!("read {name} of");
     let base = match (&source.table, &source.query) {
@@ -50,13 +45,8 @@ pub(super) async fn define(source: &JdbcSource, session: &mut Session, again: bo
     };
     let from = format!("{base} as q");
     let all = format!("select * from {from}");
-    let statement = session.prepare(&doing, &all).await.map_err(|error| failures::of_statement(source, error))?;
+    let statement = session.prepare(&doing, &all).await.map_err(|error| of_statement(source, error))?;
     let names: Vec<&str> = statement.columns().iter().map(tokio_postgres::Column::name).collect();
-    let mut seen = BTreeSet::new();
-    if let Some(twice) = names.iter().find(|name| !seen.insert(**name)) {
-        let error = Error::fatal("duplicate-column", format!("{name} has two columns {twice:?}"));
-        return Err(error.fix("give each column of the query a name of its own (`as`)").for_user());
-    }
     let readings: Vec<Reading> =
         statement.columns().iter().map(|column| types::reading(column.type_(), column.type_modifier())).collect();
     let columns =
@@ -66,66 +56,22 @@ pub(super) async fn define(source: &JdbcSource, session: &mut Session, again: bo
         Some(oid) => primary_key(session, oid).await?,
         None => Vec::new(),
     };
-    let key = match &source.key_columns {
-        Some(named) => named.as_slice(),
-        None => &of_table,
-    };
-    let order = wanted(source, key)?;
-    let place = |name: &String| {
-        names.iter().position(|known| known == name).ok_or_else(|| failures::no_column(source, name, &names))
-    };
-    // Without a key, its number tells a row from all others.
-    let number = source.incrementing_column.iter().filter(|_| key.is_empty());
-    let key = key.iter().chain(number).map(place).collect::<Result<Vec<_>, _>>()?;
+    let identity = oid.map(|oid| oid.to_string().into());
+    // Names in quotes are the same only if all their letters are.
+    let shape = Shape::of(source, columns, &of_table, identity, |one, other| one == other)?;
     let mut parts = Vec::new();
-    for name in &order {
-        let column = place(name)?;
+    for column in shape.order.iter().copied() {
         let native = statement.columns()[column].type_();
         let rows = session.rows(&doing, &format!("select format_type({}, -1)", native.oid())).await?;
         let ty = rows.first().and_then(|row| row.get(0)).unwrap_or("text").to_owned();
-        parts.push(KeyPart { column, name: sql::name(name), ty });
+        parts.push(KeyPart { column, name: sql::name(names[column]), ty });
     }
     let tables = tables(session, &doing, &all).await?;
-    let definition = Definition {
-        from,
-        columns: columns.into(),
-        readings,
-        order: parts,
-        key,
-        tables,
-        identity: oid.map(|oid| oid.to_string().into()),
-    };
-    if !again && source.mode != Mode::Bulk {
+    let definition = Definition { from, shape: shape.into(), readings, order: parts, tables };
+    if purpose == Purpose::Follow && source.mode != Mode::Bulk {
         safe::check(source, session, &definition, &statement).await?;
     }
     Ok(definition)
-}
-
-/// The columns in whose order rows are read: no two rows may have the same values in them.
-fn wanted(source: &JdbcSource, key: &[String]) -> Result<Vec<String>, Error> {
-    let (number, time) = (source.incrementing_column.iter(), source.timestamp_column.iter());
-    let order: Vec<&String> = match source.mode {
-        Mode::Incrementing => number.collect(),
-        Mode::TimestampIncrementing => time.chain(number).collect(),
-        Mode::Bulk => key.iter().collect(),
-        Mode::Timestamp => time.chain(key).collect(),
-    };
-    if key.is_empty() && matches!(source.mode, Mode::Bulk | Mode::Timestamp) {
-        let name = source.name();
-        let message = format!("{name} has no primary key, so nothing tells after which row reading goes on");
-        let fix = match source.mode {
-            Mode::Bulk => "name columns that identify a row in `keyColumns`",
-            _ => "name columns that identify a row in `keyColumns`, or use timestamp+incrementing",
-        };
-        return Err(Error::fatal("no-key", message).fix(fix).for_user());
-    }
-    let mut distinct = Vec::new();
-    for name in order {
-        if !distinct.contains(name) {
-            distinct.push(name.clone());
-        }
-    }
-    Ok(distinct)
 }
 
 async fn oid_of(session: &mut Session, table: &str) -> Result<u32, Error> {
@@ -133,7 +79,31 @@ async fn oid_of(session: &mut Session, table: &str) -> Result<u32, Error> {
     let rows = session.rows(&format!("look for table {table} in"), &query).await?;
     match rows.first().and_then(|row| row.get(0)).and_then(|oid| oid.parse().ok()) {
         Some(oid) => Ok(oid),
-        None => Err(failures::no_table(session, table).await?),
+        None => Err(no_table(session, table).await?),
+    }
+}
+
+/// The table is not there.
+async fn no_table(session: &mut Session, table: &str) -> Result<Error, Error> {
+    let query = "select case when pg_table_is_visible(oid) then relname else relnamespace::regnamespace || '.' || relname end \
+                 from pg_class where relkind in ('r', 'p', 'v', 'm', 'f') and relnamespace <> 'pg_catalog'::regnamespace \
+                 and relnamespace::regnamespace::text <> 'information_schema' limit 10000";
+    let rows = session.rows("look for tables in", query).await?;
+    let known: Vec<&str> = rows.iter().filter_map(|row| row.get(0)).collect();
+    let place = format!("PostgreSQL at {}", session.server());
+    let create = "create it, or name it with its schema (`sales.orders`), spelled as in the database";
+    Ok(failures::no_table(table, &place, &known, create))
+}
+
+/// The server does not take the query as it stands.
+fn of_statement(source: &JdbcSource, error: Error) -> Error {
+    match error {
+        Error::Fatal { code: "postgres" | "column-missing" | "table-missing", message, .. }
+            if source.query.is_some() =>
+        {
+            failures::bad_query(message)
+        }
+        other => other,
     }
 }
 

@@ -104,10 +104,9 @@ pub(super) async fn wait(
     session: &mut Session,
     definition: &Definition,
     whose: Whose,
-    name: &str,
     said: &Said,
 ) -> Result<(), Error> {
-    let query = query(&definition.tables, whose);
+    let (query, name) = (query(&definition.tables, whose), definition.shape.name.as_str());
     let mut waited_for = holders(session, &query).await?;
     let mut before = waited_for.clone();
     let (mut pause, mut looks) = (PAUSES[0], 0);

@@ -4,16 +4,59 @@ mod cursor;
 mod definition;
 mod horizon;
 mod safe;
+mod session;
 mod types;
-mod work;
+mod url;
 
-pub(super) use work::Work;
+use super::{
+    JdbcSource,
+    database::{Database, Purpose, Session},
+};
+use async_trait::async_trait;
+use dataflow_postgres::pool;
+use dataflow_sdk::{Context, Error, Problem};
 
-use super::{JdbcSource, position::Place};
-use dataflow_core::position::Position;
-use dataflow_postgres::{pool, session::Session};
-use dataflow_sdk::{Context, Error};
-use definition::Definition;
+/// How its URLs look.
+pub(super) const FORM: &str =
+    "postgres://user:password@host:5432/database or jdbc:postgresql://host:5432/database?user=…";
+
+/// A database of PostgreSQL, by its URL.
+pub(super) struct Postgres(String);
+
+impl Postgres {
+    /// That of a URL; none: it is one of another database.
+    pub(super) fn of_url(url: &str, of_jdbc: bool) -> Option<Result<Self, Problem>> {
+        Some(url::read(url, of_jdbc)?.map(Self))
+    }
+}
+
+#[async_trait]
+impl Database for Postgres {
+    fn check(&self, source: &JdbcSource) -> Vec<Problem> {
+        let mut problems = pool::check(&self.0, source.tls.as_ref());
+        if let Some(table) = source.table.as_ref().filter(|table| table.matches('.').count() > 1) {
+            let message = format!("{table:?} has more parts than schema and name");
+            let problem = Problem::new("table", "invalid-value", message);
+            problems.push(problem.fix("write schema.table; the database is part of the url"));
+        }
+        problems
+    }
+
+    fn spellings(&self, table: &str) -> Vec<String> {
+        let of_database = |table: &str| pool::table(&self.0, table);
+        match table.split_once('.') {
+            Some(("public", name)) => vec![of_database(table), of_database(name)],
+            Some(_) => vec![of_database(table)],
+            None => vec![of_database(table), of_database(&format!("public.{table}"))],
+        }
+    }
+
+    async fn connect(&self, source: &JdbcSource, cx: &Context, purpose: Purpose) -> Result<Box<dyn Session>, Error> {
+        let mut session = pool::alone(&self.0, source.tls.as_ref(), &cx.paths)?.session().await?;
+        session.run("prepare a session of", &pinned()).await?;
+        Ok(Box::new(session::PostgresSession::open(source, session, purpose).await?))
+    }
+}
 
 /// What makes the server's texts mean the same whatever role, database or url say.
 fn pinned() -> String {
@@ -23,48 +66,4 @@ fn pinned() -> String {
          set standard_conforming_strings = on; set xmlbinary = base64; set idle_in_transaction_session_timeout = 0",
         horizon::READER
     )
-}
-
-/// A session for reading.
-async fn session(source: &JdbcSource, cx: &Context) -> Result<Session, Error> {
-    let url = source.native_url()?;
-    let mut session = pool::alone(&url, source.tls.as_ref(), &cx.paths)?.session().await?;
-    session.run("prepare a session of", &pinned()).await?;
-    Ok(session)
-}
-
-/// The place after the last row that is there, in numbers of rows, too.
-pub(super) async fn end(source: &JdbcSource, cx: &Context) -> Result<Position, Error> {
-    let (mut session, definition) = defined(source, cx).await?;
-    let doing = source.doing();
-    let key = cursor::highest(&mut session, &doing, &definition, &Place::default(), "true").await?.unwrap_or_default();
-    let rows = match key.is_empty() {
-        true => 0,
-        false => cursor::count(&mut session, &doing, &definition, &key).await?,
-    };
-    Ok(Position { at: Place { rows, key }.text(), identity: definition.identity })
-}
-
-/// The place after a key that a user names; none: it is no key of these rows.
-pub(super) async fn after(source: &JdbcSource, cx: &Context, key: Vec<String>) -> Result<Option<Position>, Error> {
-    let (mut session, definition) = defined(source, cx).await?;
-    if !key.is_empty() && key.len() != definition.order.len() {
-        return Ok(None);
-    }
-    let counted = cursor::count(&mut session, &source.doing(), &definition, &key).await;
-    let rows = match counted {
-        _ if key.is_empty() => 0,
-        Ok(rows) => rows,
-        // It is not of the column's type.
-        Err(Error::Fatal { code: "postgres", .. }) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    Ok(Some(Position { at: Place { rows, key }.text(), identity: definition.identity }))
-}
-
-/// What the table is known by, as it is now.
-async fn defined(source: &JdbcSource, cx: &Context) -> Result<(Session, Definition), Error> {
-    let mut session = session(source, cx).await?;
-    let definition = definition::define(source, &mut session, true).await?;
-    Ok((session, definition))
 }

@@ -1,7 +1,7 @@
 //! Whether values are given out in a way that lets a reader know when it has seen all up to one: otherwise rows that commit out
 //! of order could be missed, and only a delay helps.
 use super::definition::Definition;
-use crate::jdbc::JdbcSource;
+use crate::jdbc::{JdbcSource, failures};
 use dataflow_postgres::session::Session;
 use dataflow_sdk::Error;
 use tokio_postgres::Statement;
@@ -36,15 +36,7 @@ pub(super) async fn check(
     if reasons.is_empty() {
         return Ok(());
     }
-    let message = format!(
-        "rows of {} in PostgreSQL at {} that commit out of order could be missed: {}",
-        source.name(),
-        session.server(),
-        reasons.join("; ")
-    );
-    let fix = "change that, or give `delay`: rows are then read that long after their values were given out, and those of \
-               transactions that take longer are missed";
-    Err(Error::fatal("unsafe-order", message).fix(fix).for_user())
+    Err(failures::unsafe_order(&source.name(), &format!("PostgreSQL at {}", session.server()), &reasons))
 }
 
 /// What of the server and of the tables hides writers.
@@ -92,7 +84,7 @@ async fn origin(
         let column = statement.columns().get(at)?;
         Some((column.table_oid()?, column.column_id()?))
     };
-    let Some(at) = definition.columns.iter().position(|known| known.name == column) else { return Ok(None) };
+    let Some(at) = definition.shape.columns.iter().position(|known| known.name == column) else { return Ok(None) };
     let mut found = origin_of(statement, at);
     for _ in 0..DEPTH {
         let Some((table, number)) = found else { break };

@@ -1,16 +1,7 @@
 //! What can't be read safely, or at all, is refused with all reasons.
-use crate::{context, database::Database, open, source};
-use dataflow_sdk::{Error, SourceConfig};
-use dataflow_sources::jdbc::JdbcSource;
-use serde_json::{Value, json};
-
-async fn refusal(config: Value) -> (&'static str, String) {
-    match open(&*source(config), &context(), None).await {
-        Err(Error::Fatal { code, message, fix, .. }) => (code, format!("{message}; {}", fix.unwrap_or_default())),
-        Err(other) => panic!("{other:?}"),
-        Ok(_) => ("", String::new()),
-    }
-}
+use super::database::Database;
+use crate::refusal;
+use serde_json::json;
 
 #[tokio::test]
 async fn what_could_be_missed_is_refused() {
@@ -64,39 +55,4 @@ async fn what_could_be_missed_is_refused() {
     let (code, message) = refusal(wrong).await;
     assert!(code == "access-denied" && !message.contains("nope"), "{code}: {message}");
     database.remove().await;
-}
-
-#[test]
-fn all_that_is_wrong_with_a_spec_is_found_at_once() {
-    let found = |config: Value| -> Vec<String> {
-        let config: JdbcSource = serde_json::from_value(config).unwrap();
-        let mut paths: Vec<_> =
-            config.check().into_iter().map(|problem| format!("{}: {}", problem.path, problem.code)).collect();
-        paths.sort();
-        paths
-    };
-    let url = "postgres://u@h/d";
-    for (config, expected) in [
-        (json!({"url": url, "table": "a", "mode": "bulk"}), vec![]),
-        (
-            json!({"url": "jdbc:mysql://h/d", "mode": "incrementing", "timestampColumn": "at", "pollInterval": "0s", "fetchSize": 0, "keyColumns": []}),
-            vec![
-                "fetchSize: out-of-range",
-                "incrementingColumn: missing-field",
-                "keyColumns: too-few",
-                "pollInterval: out-of-range",
-                "table: missing-field",
-                "timestampColumn: contradiction",
-                "url: unsupported",
-            ],
-        ),
-        (json!({"url": url, "query": "select 1", "mode": "bulk"}), vec!["keyColumns: missing-field"]),
-        (
-            json!({"url": url, "query": "select 1", "table": "a", "mode": "timestamp+incrementing"}),
-            vec!["incrementingColumn: missing-field", "query: contradiction", "timestampColumn: missing-field"],
-        ),
-        (json!({"table": "a", "mode": "bulk", "delay": "1s"}), vec!["delay: contradiction", "url: missing-field"]),
-    ] {
-        assert_eq!(found(config.clone()), expected, "{config}");
-    }
 }

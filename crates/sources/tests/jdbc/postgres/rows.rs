@@ -1,5 +1,6 @@
 //! Which rows come, in which order, and from where reading goes on.
-use crate::{all, context, database::Database, open, read, source, values};
+use super::database::Database;
+use crate::{all, context, open, read, source, values};
 use dataflow_core::position::Position;
 use dataflow_sdk::{Error, source::Edge};
 use dataflow_testkit::conformance;

@@ -1,6 +1,7 @@
 //! Transactions that commit in another order than their rows were numbered, hundreds of them, while the rows are read and the reader
 //! is lost again and again: every committed row comes once.
-use crate::{PATIENCE, context, database::Database, open, read, source, values};
+use super::database::Database;
+use crate::{Dice, PATIENCE, context, open, read, source, values};
 use serde_json::{Value, json};
 use std::{
     cell::RefCell,
@@ -11,16 +12,6 @@ use tokio_postgres::Client;
 
 const WRITERS: usize = 8;
 const TRANSACTIONS: usize = 400;
-
-/// Numbers that look random and are the same each time.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % sides
-    }
-}
 
 /// What writers have committed: the last version of each row.
 type Committed = RefCell<Option<BTreeMap<i64, i64>>>;
