@@ -8,7 +8,7 @@ use std::{
 };
 
 /// What looks like a code and is none: names of threads, headers, features, choices.
-const OTHERS: [&str; 33] = [
+const OTHERS: [&str; 35] = [
     "0-9",
     "adult-users",
     "api-key",
@@ -40,6 +40,8 @@ const OTHERS: [&str; 33] = [
     "x-gzip",
     "x-path",
     "x-problems",
+    "x-ratelimit-remaining",
+    "x-ratelimit-reset",
     "x-replaced",
     "x-secret",
 ];
