@@ -38,6 +38,33 @@ fn selected(definition: &Definition) -> String {
     columns.collect::<Vec<_>>().join(", ")
 }
 
+/// The condition that a row has a place in the order: no part of its key is NULL.
+fn placed(definition: &Definition) -> String {
+    let parts = definition.order.iter().map(|part| format!("{} is not null", part.name));
+    parts.collect::<Vec<_>>().join(" and ")
+}
+
+/// Whether a row has no place in the order, though it should: one without a time is not looked for.
+pub(super) async fn lacks_key(
+    session: &mut Session,
+    doing: &str,
+    definition: &Definition,
+    is_timed: bool,
+) -> Result<bool, Error> {
+    let of_key: Vec<_> = definition.order.iter().skip(usize::from(is_timed)).collect();
+    if of_key.is_empty() {
+        return Ok(false);
+    }
+    let missing = of_key.iter().map(|part| format!("{} is null", part.name)).collect::<Vec<_>>().join(" or ");
+    let has_time = match definition.order.first() {
+        Some(time) if is_timed => format!("{} is not null", time.name),
+        _ => "true".into(),
+    };
+    let query = format!("select exists (select from {} where ({missing}) and {has_time})", definition.from);
+    let rows = session.rows(doing, &query).await?;
+    Ok(rows.first().and_then(|row| row.get(0)) == Some("t"))
+}
+
 /// The highest key after a place, up to a bound.
 pub(super) async fn highest(
     session: &mut Session,
@@ -48,14 +75,16 @@ pub(super) async fn highest(
 ) -> Result<Option<Key>, Error> {
     let names = definition.order.iter().map(|part| part.name.clone()).collect::<Vec<_>>().join(", ");
     let query = format!(
-        "select {names} from {} where {} and {bound} order by {} limit 1",
+        "select {names} from {} where {} and {} and {bound} order by {} limit 1",
         definition.from,
+        placed(definition),
         condition(definition, ">", after),
         ordered(definition, " desc")
     );
     let rows = session.rows(doing, &query).await?;
-    let parts =
-        |row: &SimpleQueryRow| (0..definition.order.len()).map(|at| row.get(at).map(KeyValue::of_text)).collect();
+    let parts = |row: &SimpleQueryRow| {
+        definition.order.iter().enumerate().map(|(at, part)| row.get(at).map(|text| part.value(text))).collect()
+    };
     Ok(rows.first().and_then(parts))
 }
 
@@ -71,7 +100,8 @@ pub(super) async fn count(
     Ok(rows.first().and_then(|row| row.get(0)?.parse().ok()).unwrap_or(0))
 }
 
-/// Opens the cursor, in a transaction that sees all that was committed until now.
+/// Opens the cursor: it sees all that was committed until now. The transaction keeps what is read from being changed, and sees later
+/// what it is by then.
 pub(super) async fn open(
     session: &mut Session,
     doing: &str,
@@ -80,10 +110,11 @@ pub(super) async fn open(
     bound: &str,
 ) -> Result<(), Error> {
     let statement = format!(
-        "begin isolation level repeatable read read only; \
-         declare reading no scroll cursor for select {} from {} where {} and {bound} order by {}",
+        "begin isolation level read committed read only; \
+         declare reading no scroll cursor for select {} from {} where {} and {} and {bound} order by {}",
         selected(definition),
         definition.from,
+        placed(definition),
         condition(definition, ">", after),
         ordered(definition, "")
     );

@@ -3,13 +3,15 @@ use super::{
     safe,
     types::{self, Reading},
 };
-use crate::jdbc::{JdbcSource, Mode, database::Purpose, failures, shape::Shape};
+use crate::jdbc::{JdbcSource, Mode, database::Purpose, failures, position::KeyValue, shape::Shape};
 use dataflow_postgres::{session::Session, sql};
 use dataflow_sdk::{Error, batch::Column};
+use serde_json::Value;
 use std::sync::Arc;
+use tokio_postgres::types::Type as Native;
 
 /// What is read, as it is now.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Definition {
     /// What comes after FROM: `"orders" as q`.
     pub(super) from: String,
@@ -22,16 +24,25 @@ pub(super) struct Definition {
 }
 
 /// A column of the order.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct KeyPart {
     pub(super) column: usize,
     /// Its name, quoted.
     pub(super) name: String,
     /// Its type, as statements name it.
     pub(super) ty: String,
+    /// Whether its values are whole numbers.
+    pub(super) is_whole: bool,
 }
 
-/// Finds out what is read, and whether it can be read without missing a row.
+impl KeyPart {
+    /// A value that the server writes as this text.
+    pub(super) fn value(&self, text: &str) -> KeyValue {
+        if self.is_whole { KeyValue::of_text(text) } else { KeyValue::Text(text.into()) }
+    }
+}
+
+/// Finds out, within a transaction, what is read, and whether it can be read without missing a row.
 pub(super) async fn define(source: &JdbcSource, session: &mut Session, purpose: Purpose) -> Result<Definition, Error> {
     let name = source.name();
     let doing = format!("read {name} of");
@@ -56,7 +67,7 @@ pub(super) async fn define(source: &JdbcSource, session: &mut Session, purpose: 
         Some(oid) => primary_key(session, oid).await?,
         None => Vec::new(),
     };
-    let identity = oid.map(|oid| oid.to_string().into());
+    let identity = identity(session, oid).await?;
     // Names in quotes are the same only if all their letters are.
     let shape = Shape::of(source, columns, &of_table, identity, |one, other| one == other)?;
     let mut parts = Vec::new();
@@ -64,9 +75,26 @@ pub(super) async fn define(source: &JdbcSource, session: &mut Session, purpose: 
         let native = statement.columns()[column].type_();
         let rows = session.rows(&doing, &format!("select format_type({}, -1)", native.oid())).await?;
         let ty = rows.first().and_then(|row| row.get(0)).unwrap_or("text").to_owned();
-        parts.push(KeyPart { column, name: sql::name(names[column]), ty });
+        let is_whole = [Native::INT2, Native::INT4, Native::INT8, Native::OID].contains(native);
+        parts.push(KeyPart { column, name: sql::name(names[column]), ty, is_whole });
     }
-    let tables = tables(session, &doing, &all).await?;
+    if source.mode.is_timed()
+        && let Some(time) = parts.first().filter(|time| !time.ty.starts_with("timestamp "))
+    {
+        let KeyPart { name, ty, .. } = time;
+        let message =
+            format!("{name} of {} is {ty}: mode {} reads by points in time", source.name(), source.mode.name());
+        return Err(Error::fatal("unsupported-type", message)
+            .fix("name a column of type timestamptz, or use another mode")
+            .for_user());
+    }
+    let (tables, plan) = tables(session, &doing, &all).await?;
+    if source.mode != Mode::Bulk && chooses(&plan) {
+        let message = format!("{} chooses among its rows (limit, fetch first or tablesample)", source.name());
+        return Err(Error::fatal("bad-query", message)
+            .fix("leave it out of `query`: rows that were not chosen when they came are never read")
+            .for_user());
+    }
     let definition = Definition { from, shape: shape.into(), readings, order: parts, tables };
     if purpose == Purpose::Follow && source.mode != Mode::Bulk {
         safe::check(source, session, &definition, &statement).await?;
@@ -107,6 +135,16 @@ fn of_statement(source: &JdbcSource, error: Error) -> Error {
     }
 }
 
+/// A query that would write: the session is read-only, whatever the server is.
+pub(super) fn would_write(source: &JdbcSource, error: Error) -> Error {
+    match error {
+        Error::Transient { code: "server-read-only", message, .. } if source.query.is_some() => {
+            Error::fatal("bad-query", message).fix("correct `query`: it may only read").for_user()
+        }
+        other => other,
+    }
+}
+
 /// The columns of a table's primary key, in its order.
 async fn primary_key(session: &mut Session, oid: u32) -> Result<Vec<String>, Error> {
     let query = format!(
@@ -118,10 +156,23 @@ async fn primary_key(session: &mut Session, oid: u32) -> Result<Vec<String>, Err
     Ok(rows.iter().filter_map(|row| row.get(0).map(str::to_owned)).collect())
 }
 
-/// The tables that a query reads: those that the server locks to plan it, with all that they have partitions in common with.
-async fn tables(session: &mut Session, doing: &str, query: &str) -> Result<Vec<u32>, Error> {
-    session.run(doing, "begin read only").await?;
-    session.rows(doing, &format!("explain {query}")).await?;
+/// What a table, or else the database of a query, is known by besides its name: the cluster, as far as one may ask for it, the
+/// database in it, and the table.
+async fn identity(session: &mut Session, table: Option<u32>) -> Result<Option<Arc<str>>, Error> {
+    let query = "select case when has_function_privilege('pg_control_system()', 'execute') \
+                   then (select system_identifier::text from pg_control_system()) else '' end, oid \
+                 from pg_database where datname = current_database()";
+    let rows = session.rows("look at the database in", query).await?;
+    let part = |at| rows.first().and_then(|row| row.get(at)).unwrap_or_default();
+    let table = table.map_or_else(String::new, |oid| format!("/{oid}"));
+    Ok(Some(format!("{}/{}{table}", part(0), part(1)).into()))
+}
+
+/// The tables that a query reads: those that the server locks to plan it, with all that they have partitions in common with. And its
+/// plan, as JSON.
+async fn tables(session: &mut Session, doing: &str, query: &str) -> Result<(Vec<u32>, String), Error> {
+    session.run(doing, "savepoint looking").await?;
+    let plan = session.rows(doing, &format!("explain (format json) {query}")).await?;
     let rows = session
         .rows(
             doing,
@@ -132,9 +183,52 @@ async fn tables(session: &mut Session, doing: &str, query: &str) -> Result<Vec<u
                union \
                select case when i.inhrelid = t.oid then i.inhparent else i.inhrelid end \
                  from tree t join pg_inherits i on t.oid in (i.inhrelid, i.inhparent)) \
-             select oid from tree",
+             select oid from tree order by 1",
         )
         .await?;
-    session.run(doing, "rollback").await?;
-    Ok(rows.iter().filter_map(|row| row.get(0)?.parse().ok()).collect())
+    session.run(doing, "rollback to savepoint looking").await?;
+    let tables = rows.iter().filter_map(|row| row.get(0)?.parse().ok()).collect();
+    Ok((tables, plan.iter().filter_map(|row| row.get(0)).collect()))
+}
+
+/// Whether a plan passes over rows by their number or by chance: a limit around the whole, or a sample anywhere.
+fn chooses(plan: &str) -> bool {
+    const AROUND: [&str; 8] =
+        ["Subquery Scan", "Gather", "Gather Merge", "Sort", "Incremental Sort", "Result", "WindowAgg", "LockRows"];
+    let plan: Value = serde_json::from_str(plan).unwrap_or_default();
+    let mut node = &plan[0]["Plan"];
+    while node["Node Type"].as_str().is_some_and(|ty| AROUND.contains(&ty)) {
+        node = &node["Plans"][0];
+    }
+    node["Node Type"] == "Limit" || samples(&plan)
+}
+
+fn samples(plan: &Value) -> bool {
+    match plan {
+        Value::Array(nodes) => nodes.iter().any(samples),
+        Value::Object(fields) => plan["Node Type"] == "Sample Scan" || fields.values().any(samples),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::chooses;
+
+    #[test]
+    fn a_limit_inside_is_none_of_the_whole() {
+        for (plan, expected) in [
+            (r#"[{"Plan": {"Node Type": "Limit"}}]"#, true),
+            (r#"[{"Plan": {"Node Type": "Subquery Scan", "Plans": [{"Node Type": "Limit"}]}}]"#, true),
+            (
+                r#"[{"Plan": {"Node Type": "Nested Loop", "Plans": [{"Node Type": "Seq Scan"}, {"Node Type": "Limit"}]}}]"#,
+                false,
+            ),
+            (r#"[{"Plan": {"Node Type": "Nested Loop", "Plans": [{"Node Type": "Sample Scan"}]}}]"#, true),
+            (r#"[{"Plan": {"Node Type": "Seq Scan"}}]"#, false),
+            ("", false),
+        ] {
+            assert_eq!(chooses(plan), expected, "{plan}");
+        }
+    }
 }

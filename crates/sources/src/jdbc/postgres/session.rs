@@ -7,6 +7,7 @@ use super::{
 use crate::jdbc::{
     JdbcSource,
     database::{Purpose, Session},
+    failures,
     part::Part,
     position::{Key, KeyValue, Place},
     said::Said,
@@ -23,9 +24,14 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 /// can see its transaction.
 const MARGIN: Duration = Duration::from_secs(1);
 
+/// First and longest pause between two looks at how far the server's log is durable.
+const FLUSHES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(100)];
+
 /// A session for reading.
 #[derive(Debug)]
 pub(super) struct PostgresSession {
+    source: JdbcSource,
+    purpose: Purpose,
     connected: Connected,
     definition: Definition,
     doing: String,
@@ -37,9 +43,14 @@ pub(super) struct PostgresSession {
 
 impl PostgresSession {
     pub(super) async fn open(source: &JdbcSource, mut connected: Connected, purpose: Purpose) -> Result<Self, Error> {
+        let doing = format!("read {} of", source.name());
+        connected.run(&doing, "begin isolation level read committed read only").await?;
         let definition = definition::define(source, &mut connected, purpose).await?;
+        connected.run(&doing, "rollback").await?;
         Ok(Self {
-            doing: format!("read {} of", source.name()),
+            source: source.clone(),
+            purpose,
+            doing,
             is_timed: source.mode.is_timed(),
             delay: source.delay.map(Duration::from),
             scratch: vec![Vec::new(); definition.shape.columns.len()],
@@ -65,6 +76,44 @@ impl PostgresSession {
         let whose = if self.is_timed && self.delay.is_none() { Whose::All } else { Whose::Writers };
         horizon::wait(&mut self.connected, &self.definition, whose, said).await?;
         Ok(Some(until(&highest.text())))
+    }
+
+    /// Looks, while the cursor keeps it from being changed, whether what is read is still what it was and read safely, and whether all
+    /// of its rows have a place in the order.
+    async fn check_again(&mut self) -> Result<(), Error> {
+        let now = definition::define(&self.source, &mut self.connected, self.purpose).await?;
+        let shape = &self.definition.shape;
+        if now != self.definition {
+            let message = format!("{} was changed while it was read; it is opened again", shape.name);
+            return Err(Error::transient("definition-changed", message));
+        }
+        let connected = &mut self.connected;
+        match cursor::lacks_key(connected, &self.doing, &self.definition, self.is_timed).await? {
+            true => Err(failures::no_key(shape)),
+            false => Ok(()),
+        }
+    }
+
+    /// Waits until all that the cursor sees would survive a crash of the server: a transaction with `synchronous_commit` off can be seen
+    /// before that, and what a crash takes back would be numbered anew.
+    async fn flushed(&mut self) -> Result<(), Error> {
+        let end = "select case when pg_is_in_recovery() then null else pg_current_wal_insert_lsn() end";
+        self.connected.run(&self.doing, "savepoint looking").await?;
+        let Ok(end) = self.connected.rows(&self.doing, end).await else {
+            // Not every server that speaks like PostgreSQL has such a log.
+            return self.connected.run(&self.doing, "rollback to savepoint looking").await;
+        };
+        let Some(end) = end.first().and_then(|row| row.get(0)).map(str::to_owned) else { return Ok(()) };
+        let mut pause = FLUSHES[0];
+        loop {
+            let flushed = format!("select pg_current_wal_flush_lsn() >= {}::pg_lsn", sql::literal(&end));
+            let flushed = self.connected.rows(&self.doing, &flushed).await?;
+            if flushed.first().and_then(|row| row.get(0)) == Some("t") {
+                return Ok(());
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(FLUSHES[1]);
+        }
     }
 
     /// The server's time so long ago, as the column writes it.
@@ -96,13 +145,20 @@ impl Session for PostgresSession {
     async fn lost(&mut self, from: &Position, _: &Place) -> Result<Option<String>, Error> {
         let (known, now) = (&from.identity, &self.definition.shape.identity);
         let is_other = known.is_some() && now.is_some() && known != now;
-        Ok(is_other.then(|| "the table was made anew since".into()))
+        let database = |identity: &Arc<str>| identity.split('/').take(2).map(str::to_owned).collect::<Vec<_>>();
+        let is_elsewhere = known.as_ref().map(database) != now.as_ref().map(database);
+        let why = if is_elsewhere { "this is another database" } else { "the table was made anew since" };
+        Ok(is_other.then(|| why.into()))
     }
 
     async fn begin(&mut self, after: &Place, everything: bool, said: &Said) -> Result<bool, Error> {
-        let bound = if everything { Some("true".into()) } else { self.bound(after, said).await? };
+        let bound = if everything { Ok(Some("true".into())) } else { self.bound(after, said).await };
+        let bound = bound.map_err(|error| definition::would_write(&self.source, error))?;
         if let Some(bound) = &bound {
-            cursor::open(&mut self.connected, &self.doing, &self.definition, &after.key, bound).await?;
+            let opened = cursor::open(&mut self.connected, &self.doing, &self.definition, &after.key, bound).await;
+            opened.map_err(|error| definition::would_write(&self.source, error))?;
+            self.check_again().await?;
+            self.flushed().await?;
         }
         Ok(bound.is_some())
     }
@@ -118,7 +174,7 @@ impl Session for PostgresSession {
         for row in &rows {
             let texts = (0..scratch.len()).map(|at| row.try_get(at)).collect::<Result<Vec<Option<&str>>, _>>();
             let texts = texts.map_err(|error| self.not_utf8(&error))?;
-            let key = definition.order.iter().map(|part| texts[part.column].map(KeyValue::of_text)).collect();
+            let key = definition.order.iter().map(|part| texts[part.column].map(|text| part.value(text))).collect();
             let values = texts.iter().zip(&definition.readings).zip(&mut scratch);
             let values = values.map(|((text, reading), scratch)| match text {
                 Some(text) => reading.form.value(text, scratch),

@@ -1,4 +1,5 @@
 //! A real PostgreSQL, at 127.0.0.1:5432.
+mod changes;
 mod database;
 mod order;
 mod refused;
