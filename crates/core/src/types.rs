@@ -183,7 +183,8 @@ impl InferredTypes {
         let mut changed = false;
         for (column, ty) in &other.0 {
             let known = self.0.get(column).copied().flatten();
-            let next = match (known, *ty) {
+            // "Any" says nothing of a column, and is no type that a spec or a snapshot can name.
+            let next = match (known, ty.filter(|ty| *ty != Type::Any)) {
                 (Some(known), Some(ty)) => Some(widen(known, ty)),
                 (known, ty) => known.or(ty),
             };

@@ -176,6 +176,45 @@ async fn a_made_table_has_the_types_that_are_sure() {
     assert!(report.verified, "{report:#?}");
 }
 
+/// A column that may hold anything, as most of SQLite's may, has the type of what it holds.
+#[tokio::test]
+async fn a_made_table_has_each_column_that_has_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let (from, to) = (folder.path().join("from.db"), folder.path().join("to.db"));
+    let origin = Connection::open(&from).unwrap();
+    let values =
+        "insert into t (sku, price, qty, weight, plain) values ('a', 1.25, 2, 0.5, null), ('b', 3, 4, 1.0, 'x')";
+    origin
+        .execute_batch(&format!(
+            "create table t (id integer primary key autoincrement, sku text, price decimal(10,2), qty integer, weight real, plain); {values}"
+        ))
+        .unwrap();
+    let mut case = Case::new("jdbc-plain", Connections::default());
+    case.open().await;
+    let mut from = source(&from, "t", "incrementing");
+    from["incrementingColumn"] = json!("id");
+    from["pollInterval"] = json!("10ms");
+    create(&mut case, from, json!({"type": "sqlite", "path": to, "table": "made", "key": "id"})).await;
+    case.until_read(2).await;
+    // What was learned of them is read again.
+    case.stop().await;
+    case.open().await;
+    case.act(Action::Start { sink: None }).await.unwrap();
+    origin.execute_batch(values).unwrap();
+    case.until_read(4).await;
+    let target = Connection::open(&to).unwrap();
+    let all = "select group_concat(concat_ws(' ', id, sku, price, qty, weight, plain), ', ') from made";
+    while target.query_row("select count(*) from made", [], |row| row.get::<_, i64>(0)).unwrap() < 4 {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let rows: String = target.query_row(all, [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, "1 a 1.25 2 0.5, 2 b 3 4 1 x, 3 a 1.25 2 0.5, 4 b 3 4 1 x");
+    case.stop().await;
+    at_rest(&case).await;
+    let report = case.verify(false).await;
+    assert!(report.verified, "{report:#?}");
+}
+
 #[tokio::test]
 async fn new_and_changed_rows_follow_into_another_table_of_the_same_file() {
     let folder = tempfile::tempdir().unwrap();

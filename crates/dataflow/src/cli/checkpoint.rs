@@ -18,6 +18,7 @@ use dataflow_api_types::{CheckpointView, PipelineView, Status};
 use dataflow_core::id::{PipelineId, Reason, SinkName};
 use dataflow_engine::region::{Action, ResetPoint};
 use dataflow_sdk::check::nearest;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -174,15 +175,30 @@ fn parse(to: &str) -> Result<ResetPoint, Failure> {
         _ => {}
     }
     let mut positions = BTreeMap::new();
-    for pair in to.split(',') {
-        let (partition, position) = pair.rsplit_once('=').ok_or_else(|| {
-            Failure::invalid(format!("{pair:?} is not a position: write partition=position"), Vec::new())
+    let mut rest = Some(to);
+    while let Some(text) = rest {
+        let (partition, position);
+        (partition, position, rest) = first_pair(text).ok_or_else(|| {
+            Failure::invalid(format!("{text:?} is not a position: write partition=position"), Vec::new())
         })?;
         if positions.insert(partition.to_owned(), position.to_owned()).is_some() {
             return Err(Failure::invalid(format!("{partition:?} is given twice"), Vec::new()));
         }
     }
     Ok(ResetPoint::Positions(positions))
+}
+
+/// The first `partition=position` of several, and the rest after its comma. A position in brackets is JSON, which may have commas.
+fn first_pair(text: &str) -> Option<(&str, &str, Option<&str>)> {
+    let is_json = text.find("=[").filter(|at| !text[..*at].contains(','));
+    let json = |at: usize| {
+        let mut values = serde_json::Deserializer::from_str(&text[at + 1..]).into_iter::<IgnoredAny>();
+        values.next()?.ok().map(|_| at + 1 + values.byte_offset())
+    };
+    let end = is_json.and_then(json).unwrap_or(0);
+    let end = end + text[end..].find(',').unwrap_or(text.len() - end);
+    let at = is_json.or_else(|| text[..end].rfind('='))?;
+    Some((&text[..at], &text[at + 1..end], text.get(end + 1..)))
 }
 
 /// What the API takes as `to`.
@@ -212,6 +228,11 @@ mod tests {
         let positions =
             json!({"positions": [{"partition": "a=b/0", "position": "1"}, {"partition": "c", "position": "2"}]});
         assert_eq!(json("a=b/0=1,c=2"), positions);
+        let ResetPoint::Positions(found) = parse("s.t=[7,\"a,]=\",42],c=2").unwrap() else { panic!() };
+        assert_eq!((&*found["s.t"], &*found["c"]), ("[7,\"a,]=\",42]", "2"));
+        let ResetPoint::Positions(found) = parse("c=2,/data/[a]=[0]").unwrap() else { panic!() };
+        assert_eq!((&*found["/data/[a]"], &*found["c"]), ("[0]", "2"));
+        assert!(parse("t=[7,42").is_err() && parse("a=1,").is_err());
         assert!(parse("a=1,b").is_err() && parse("a=1,a=2").is_err());
         assert!(parse("begining").unwrap_err().fix.is_some_and(|fix| fix.contains("beginning")));
     }

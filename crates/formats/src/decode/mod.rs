@@ -289,7 +289,8 @@ impl Decoder {
         let untyped = matches!(records.layout, Layout::Csv(_));
         let mut scratch = String::new();
         let known = |path: &[String]| match (&records.layout, path) {
-            (Layout::Columns(columns), [name]) => columns.type_of(name),
+            // One that may hold anything has the type of what it holds.
+            (Layout::Columns(columns), [name]) => columns.type_of(name).filter(|ty| *ty != Type::Any),
             _ => None,
         };
         let ty = |slot: &usize| {
