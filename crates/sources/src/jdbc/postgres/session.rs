@@ -19,6 +19,7 @@ use dataflow_formats::encode::Value;
 use dataflow_postgres::{session::Session as Connected, sql};
 use dataflow_sdk::Error;
 use std::{borrow::Cow, sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 /// How far behind the server's clock is read where times are given out by it: a statement has its time a moment before others
 /// can see its transaction.
@@ -95,25 +96,33 @@ impl PostgresSession {
     }
 
     /// Waits until all that the cursor sees would survive a crash of the server: a transaction with `synchronous_commit` off can be seen
-    /// before that, and what a crash takes back would be numbered anew.
+    /// before that, and what a crash takes back would be numbered anew. It is durable after three times `wal_writer_delay` at the latest;
+    /// what else was written to the log meanwhile may take until the next checkpoint.
     async fn flushed(&mut self) -> Result<(), Error> {
-        let end = "select case when pg_is_in_recovery() then null else pg_current_wal_insert_lsn() end";
+        let end = "select case when pg_is_in_recovery() then null else pg_current_wal_insert_lsn() end, \
+                   (select setting from pg_settings where name = 'wal_writer_delay')";
         self.connected.run(&self.doing, "savepoint looking").await?;
         let Ok(end) = self.connected.rows(&self.doing, end).await else {
             // Not every server that speaks like PostgreSQL has such a log.
             return self.connected.run(&self.doing, "rollback to savepoint looking").await;
         };
-        let Some(end) = end.first().and_then(|row| row.get(0)).map(str::to_owned) else { return Ok(()) };
-        let mut pause = FLUSHES[0];
-        loop {
-            let flushed = format!("select pg_current_wal_flush_lsn() >= {}::pg_lsn", sql::literal(&end));
-            let flushed = self.connected.rows(&self.doing, &flushed).await?;
-            if flushed.first().and_then(|row| row.get(0)) == Some("t") {
-                return Ok(());
+        let text = |at| end.first().and_then(|row| row.get(at));
+        let Some(flushed) =
+            text(0).map(|end| format!("select pg_current_wal_flush_lsn() >= {}::pg_lsn", sql::literal(end)))
+        else {
+            return Ok(());
+        };
+        let delay = text(1).and_then(|millis| millis.parse().ok()).map_or(FLUSHES[1], Duration::from_millis);
+        let (begun, mut pause) = (Instant::now(), FLUSHES[0]);
+        while begun.elapsed() <= 3 * delay {
+            let rows = self.connected.rows(&self.doing, &flushed).await?;
+            if rows.first().and_then(|row| row.get(0)) == Some("t") {
+                break;
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(FLUSHES[1]);
         }
+        Ok(())
     }
 
     /// The server's time so long ago, as the column writes it.
