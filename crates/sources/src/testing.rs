@@ -1,23 +1,14 @@
 //! What the tests of several sources share.
 #![allow(clippy::unwrap_used)]
-use dataflow_core::{branch::BranchId, id::Incarnation, position::Positions, spec::BatchSpec};
+use dataflow_core::position::Positions;
 use dataflow_sdk::{
     Context, Error, Records,
     source::{Assignment, Read, Reader},
 };
+use dataflow_testkit::fixture;
 
 pub(crate) fn context() -> Context {
-    Context {
-        branch: BranchId::try_from("test").unwrap(),
-        incarnation: Incarnation::try_from("1").unwrap(),
-        batch: BatchSpec::default(),
-        max_record_bytes: 16 << 20,
-        max_in_flight_bytes: 64 << 20,
-        paths: Default::default(),
-        again: false,
-        inbox: None,
-        stop: Default::default(),
-    }
+    fixture::context("test")
 }
 
 pub(crate) fn lane(positions: &Positions) -> Assignment {

@@ -1,17 +1,13 @@
 //! The `kafka` source against a log that lost its end: a server of the test's own, because it is killed and its files are
 //! cut. It is started from what dev/services/services.sh has installed.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
-use dataflow_core::{
-    branch::BranchId,
-    id::Incarnation,
-    position::{Position, Positions},
-    spec::BatchSpec,
-};
+use dataflow_core::position::{Position, Positions};
 use dataflow_sdk::{
     Context, Error, SourceConfig,
     source::{Assignment, Read, Reader},
 };
 use dataflow_sources::kafka::KafkaSource;
+use dataflow_testkit::fixture;
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
@@ -146,17 +142,7 @@ impl Drop for Server {
 }
 
 fn context() -> Context {
-    Context {
-        branch: BranchId::try_from("test").unwrap(),
-        incarnation: Incarnation::try_from("1").unwrap(),
-        batch: BatchSpec::default(),
-        max_record_bytes: 1 << 20,
-        max_in_flight_bytes: 64 << 20,
-        paths: Default::default(),
-        again: false,
-        inbox: None,
-        stop: Default::default(),
-    }
+    fixture::context("test")
 }
 
 fn texts(name: &str, count: usize) -> Vec<String> {

@@ -43,6 +43,10 @@ struct Inner {
     /// Both ends of each connection.
     open: Vec<[TcpStream; 2]>,
     closed: bool,
+    /// How often the server was asked.
+    asked: u64,
+    /// Whether the last bytes went to the server.
+    is_asked: bool,
 }
 
 impl Shared {
@@ -53,6 +57,8 @@ impl Shared {
     /// Waits until `bytes` may be forwarded; returns how many of them. `None`: the connection is closed.
     fn admit(&self, bytes: usize, to_server: bool) -> Option<usize> {
         let mut inner = self.lock();
+        inner.asked += u64::from(to_server && !inner.is_asked);
+        inner.is_asked = to_server;
         loop {
             if inner.closed {
                 return None;
@@ -99,7 +105,7 @@ impl Proxy {
     pub fn on(address: SocketAddr, server: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         let address = listener.local_addr()?;
-        let inner = Inner { mode: Mode::Pass, open: Vec::new(), closed: false };
+        let inner = Inner { mode: Mode::Pass, open: Vec::new(), closed: false, asked: 0, is_asked: false };
         let shared = Arc::new(Shared { inner: Mutex::new(inner), changed: Condvar::new() });
         let serving = shared.clone();
         thread::Builder::new().name("proxy".into()).spawn(move || {
@@ -124,6 +130,11 @@ impl Proxy {
     pub fn set(&self, mode: Mode) {
         self.shared.lock().mode = mode;
         self.shared.changed.notify_all();
+    }
+
+    /// How many round trips there were: clients asked, and the server answered. Of one client; those of several may be counted as one.
+    pub fn round_trips(&self) -> u64 {
+        self.shared.lock().asked
     }
 
     /// The current mode.
@@ -228,6 +239,7 @@ mod tests {
         let mut first = client(&proxy);
         first.write_all(b"pass").unwrap();
         reads(&mut first, b"pass");
+        assert_eq!(proxy.round_trips(), 1);
 
         proxy.set(Mode::HoldAfter(3));
         first.write_all(b"stalled").unwrap();

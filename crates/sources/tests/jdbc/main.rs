@@ -4,17 +4,13 @@ mod postgres;
 mod spec;
 mod sqlite;
 
-use dataflow_core::{
-    branch::BranchId,
-    id::Incarnation,
-    position::{Position, Positions},
-    spec::BatchSpec,
-};
+use dataflow_core::position::{Position, Positions};
 use dataflow_sdk::{
     Context, Error, Records, SourceConfig,
     source::{Assignment, Read, Reader, Source},
 };
 use dataflow_sources::jdbc::JdbcSource;
+use dataflow_testkit::fixture;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -22,17 +18,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 fn context() -> Context {
-    Context {
-        branch: BranchId::try_from("test").unwrap(),
-        incarnation: Incarnation::try_from("1").unwrap(),
-        batch: BatchSpec::default(),
-        max_record_bytes: 1 << 20,
-        max_in_flight_bytes: 1 << 26,
-        paths: Default::default(),
-        again: false,
-        inbox: None,
-        stop: Default::default(),
-    }
+    fixture::context("test")
 }
 
 fn source(config: Value) -> Box<dyn Source> {

@@ -4,18 +4,14 @@ mod begin;
 mod pattern;
 mod reading;
 
-use dataflow_core::{
-    branch::BranchId,
-    id::Incarnation,
-    position::{Position, Positions},
-    spec::BatchSpec,
-};
+use dataflow_core::position::{Position, Positions};
 use dataflow_sdk::{
     Context, Error, Records, SourceConfig,
     batch::Notice,
     source::{Assignment, Edge, Read, Reader, Source},
 };
 use dataflow_sources::kafka::KafkaSource;
+use dataflow_testkit::fixture;
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
@@ -133,17 +129,7 @@ impl Topic {
 }
 
 fn context() -> Context {
-    Context {
-        branch: BranchId::try_from("test").unwrap(),
-        incarnation: Incarnation::try_from("1").unwrap(),
-        batch: BatchSpec::default(),
-        max_record_bytes: 1 << 20,
-        max_in_flight_bytes: 64 << 20,
-        paths: Default::default(),
-        again: false,
-        inbox: None,
-        stop: Default::default(),
-    }
+    fixture::context("test")
 }
 
 /// Opens a lane as a run does: by a plan of all partitions, those that are gone since included.

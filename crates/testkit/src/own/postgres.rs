@@ -53,7 +53,17 @@ impl Postgres {
         server.give(server.folder.path(), 0o700);
         let password = server.put("password", "secret");
         let mut initdb = server.command("initdb");
-        initdb.args(["-U", "dataflow", "--auth=scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "-D"]);
+        initdb.args([
+            "-U",
+            "dataflow",
+            "--auth=scram-sha-256",
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+            "--no-sync",
+            "--data-checksums",
+            "-D",
+        ]);
         initdb.arg(server.data()).arg(format!("--pwfile={}", password.display()));
         let made = initdb.output().expect("initdb runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));

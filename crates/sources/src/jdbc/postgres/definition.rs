@@ -1,5 +1,6 @@
 //! What is read: its columns, the key that its rows are read in the order of, and the tables behind it.
 use super::{
+    catalogue::{self, Version},
     safe,
     types::{self, Reading},
 };
@@ -33,6 +34,8 @@ pub(super) struct KeyPart {
     pub(super) ty: String,
     /// Whether its values are whole numbers.
     pub(super) is_whole: bool,
+    /// Whether it may be NULL, as far as the catalogue says.
+    pub(super) is_nullable: bool,
 }
 
 impl KeyPart {
@@ -42,8 +45,13 @@ impl KeyPart {
     }
 }
 
-/// Finds out, within a transaction, what is read, and whether it can be read without missing a row.
-pub(super) async fn define(source: &JdbcSource, session: &mut Session, purpose: Purpose) -> Result<Definition, Error> {
+/// Finds out, within a transaction, what is read, and whether it can be read without missing a row. As long as the version is the same, so
+/// is the answer.
+pub(super) async fn define(
+    source: &JdbcSource,
+    session: &mut Session,
+    purpose: Purpose,
+) -> Result<(Definition, Version), Error> {
     let name = source.name();
     let doing = format!("read {name} of");
     let base = match (&source.table, &source.query) {
@@ -63,9 +71,10 @@ pub(super) async fn define(source: &JdbcSource, session: &mut Session, purpose: 
     let columns =
         names.iter().zip(&readings).map(|(name, of)| Column { name: (*name).into(), ty: of.ty }).collect::<Vec<_>>();
 
-    let of_table = match oid {
-        Some(oid) => primary_key(session, oid).await?,
-        None => Vec::new(),
+    let (of_table, required) = match oid {
+        Some(oid) => (primary_key(session, oid).await?, required(session, oid).await?),
+        // A join may make NULL of any column.
+        None => (Vec::new(), Vec::new()),
     };
     let identity = identity(session, oid).await?;
     // Names in quotes are the same only if all their letters are.
@@ -76,7 +85,8 @@ pub(super) async fn define(source: &JdbcSource, session: &mut Session, purpose: 
         let rows = session.rows(&doing, &format!("select format_type({}, -1)", native.oid())).await?;
         let ty = rows.first().and_then(|row| row.get(0)).unwrap_or("text").to_owned();
         let is_whole = [Native::INT2, Native::INT4, Native::INT8, Native::OID].contains(native);
-        parts.push(KeyPart { column, name: sql::name(names[column]), ty, is_whole });
+        let is_nullable = !required.iter().any(|name| name == names[column]);
+        parts.push(KeyPart { column, name: sql::name(names[column]), ty, is_whole, is_nullable });
     }
     if source.mode.is_timed()
         && let Some(time) = parts.first().filter(|time| !time.ty.starts_with("timestamp "))
@@ -88,7 +98,7 @@ pub(super) async fn define(source: &JdbcSource, session: &mut Session, purpose: 
             .fix("name a column of type timestamptz, or use another mode")
             .for_user());
     }
-    let (tables, plan) = tables(session, &doing, &all).await?;
+    let (tables, version, plan) = tables(session, &doing, &all).await?;
     if source.mode != Mode::Bulk && chooses(&plan) {
         let message = format!("{} chooses among its rows (limit, fetch first or tablesample)", source.name());
         return Err(Error::fatal("bad-query", message)
@@ -99,7 +109,7 @@ pub(super) async fn define(source: &JdbcSource, session: &mut Session, purpose: 
     if purpose == Purpose::Follow && source.mode != Mode::Bulk {
         safe::check(source, session, &definition, &statement).await?;
     }
-    Ok(definition)
+    Ok((definition, version))
 }
 
 async fn oid_of(session: &mut Session, table: &str) -> Result<u32, Error> {
@@ -156,6 +166,16 @@ async fn primary_key(session: &mut Session, oid: u32) -> Result<Vec<String>, Err
     Ok(rows.iter().filter_map(|row| row.get(0).map(str::to_owned)).collect())
 }
 
+/// The columns of a table that can't be NULL. A constraint that is not validated leaves those that are.
+async fn required(session: &mut Session, oid: u32) -> Result<Vec<String>, Error> {
+    let query = format!(
+        "select a.attname from pg_attribute a where a.attrelid = {oid} and a.attnum > 0 and a.attnotnull and not exists ( \
+           select from pg_constraint c where c.conrelid = a.attrelid and c.contype = 'n' and not c.convalidated and a.attnum = any (c.conkey))"
+    );
+    let rows = session.rows("look at the table in", &query).await?;
+    Ok(rows.iter().filter_map(|row| row.get(0).map(str::to_owned)).collect())
+}
+
 /// What a table, or else the database of a query, is known by besides its name: the cluster, as far as one may ask for it, the
 /// database in it, and the table.
 async fn identity(session: &mut Session, table: Option<u32>) -> Result<Option<Arc<str>>, Error> {
@@ -168,27 +188,13 @@ async fn identity(session: &mut Session, table: Option<u32>) -> Result<Option<Ar
     Ok(Some(format!("{}/{}{table}", part(0), part(1)).into()))
 }
 
-/// The tables that a query reads: those that the server locks to plan it, with all that they have partitions in common with. And its
-/// plan, as JSON.
-async fn tables(session: &mut Session, doing: &str, query: &str) -> Result<(Vec<u32>, String), Error> {
+/// The tables that a query reads, which the server locks to plan it, their version, and the plan, as JSON.
+async fn tables(session: &mut Session, doing: &str, query: &str) -> Result<(Vec<u32>, Version, String), Error> {
     session.run(doing, "savepoint looking").await?;
     let plan = session.rows(doing, &format!("explain (format json) {query}")).await?;
-    let rows = session
-        .rows(
-            doing,
-            "with recursive tree(oid) as ( \
-               select l.relation from pg_locks l join pg_class c on c.oid = l.relation \
-                 where l.pid = pg_backend_pid() and l.locktype = 'relation' and c.relkind in ('r', 'p', 'f', 'm') \
-                   and c.relnamespace <> 'pg_catalog'::regnamespace \
-               union \
-               select case when i.inhrelid = t.oid then i.inhparent else i.inhrelid end \
-                 from tree t join pg_inherits i on t.oid in (i.inhrelid, i.inhparent)) \
-             select oid from tree order by 1",
-        )
-        .await?;
+    let (tables, version) = catalogue::look(session, doing).await?;
     session.run(doing, "rollback to savepoint looking").await?;
-    let tables = rows.iter().filter_map(|row| row.get(0)?.parse().ok()).collect();
-    Ok((tables, plan.iter().filter_map(|row| row.get(0)).collect()))
+    Ok((tables, version, plan.iter().filter_map(|row| row.get(0)).collect()))
 }
 
 /// Whether a plan passes over rows by their number or by chance: a limit around the whole, or a sample anywhere.

@@ -1,7 +1,9 @@
 //! Reading from PostgreSQL.
 mod array;
+mod catalogue;
 mod cursor;
 mod definition;
+mod durable;
 mod horizon;
 mod safe;
 mod session;

@@ -1,7 +1,9 @@
 //! A session: reads up to where no other row can come.
 use super::{
+    catalogue::{self, Version},
     cursor,
     definition::{self, Definition},
+    durable::{Log, Mark},
     horizon::{self, Whose},
 };
 use crate::jdbc::{
@@ -19,14 +21,10 @@ use dataflow_formats::encode::Value;
 use dataflow_postgres::{session::Session as Connected, sql};
 use dataflow_sdk::Error;
 use std::{borrow::Cow, sync::Arc, time::Duration};
-use tokio::time::Instant;
 
 /// How far behind the server's clock is read where times are given out by it: a statement has its time a moment before others
 /// can see its transaction.
 const MARGIN: Duration = Duration::from_secs(1);
-
-/// First and longest pause between two looks at how far the server's log is durable.
-const FLUSHES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(100)];
 
 /// A session for reading.
 #[derive(Debug)]
@@ -35,6 +33,9 @@ pub(super) struct PostgresSession {
     purpose: Purpose,
     connected: Connected,
     definition: Definition,
+    /// That of what the definition was made of.
+    version: Version,
+    log: Log,
     doing: String,
     is_timed: bool,
     delay: Option<Duration>,
@@ -46,7 +47,8 @@ impl PostgresSession {
     pub(super) async fn open(source: &JdbcSource, mut connected: Connected, purpose: Purpose) -> Result<Self, Error> {
         let doing = format!("read {} of", source.name());
         connected.run(&doing, "begin isolation level read committed read only").await?;
-        let definition = definition::define(source, &mut connected, purpose).await?;
+        let (definition, version) = definition::define(source, &mut connected, purpose).await?;
+        let log = Log::of(&mut connected, &doing).await?;
         connected.run(&doing, "rollback").await?;
         Ok(Self {
             source: source.clone(),
@@ -57,36 +59,58 @@ impl PostgresSession {
             scratch: vec![Vec::new(); definition.shape.columns.len()],
             connected,
             definition,
+            version,
+            log,
         })
     }
 
-    /// Up to where can be read now; none: there is nothing new.
-    async fn bound(&mut self, after: &Place, said: &Said) -> Result<Option<String>, Error> {
+    /// Up to where can be read now, and where the server's log was before that was looked at; none: there is nothing new.
+    async fn bound(&mut self, after: &Place, said: &Said) -> Result<Option<(String, Option<Mark>)>, Error> {
         let Some(first) = self.definition.order.first().cloned() else { return Ok(None) };
-        let past = match self.is_timed {
-            true => self.clock(self.delay.unwrap_or(MARGIN).max(MARGIN), &first.ty).await?,
-            false => None,
+        let limit = match self.is_timed {
+            true => format!("{} <= {}", first.name, ago(self.delay.unwrap_or(MARGIN).max(MARGIN), &first.ty)),
+            false => "true".into(),
         };
-        let until = |value: &str| format!("{} <= {}::{}", first.name, sql::literal(value), first.ty);
-        let limit = past.as_deref().map_or_else(|| "true".into(), until);
-        let noted = cursor::highest(&mut self.connected, &self.doing, &self.definition, &after.key, &limit).await?;
+        let query = self.log.look() + &cursor::highest(&self.definition, &after.key, &limit);
+        let rows = self.connected.rows(&self.doing, &query).await?;
+        let (mark, rows) = self.log.noted(&rows);
+        let noted = cursor::key(&self.definition, rows);
         let Some(highest) = noted.as_deref().and_then(<[KeyValue]>::first) else { return Ok(None) };
         if let Some(delay) = self.delay.filter(|_| !self.is_timed) {
             tokio::time::sleep(delay).await;
         }
         let whose = if self.is_timed && self.delay.is_none() { Whose::All } else { Whose::Writers };
         horizon::wait(&mut self.connected, &self.definition, whose, said).await?;
-        Ok(Some(until(&highest.text())))
+        Ok(Some((format!("{} <= {}::{}", first.name, sql::literal(&highest.text()), first.ty), mark)))
+    }
+
+    /// Opens the cursor over all rows up to a bound, and makes sure of what it reads. None: there are no such rows.
+    async fn open_cursor(&mut self, after: &Place, everything: bool, said: &Said) -> Result<Option<()>, Error> {
+        let mark = if everything {
+            let statements = self.log.look() + &cursor::open(&self.definition, &after.key, "true");
+            self.log.noted(&self.connected.rows(&self.doing, &statements).await?).0
+        } else {
+            let Some((bound, mark)) = self.bound(after, said).await? else { return Ok(None) };
+            self.connected.run(&self.doing, &cursor::open(&self.definition, &after.key, &bound)).await?;
+            mark
+        };
+        self.check_again().await?;
+        self.log.durable(&mut self.connected, &self.doing, mark).await?;
+        Ok(Some(()))
     }
 
     /// Looks, while the cursor keeps it from being changed, whether what is read is still what it was and read safely, and whether all
     /// of its rows have a place in the order.
     async fn check_again(&mut self) -> Result<(), Error> {
-        let now = definition::define(&self.source, &mut self.connected, self.purpose).await?;
+        let (_, version) = catalogue::look(&mut self.connected, &self.doing).await?;
         let shape = &self.definition.shape;
-        if now != self.definition {
-            let message = format!("{} was changed while it was read; it is opened again", shape.name);
-            return Err(Error::transient("definition-changed", message));
+        if version != self.version {
+            let (now, version) = definition::define(&self.source, &mut self.connected, self.purpose).await?;
+            if now != self.definition {
+                let message = format!("{} was changed while it was read; it is opened again", shape.name);
+                return Err(Error::transient("definition-changed", message));
+            }
+            self.version = version;
         }
         let connected = &mut self.connected;
         match cursor::lacks_key(connected, &self.doing, &self.definition, self.is_timed).await? {
@@ -95,53 +119,21 @@ impl PostgresSession {
         }
     }
 
-    /// Waits until all that the cursor sees would survive a crash of the server: a transaction with `synchronous_commit` off can be seen
-    /// before that, and what a crash takes back would be numbered anew. It is durable after three times `wal_writer_delay` at the latest;
-    /// what else was written to the log meanwhile may take until the next checkpoint.
-    async fn flushed(&mut self) -> Result<(), Error> {
-        let end = "select case when pg_is_in_recovery() then null else pg_current_wal_insert_lsn() end, \
-                   (select setting from pg_settings where name = 'wal_writer_delay')";
-        self.connected.run(&self.doing, "savepoint looking").await?;
-        let Ok(end) = self.connected.rows(&self.doing, end).await else {
-            // Not every server that speaks like PostgreSQL has such a log.
-            return self.connected.run(&self.doing, "rollback to savepoint looking").await;
-        };
-        let text = |at| end.first().and_then(|row| row.get(at));
-        let Some(flushed) =
-            text(0).map(|end| format!("select pg_current_wal_flush_lsn() >= {}::pg_lsn", sql::literal(end)))
-        else {
-            return Ok(());
-        };
-        let delay = text(1).and_then(|millis| millis.parse().ok()).map_or(FLUSHES[1], Duration::from_millis);
-        let (begun, mut pause) = (Instant::now(), FLUSHES[0]);
-        while begun.elapsed() <= 3 * delay {
-            let rows = self.connected.rows(&self.doing, &flushed).await?;
-            if rows.first().and_then(|row| row.get(0)) == Some("t") {
-                break;
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(FLUSHES[1]);
-        }
-        Ok(())
-    }
-
-    /// The server's time so long ago, as the column writes it.
-    async fn clock(&mut self, ago: Duration, ty: &str) -> Result<Option<String>, Error> {
-        let ago = format!("clock_timestamp() - interval '{} milliseconds'", ago.as_millis());
-        let local = "(select reset_val from pg_settings where name = 'TimeZone')";
-        let past = match ty {
-            "timestamp with time zone" => ago,
-            _ => format!("({ago}) at time zone {local}"),
-        };
-        let rows = self.connected.rows(&self.doing, &format!("select ({past})::{ty}")).await?;
-        Ok(rows.first().and_then(|row| row.get(0)).map(str::to_owned))
-    }
-
     fn not_utf8(&self, error: &tokio_postgres::Error) -> Error {
         let (name, server) = (&self.definition.shape.name, self.connected.server());
         let message = format!("a text in {name} of PostgreSQL at {server} is not UTF-8: {error}");
         Error::fatal("not-utf8", message)
             .fix("use a database whose encoding is not SQL_ASCII, or convert the text by a `query`")
+    }
+}
+
+/// The server's time so long ago, as a column of this type has it.
+fn ago(time: Duration, ty: &str) -> String {
+    let ago = format!("now() - interval '{} milliseconds'", time.as_millis());
+    match ty {
+        "timestamp with time zone" => ago,
+        // The session itself has UTC.
+        _ => format!("(({ago}) at time zone (select reset_val from pg_settings where name = 'TimeZone'))::{ty}"),
     }
 }
 
@@ -161,15 +153,8 @@ impl Session for PostgresSession {
     }
 
     async fn begin(&mut self, after: &Place, everything: bool, said: &Said) -> Result<bool, Error> {
-        let bound = if everything { Ok(Some("true".into())) } else { self.bound(after, said).await };
-        let bound = bound.map_err(|error| definition::would_write(&self.source, error))?;
-        if let Some(bound) = &bound {
-            let opened = cursor::open(&mut self.connected, &self.doing, &self.definition, &after.key, bound).await;
-            opened.map_err(|error| definition::would_write(&self.source, error))?;
-            self.check_again().await?;
-            self.flushed().await?;
-        }
-        Ok(bound.is_some())
+        let opened = self.open_cursor(after, everything, said).await;
+        opened.map(|opened| opened.is_some()).map_err(|error| definition::would_write(&self.source, error))
     }
 
     async fn fill(&mut self, mut part: Part) -> Result<(Part, bool), Error> {
@@ -196,7 +181,8 @@ impl Session for PostgresSession {
     }
 
     async fn highest(&mut self) -> Result<Option<Key>, Error> {
-        cursor::highest(&mut self.connected, &self.doing, &self.definition, &[], "true").await
+        let query = cursor::highest(&self.definition, &[], "true");
+        Ok(cursor::key(&self.definition, &self.connected.rows(&self.doing, &query).await?))
     }
 
     async fn count(&mut self, key: &Key) -> Result<Option<u64>, Error> {
