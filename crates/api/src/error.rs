@@ -54,6 +54,7 @@ kinds! {
     KEY_REUSED "idempotency-key-reused" UNPROCESSABLE_ENTITY "the idempotency key was used for another request";
     OVERLOADED "overloaded" TOO_MANY_REQUESTS "too much is waiting to be processed";
     JOURNAL_DAMAGED "journal-damaged" INTERNAL_SERVER_ERROR "the journal is damaged";
+    OTHER_BUILD "other-build" INTERNAL_SERVER_ERROR "another build has written the journal";
     INTERNAL "internal" INTERNAL_SERVER_ERROR "the node has an internal error";
     UNAVAILABLE "unavailable" SERVICE_UNAVAILABLE "not reachable at the moment";
 }
@@ -148,6 +149,11 @@ impl Error {
         Self::new(JOURNAL_DAMAGED, what).fix("restore a backup: `dataflow restore`")
     }
 
+    fn other_build(what: String) -> Self {
+        tracing::error!("{what}");
+        Self::new(OTHER_BUILD, what).fix("run the build of dataflow that wrote it, or a newer one")
+    }
+
     /// Why a pipeline has not answered.
     pub(crate) fn of(pipeline: &PipelineClient) -> impl Fn(AskError) -> Self {
         move |error| Self::of_ask(error, pipeline.id().as_str())
@@ -161,6 +167,7 @@ impl Error {
                 ..Self::new(UNAVAILABLE, format!("the pipeline {pipeline:?} can't be reached at the moment: {why}"))
             },
             AskError::Damaged(what) => Self::journal_damaged(what),
+            AskError::OtherBuild(what) => Self::other_build(what),
             AskError::Internal(what) => {
                 tracing::error!(pipeline, "internal error: {what}");
                 Self::new(INTERNAL, what)
@@ -238,6 +245,7 @@ impl Error {
                 ..Self::new(UNAVAILABLE, format!("the pipelines can't be listed at the moment: {why}"))
             },
             AskError::Damaged(what) => Self::journal_damaged(what),
+            AskError::OtherBuild(what) => Self::other_build(what),
             AskError::Internal(what) => {
                 tracing::error!("internal error: {what}");
                 Self::new(INTERNAL, what)

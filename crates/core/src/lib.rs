@@ -9,12 +9,14 @@
 //! - How far it is: [`position`]s of its source, the [`ledger`] of its records, and the [`token`] that a sink keeps beside
 //!   its data.
 //! - What its data taught: [`types`], and what users are [`warned`] of.
+//! - The version of what is stored: the write [`level`].
 //!
 //! What may happen when is printed from the code: `docs/lifecycle.md`.
 pub mod branch;
 pub mod chunk;
 pub mod id;
 pub mod ledger;
+pub mod level;
 pub mod limits;
 pub mod pipeline;
 pub mod position;

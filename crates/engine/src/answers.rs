@@ -3,6 +3,7 @@ use dataflow_core::{
     branch::{BranchId, BranchNumber},
     id::{BatchId, Generation, Incarnation, PipelineId, SinkName},
     ledger::Counters,
+    level::WriteLevel,
     pipeline::{
         RecordedEvent, Status,
         event::{Cause, LaneProgress, Lost},
@@ -14,6 +15,7 @@ use dataflow_core::{
     types::InferredTypes,
     warned::Warned,
 };
+use dataflow_journal::stored;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, ops::Deref, str::FromStr};
 
@@ -130,30 +132,38 @@ pub struct Received {
 
 /// Some of what has happened to a pipeline.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "SentHistory", into = "SentHistory")]
 pub struct History {
+    /// The write level of its journal, which all of a cluster's nodes can read.
+    pub level: WriteLevel,
     /// Events, in the order that was asked for.
-    #[serde(with = "as_stored")]
     pub events: Vec<RecordedEvent>,
     /// What the sinks of its branches are called, where they have names.
     pub sinks: BTreeMap<BranchNumber, SinkName>,
     /// After which number the next ones are; none: these are the last.
     pub next: Option<u64>,
 }
+/// A history between nodes: events have the shape in which they are stored.
+#[derive(Serialize, Deserialize)]
+struct SentHistory {
+    level: WriteLevel,
+    events: Vec<String>,
+    sinks: BTreeMap<BranchNumber, SinkName>,
+    next: Option<u64>,
+}
 
-/// Between nodes, events have their stored shape, which all of a cluster's nodes can read.
-mod as_stored {
-    use dataflow_core::pipeline::RecordedEvent;
-    use dataflow_journal::stored;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
-
-    pub(super) fn serialize<S: Serializer>(events: &[RecordedEvent], to: S) -> Result<S::Ok, S::Error> {
-        let stored = events.iter().map(stored::encode).collect::<Result<Vec<String>, _>>();
-        stored.map_err(ser::Error::custom)?.serialize(to)
+impl From<History> for SentHistory {
+    fn from(History { level, events, sinks, next }: History) -> Self {
+        let sent = |event| stored::encode(event, level).unwrap_or_else(|error| unreachable!("it was stored: {error}"));
+        Self { level, events: events.iter().map(sent).collect(), sinks, next }
     }
+}
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<RecordedEvent>, D::Error> {
-        let stored = Vec::<String>::deserialize(from)?;
-        stored.iter().map(|event| stored::decode(event)).collect::<Result<_, _>>().map_err(de::Error::custom)
+impl TryFrom<SentHistory> for History {
+    type Error = dataflow_journal::Error;
+    fn try_from(SentHistory { level, events, sinks, next }: SentHistory) -> Result<Self, Self::Error> {
+        let events = events.iter().map(|event| stored::decode(event, WriteLevel::NEWEST)).collect::<Result<_, _>>()?;
+        Ok(Self { level, events, sinks, next })
     }
 }
 

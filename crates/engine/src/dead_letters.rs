@@ -97,6 +97,7 @@ const JOINED_BYTES: usize = 8 << 20;
 /// # Errors
 /// If the journal can't be reached.
 pub(crate) async fn join(journal: &Journal, chunks: &[ChunkRef]) -> Result<(usize, Bytes), String> {
+    let (level, newest) = (journal.write_level().map_err(|error| error.to_string())?, journal.newest_level());
     let (mut count, mut bytes, mut joined) = (0, 0, Vec::new());
     for chunk in chunks {
         let body = match journal.chunk(&chunk.id).await {
@@ -105,14 +106,14 @@ pub(crate) async fn join(journal: &Journal, chunks: &[ChunkRef]) -> Result<(usiz
             Ok(None) | Err(_) => break,
         };
         bytes += body.len();
-        let Ok(letters) = stored::stored(&body) else { break };
+        let Ok(letters) = stored::stored(&body, newest) else { break };
         if bytes > JOINED_BYTES {
             break;
         }
         joined.extend(letters);
         count += 1;
     }
-    let body = stored::joined(joined).map_err(|error| error.to_string())?;
+    let body = stored::joined(joined, level).map_err(|error| error.to_string())?;
     Ok((count, body))
 }
 
@@ -120,8 +121,11 @@ pub(crate) async fn join(journal: &Journal, chunks: &[ChunkRef]) -> Result<(usiz
 /// them says so.
 async fn letters(journal: &Journal, chunk: &ChunkRef) -> Result<Vec<DeadLetter>, Error> {
     match journal.chunk(&chunk.id).await? {
-        Some(body) => stored::decode(&body)
-            .map_err(|error| Error::Corrupt(format!("the chunk {} can't be read: {error}", chunk.id))),
+        Some(body) => stored::decode(&body, journal.newest_level()).map_err(|error| match error {
+            Error::Corrupt(what) => Error::Corrupt(format!("the chunk {} {what}", chunk.id)),
+            Error::OtherBuild(what) => Error::OtherBuild(format!("the chunk {} {what}", chunk.id)),
+            other => other,
+        }),
         None => Ok(vec![missing(chunk); usize::try_from(chunk.records).unwrap_or(usize::MAX)]),
     }
 }

@@ -298,6 +298,9 @@ pub enum AskError {
     /// Something that it takes is damaged in the journal, and what.
     #[error("{0}")]
     Damaged(String),
+    /// Another build has written something that it takes, in a shape that this one can't read, and what.
+    #[error("{0}")]
+    OtherBuild(String),
     /// A bug.
     #[error("{0}")]
     Internal(String),
@@ -319,9 +322,9 @@ impl From<dataflow_journal::Error> for AskError {
         match error {
             dataflow_journal::Error::Corrupt(_)
             | dataflow_journal::Error::Broken(_)
-            | dataflow_journal::Error::OtherBuild(_)
             | dataflow_journal::Error::Trimmed { .. }
             | dataflow_journal::Error::NotAsLeft(_) => Self::Damaged(error.to_string()),
+            dataflow_journal::Error::OtherBuild(_) => Self::OtherBuild(error.to_string()),
             dataflow_journal::Error::Unavailable(_) | dataflow_journal::Error::Fenced { .. } => {
                 Self::Unavailable(error.to_string())
             }

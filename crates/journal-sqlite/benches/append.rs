@@ -3,7 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use dataflow_core::{id::PipelineId, shard::ShardId};
-use dataflow_journal::{Appended, Encoded, Holder, Journal, Memory, testing::samples};
+use dataflow_journal::{Appended, Holder, Journal, Memory, testing::samples};
 use dataflow_journal_sqlite::Sqlite;
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ fn append(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("append/{name}"));
         for count in [1, 100] {
             let mut head = runtime.block_on(journal.take_over(shard, &Holder::new("bench"))).unwrap();
-            let event = |number| Encoded::new(&pipeline, &samples::progress("run", number)).unwrap();
-            let events: Vec<_> = (0..count).map(event).collect();
+            let events: Vec<_> = (0..count).map(|number| samples::progress("run", number)).collect();
+            let events = journal.encoded(&pipeline, &events).unwrap();
             group.throughput(Throughput::Elements(count));
             group.bench_function(count.to_string(), |bench| {
                 bench.iter(|| {

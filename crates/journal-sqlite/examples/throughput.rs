@@ -3,7 +3,7 @@
 //!
 //! `cargo run -p dataflow-journal-sqlite --example throughput -- [FOLDER] [SECONDS]` prints a line of JSON for each.
 use dataflow_core::{id::PipelineId, shard::ShardId};
-use dataflow_journal::{Appended, Encoded, Holder, Journal, testing::samples};
+use dataflow_journal::{Appended, Holder, Journal, testing::samples};
 use dataflow_journal_sqlite::Sqlite;
 use serde_json::json;
 use std::{
@@ -77,7 +77,7 @@ async fn appends(journal: &Journal, pipelines: usize, time: Duration) -> Result<
             let (mut took, mut sequence) = (Vec::new(), 0);
             while begun.elapsed() < time {
                 sequence += 1;
-                let event = [Encoded::new(&name, &samples::progress("run", sequence))?];
+                let event = journal.encoded(&name, &[samples::progress("run", sequence)])?;
                 let before = Instant::now();
                 let mut head = head.lock().await;
                 if journal.append(shard, head.epoch, head.next_seq, &event).await != Appended::Applied {

@@ -47,8 +47,6 @@ use writer::{Durable, Writer};
 pub struct Sqlite {
     id: String,
     level: AtomicU32,
-    /// The newest write level that this build reads.
-    newest: WriteLevel,
     path: PathBuf,
     health: Arc<Health>,
     // The writer is dropped last: the last connection to close moves the write-ahead log into the database.
@@ -83,7 +81,7 @@ impl Sqlite {
         let writer = Writer::start(path, db, health.clone(), marker)?;
         let level = AtomicU32::new(level.0);
         let readers = Readers::start(path, reading)?;
-        Ok(Self { id, level, newest, path: path.to_owned(), health, readers, writer })
+        Ok(Self { id, level, path: path.to_owned(), health, readers, writer })
     }
 
     /// The files that the store owns: the database, its write-ahead log, and the log's index.
@@ -103,7 +101,6 @@ impl Log for Sqlite {
     }
 
     async fn raise_write_level(&self, to: WriteLevel) -> Result<(), Error> {
-        to.raised_by(self.newest)?;
         let raised = self.writer.submit(Durable::AtOnce, 0, move |db| schema::raise_level(db, to)).await?;
         self.level.store(raised.0, Ordering::Release);
         Ok(())

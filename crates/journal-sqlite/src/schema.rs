@@ -149,6 +149,11 @@ pub(crate) fn check(db: &Connection, path: &Path, newest: WriteLevel) -> Result<
             "{what} is a SQLite file, but not a DataFlow journal; choose another path"
         )));
     }
+    if number("SELECT count(*) FROM pragma_table_info('log') WHERE name = 'number'")? == 0 {
+        return Err(Error::OtherBuild(format!(
+            "{what} was written by a build from before the first release, with other tables; start with an empty folder"
+        )));
+    }
     let level = number(LEVEL)?;
     match u32::try_from(level).map(WriteLevel) {
         Ok(level) if level > newest => Err(Error::OtherBuild(format!(
@@ -169,13 +174,6 @@ pub(crate) fn raise_level(db: &Connection, to: WriteLevel) -> rusqlite::Result<W
 /// Returns the journal's id and how much was written to it. A damaged head hides how much, so the marker's count
 /// (`seen`) is taken then.
 pub(crate) fn written(db: &Connection, path: &Path, seen: Option<&Written>) -> Result<Written, Error> {
-    let newest = "SELECT count(*) FROM pragma_table_info('log') WHERE name = 'number'";
-    if number(db, newest).is_ok_and(|found| found == 0) {
-        let path = path.display();
-        return Err(Error::OtherBuild(format!(
-            "{path} was written by a build from before the first release, with other tables; start with an empty folder"
-        )));
-    }
     let written = || {
         // Both queries see the same moment.
         let tx = db.unchecked_transaction()?;

@@ -106,22 +106,26 @@ async fn two_builds_take_turns_until_the_level_is_raised() {
     let (_folder, path) = place();
     let [older, newer] = [WriteLevel(1), WriteLevel(2)];
     let append = async |build: WriteLevel, command: &str| {
-        let journal = Journal::new(Arc::new(Sqlite::open_as(&path, build).unwrap()));
+        let journal = Journal::of_build(Arc::new(Sqlite::open_as(&path, build).unwrap()), build);
         Owner::claim(&journal, SHARD).await.append(&[(pipeline(SHARD, 0), lifecycle(command))]).await;
-        (journal.write_level(), journal.read(SHARD, Seq(1), 10).await.unwrap().entries.len())
+        (journal.write_level().unwrap(), journal.read(SHARD, Seq(1), 10).await.unwrap().entries.len())
     };
     assert_eq!(append(older, "1").await, (older, 1));
     assert_eq!(append(newer, "2").await, (older, 2));
     assert_eq!(append(older, "3").await, (older, 3));
     {
-        let journal = Journal::new(Arc::new(Sqlite::open_as(&path, newer).unwrap()));
+        let journal = Journal::of_build(Arc::new(Sqlite::open_as(&path, newer).unwrap()), newer);
         journal.raise_write_level(newer).await.unwrap();
         journal.raise_write_level(older).await.unwrap();
         assert!(matches!(journal.raise_write_level(WriteLevel(3)).await, Err(Error::OtherBuild(_))));
-        assert_eq!(journal.write_level(), newer, "it never falls");
+        assert_eq!(journal.write_level().unwrap(), newer, "it never falls");
     }
     assert!(matches!(Sqlite::open_as(&path, older), Err(Error::OtherBuild(_))));
     assert_eq!(append(newer, "4").await, (newer, 4));
+    let db = Connection::open(&path).unwrap();
+    let mut rows = db.prepare("SELECT body ->> '$.v' FROM log ORDER BY seq").unwrap();
+    let levels: Vec<u32> = rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    assert_eq!(levels, [1, 1, 1, 2], "each event is written at the level that the journal had");
 }
 
 /// A gap in the log is damage, never skipped.
@@ -153,7 +157,7 @@ async fn a_full_disk_loses_nothing() {
     };
     pages(1).await;
     let many: Vec<_> = (0..200).map(|n| (name.clone(), progress(&format!("full {n}"), n))).collect();
-    assert_eq!(journal.append(SHARD, owner.epoch, owner.next, &encoded(&many)).await, Appended::Unknown);
+    assert_eq!(journal.append(SHARD, owner.epoch, owner.next, &encoded(&journal, &many)).await, Appended::Unknown);
     let large = Bytes::from(vec![7; 1 << 20]);
     let refused = journal.put_chunk(&ChunkId("p/i/1/large".into()), large.clone()).await.unwrap_err();
     assert!(refused.to_string().contains("free space on its disk"), "{refused}");
@@ -394,7 +398,8 @@ async fn the_marker_is_never_ahead() {
     assert_eq!(moves(), 1);
     owner.append(&[(pipeline(SHARD, 0), lifecycle("1")), (pipeline(SHARD, 0), lifecycle("2"))]).await;
     assert_eq!(moves(), 3);
-    let refused = journal.append(SHARD, owner.epoch, Seq(1), &encoded(&[(pipeline(SHARD, 0), lifecycle("x"))])).await;
+    let refused =
+        journal.append(SHARD, owner.epoch, Seq(1), &encoded(&journal, &[(pipeline(SHARD, 0), lifecycle("x"))])).await;
     assert_eq!((refused, moves()), (Appended::Fenced, 3));
     journal.put_chunk(&ChunkId("p/i/1/x".into()), Bytes::from_static(b"body")).await.unwrap();
     assert_eq!(moves(), 3);

@@ -89,7 +89,11 @@ async fn answer(journal: &Journal, call: &Call, heads: &[(Epoch, Seq); 2], step:
             let events: Vec<_> =
                 events.iter().map(|(name, kind)| (pipeline(ShardId(*shard), *name), event(*kind, step))).collect();
             let (epoch, next) = (Epoch(near(head_epoch.0, *epoch)), Seq(near(head_next.0, *place)));
-            format!("{:?} {}", journal.append(ShardId(*shard), epoch, next, &encoded(&events)).await, events.len())
+            format!(
+                "{:?} {}",
+                journal.append(ShardId(*shard), epoch, next, &encoded(journal, &events)).await,
+                events.len()
+            )
         }
         Call::Read { shard, from, limit } => format!("{:?}", journal.read(ShardId(*shard), Seq(*from), *limit).await),
         Call::History { shard, name, after, limit } => {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use dataflow_core::{
     chunk::ChunkId,
     id::{Epoch, PipelineId, Seq},
+    pipeline::RecordedEvent,
     shard::ShardId,
 };
 use std::{
@@ -33,18 +34,25 @@ pub struct Journal {
     pub(crate) store: Arc<dyn Store>,
     /// The segments of snapshots that are too long for a row, as far as this has stored or [recovered](Self::recover) them.
     pub(crate) segments: Arc<Mutex<HashMap<PipelineId, Named>>>,
+    /// The newest write level that this build reads.
+    newest: WriteLevel,
 }
 
 impl Journal {
     /// Opens the journal in this store.
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, segments: Arc::default() }
+        Self::of_build(store, WriteLevel::NEWEST)
+    }
+
+    /// Opens it like a build whose newest write level is `newest`: for tests of two builds on one journal.
+    pub fn of_build(store: Arc<dyn Store>, newest: WriteLevel) -> Self {
+        Self { store, segments: Arc::default(), newest }
     }
 
     /// Returns this journal with its store wrapped by `wrap`.
     #[must_use]
     pub fn wrapped(self, wrap: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>) -> Self {
-        Self { store: wrap(self.store), segments: self.segments }
+        Self { store: wrap(self.store), ..self }
     }
 
     /// The journal's id, drawn when it was created. A copy has the same id.
@@ -52,9 +60,23 @@ impl Journal {
         self.store.id()
     }
 
-    /// The stored shapes that may be written.
-    pub fn write_level(&self) -> WriteLevel {
-        self.store.write_level()
+    /// The level at which everything is written.
+    ///
+    /// # Errors
+    /// [`Error::OtherBuild`] if it was raised above what this build reads: then nothing may be written.
+    pub fn write_level(&self) -> Result<WriteLevel, Error> {
+        let (level, newest) = (self.store.write_level(), self.newest);
+        if level <= newest {
+            return Ok(level);
+        }
+        Err(Error::OtherBuild(format!(
+            "it is at write level {level}, this build reads levels up to {newest}; run the build that raised it, or a newer one"
+        )))
+    }
+
+    /// The newest write level that this build reads.
+    pub fn newest_level(&self) -> WriteLevel {
+        self.newest
     }
 
     /// Raises the write level; call it once all nodes can read it, see [`WriteLevel`].
@@ -62,14 +84,30 @@ impl Journal {
     /// # Errors
     /// [`Error::OtherBuild`] if this build can't read it; otherwise if it can't be written.
     pub async fn raise_write_level(&self, to: WriteLevel) -> Result<(), Error> {
+        if to > self.newest {
+            return Err(Error::OtherBuild(format!(
+                "the write level can't be raised to {to}: this build reads levels up to {}; raise it with a newer one",
+                self.newest
+            )));
+        }
         self.store.raise_write_level(to).await
+    }
+
+    /// Events of a pipeline, ready to be appended.
+    ///
+    /// # Errors
+    /// [`Error::OtherBuild`] if this build may not write; [`Error::Corrupt`] if one can't be written as JSON.
+    pub fn encoded(&self, pipeline: &PipelineId, events: &[RecordedEvent]) -> Result<Vec<Encoded>, Error> {
+        let level = self.write_level()?;
+        events.iter().map(|event| Encoded::new(pipeline, event, level)).collect()
     }
 
     /// Takes over a shard whose epoch is `expected`. A repeated call of the same holder takes effect once.
     ///
     /// # Errors
-    /// If the store can't be asked.
+    /// [`Error::OtherBuild`] if this build may not write; otherwise if the store can't be asked.
     pub async fn claim(&self, shard: ShardId, expected: Epoch, holder: &Holder) -> Result<Claim, Error> {
+        self.write_level()?;
         self.store.claim(shard, expected, holder).await
     }
 
@@ -240,7 +278,7 @@ impl Journal {
         let mut entries = Vec::with_capacity(rows.len());
         for row in rows {
             let row = overflow::fetched(&*self.store, shard, row).await?;
-            entries.push(range::entry(shard, row)?);
+            entries.push(range::entry(shard, row, self.newest)?);
         }
         Ok(entries)
     }

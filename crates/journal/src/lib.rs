@@ -8,7 +8,6 @@
 pub mod fault;
 mod head;
 mod journal;
-mod level;
 pub mod memory;
 mod overflow;
 mod range;
@@ -19,9 +18,9 @@ pub mod stored;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use dataflow_core::level::WriteLevel;
 pub use head::{Appended, Claim, Head, Holder};
 pub use journal::{Journal, MAX_HELD_BACK, Run};
-pub use level::WriteLevel;
 pub use memory::Memory;
 pub use range::{Entry, other_content, place};
 pub use segments::MAX_SNAPSHOT;

@@ -95,8 +95,11 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::MAX_BODY;
     use crate::{
-        Appended, Claim, Holder, Journal, Memory, stored,
-        testing::samples::{lifecycle, pipeline, progress},
+        Appended, Claim, Holder, Journal, Memory,
+        testing::{
+            contract::encoded,
+            samples::{lifecycle, pipeline, progress},
+        },
     };
     use dataflow_core::{
         id::{Epoch, Seq},
@@ -137,7 +140,7 @@ mod tests {
         let name = pipeline(SHARD, 0);
         let events = [lifecycle("1"), long("2", 3 * MAX_BODY), progress("3", 1), long("4", MAX_BODY)]
             .map(|event| (name.clone(), event));
-        let encoded = stored::encoded(&events).unwrap();
+        let encoded = encoded(&journal, &events);
         assert_eq!(journal.append(SHARD, Epoch(1), Seq(1), &encoded).await, Appended::Applied);
         let chunks = async || journal.chunks("event/").await.unwrap().len();
         assert_eq!(chunks().await, 2);
@@ -160,7 +163,7 @@ mod tests {
         let name = pipeline(SHARD, 0);
         let lengths = [10_000, 60_000, 50_000, 62_000, 40_000, 61_000, 30_000];
         let events: Vec<_> = lengths.iter().map(|length| (name.clone(), long(&length.to_string(), *length))).collect();
-        let encoded = stored::encoded(&events).unwrap();
+        let encoded = encoded(&journal, &events);
         assert_eq!(journal.append(SHARD, Epoch(1), Seq(1), &encoded).await, Appended::Applied);
         let moved: Vec<_> = journal.chunks("event/").await.unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(moved, ["event/2/4/1"], "312 KiB, of which 256 fit");

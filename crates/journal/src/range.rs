@@ -1,5 +1,5 @@
 //! Checks common to all backends: ranges are dense, and rows become entries again.
-use crate::{Error, store::Page, stored};
+use crate::{Error, WriteLevel, store::Page, stored};
 use dataflow_core::{
     id::{PipelineId, Seq},
     pipeline::RecordedEvent,
@@ -46,12 +46,14 @@ pub(crate) fn covered(shard: ShardId, from: Seq, limit: usize, page: &Page) -> R
     Ok(next)
 }
 
-/// Decodes a row.
-pub(crate) fn entry(shard: ShardId, row: Row) -> Result<Entry, Error> {
-    let at = |cause: String| Error::Corrupt(format!("shard {shard}, event {} of {:?}: {cause}", row.seq, row.pipeline));
-    let pipeline = PipelineId::try_from(row.pipeline.as_str()).map_err(|cause| at(cause.to_string()))?;
-    let event = stored::decode(&row.body).map_err(|cause| match cause {
-        Error::Corrupt(cause) => at(cause),
+/// Decodes a row for a build that reads write levels up to `newest`.
+pub(crate) fn entry(shard: ShardId, row: Row, newest: WriteLevel) -> Result<Entry, Error> {
+    let in_row = |cause: String| format!("shard {shard}, event {} of {:?}: {cause}", row.seq, row.pipeline);
+    let pipeline =
+        PipelineId::try_from(row.pipeline.as_str()).map_err(|cause| Error::Corrupt(in_row(cause.to_string())))?;
+    let event = stored::decode(&row.body, newest).map_err(|cause| match cause {
+        Error::Corrupt(cause) => Error::Corrupt(in_row(cause)),
+        Error::OtherBuild(cause) => Error::OtherBuild(in_row(cause)),
         other => other,
     })?;
     Ok(Entry { seq: row.seq, pipeline, event })

@@ -86,7 +86,7 @@ impl Named {
         self.0.is_empty()
     }
 
-    fn chunks(&self, pipeline: &PipelineId) -> HashSet<ChunkId> {
+    pub(crate) fn chunks(&self, pipeline: &PipelineId) -> HashSet<ChunkId> {
         self.0.values().map(|segment| segment.chunk(pipeline)).collect()
     }
 
@@ -176,15 +176,14 @@ pub(crate) async fn collect(
     store: &dyn Store,
     shard: ShardId,
     epoch: Epoch,
-    named: &HashMap<PipelineId, Named>,
+    named: &HashSet<ChunkId>,
 ) -> Result<(), Error> {
-    let kept: HashSet<ChunkId> = named.iter().flat_map(|(pipeline, named)| named.chunks(pipeline)).collect();
     let earlier = |chunk: &ChunkId| {
         let written = chunk.0.rsplit('/').next()?.split('.').nth(1)?.parse().ok()?;
         Some(Epoch(written) < epoch)
     };
     let mut gone = store.chunks(&prefix(shard)).await?;
-    gone.retain(|chunk| !kept.contains(chunk) && earlier(chunk) == Some(true));
+    gone.retain(|chunk| !named.contains(chunk) && earlier(chunk) == Some(true));
     if gone.is_empty() { Ok(()) } else { store.remove_chunks(&gone).await }
 }
 

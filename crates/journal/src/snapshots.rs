@@ -61,21 +61,28 @@ impl Journal {
         self.segments.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the snapshots of a shard to the owner that has just claimed it with this epoch and will write the next
-    /// ones. Removes what earlier owners have written and no snapshot names.
+    /// Returns the snapshots of a shard to the owner that has just claimed it and will write the next ones.
     ///
     /// # Errors
     /// If they can't be read.
-    pub async fn recover(&self, shard: ShardId, epoch: Epoch) -> Result<(Vec<Snapshot>, Seq), Error> {
+    pub async fn recover(&self, shard: ShardId) -> Result<(Vec<Snapshot>, Seq), Error> {
         let (snapshots, named, next) = self.whole(shard).await?;
-        if let Err(error) = segments::collect(&*self.store, shard, epoch, &named).await {
-            tracing::warn!(shard = shard.0, %error, "segments that no snapshot names stay until the shard is next claimed");
-        }
         let mut segments = self.segments();
         segments.retain(|pipeline, _| ShardId::of(pipeline) != shard);
         segments.extend(named);
         drop(segments);
         Ok((snapshots, next))
+    }
+
+    /// Removes what owners before this epoch have written of a shard's snapshots and no snapshot names, once all of the shard
+    /// was [recovered](Self::recover) and read: what this build can't read may name more.
+    pub async fn collect(&self, shard: ShardId, epoch: Epoch) {
+        let of_shard = |(pipeline, _): &(&PipelineId, &Named)| ShardId::of(pipeline) == shard;
+        let named =
+            self.segments().iter().filter(of_shard).flat_map(|(pipeline, named)| named.chunks(pipeline)).collect();
+        if let Err(error) = segments::collect(&*self.store, shard, epoch, &named).await {
+            tracing::warn!(shard = shard.0, %error, "segments that no snapshot names stay until the shard is next claimed");
+        }
     }
 
     /// Returns all snapshots of a shard at one moment: while its owner writes new ones, the segments of earlier ones

@@ -54,8 +54,7 @@ pub trait Log: Send + Sync {
     /// The stored shapes that may be written, as this handle last saw them.
     fn write_level(&self) -> WriteLevel;
 
-    /// Raises the write level to at least `to`: builds that can't read it can no longer open the store. [`Error::OtherBuild`] if
-    /// this one is such a build.
+    /// Raises the write level to at least `to`: builds that can't read it can no longer open the store.
     async fn raise_write_level(&self, to: WriteLevel) -> Result<(), Error>;
 
     /// Raises the epoch by one and records `holder`, if the epoch is `expected`. Also answers [`Claim::Claimed`] if the

@@ -35,7 +35,9 @@ impl House {
     }
 
     async fn append(&self) -> Appended {
-        self.journal.append(SHARD, Epoch(1), Seq(1), &encoded(&[(pipeline(SHARD, 0), lifecycle("c"))])).await
+        self.journal
+            .append(SHARD, Epoch(1), Seq(1), &encoded(&self.journal, &[(pipeline(SHARD, 0), lifecycle("c"))]))
+            .await
     }
 
     /// The journal without faults.

@@ -9,6 +9,7 @@ use dataflow_core::{
     branch::BranchId,
     id::{Generation, Incarnation},
     ledger::Counters,
+    level::WriteLevel,
     pipeline::event::LaneProgress,
     position::Positions,
     token::{Fence, Token},
@@ -131,6 +132,8 @@ pub struct OpenLane {
     pub first: bool,
     /// The id of its journal: the target keeps it with the progress.
     pub journal: String,
+    /// The shapes in which the sink may store progress and handles: every node of the journal reads these.
+    pub level: WriteLevel,
     /// Whose progress it may take over. What is taken over is that of a generation to come ([`Opened::others`]), and whoever
     /// wrote it is fenced.
     pub take_over: TakeOver,

@@ -40,7 +40,7 @@ fn may_answer(code: &str, path: &str, method: &str, operation: &Value) -> bool {
         "invalid" => path.starts_with("/api/"),
         "malformed-json" | "too-large" => has_body,
         "not-found" => path.contains('{'),
-        "unavailable" | "journal-damaged" => of_one || path == "/api/pipelines",
+        "unavailable" | "journal-damaged" | "other-build" => of_one || path == "/api/pipelines",
         "already-exists" => path == "/api/pipelines" && changes,
         "batch-id-reused" | "overloaded" => path.ends_with("/batches"),
         "undelivered" => method == "delete",

@@ -258,6 +258,7 @@ fn answer(view: PipelineSnapshot, query: Query) -> Result<Reply, AskError> {
             numbers.truncate(limit);
             let next = numbers.last().copied().filter(|_| more);
             Reply::History(History {
+                level: dataflow_core::level::WriteLevel::NEWEST,
                 events: numbers.into_iter().map(event).collect(),
                 sinks: Default::default(),
                 next,

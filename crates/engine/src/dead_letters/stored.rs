@@ -2,19 +2,28 @@
 use super::{DeadLetter, Sent};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use dataflow_core::{id::Generation, time::Timestamp};
+use dataflow_core::{id::Generation, level::WriteLevel, time::Timestamp};
+use dataflow_journal::Error;
 use serde::{Deserialize, Serialize};
 
-/// Dead letters of one commit, or of several that were joined, as they are stored. What was ever written stays readable: a shape that has to change
-/// becomes another variant, with a golden file of its own in `golden/dead-letters/`.
+/// Dead letters of one commit, or of several that were joined, as they are stored from write level 1 on. What was ever written
+/// stays readable: a shape that has to change is written from a new level on, with a golden file of its own in
+/// `golden/dead-letters/`.
 #[derive(Serialize, Deserialize)]
-#[serde(tag = "v")]
-enum Stored {
-    #[serde(rename = "1")]
-    V1 { letters: Vec<LetterV1> },
+#[serde(deny_unknown_fields)]
+struct V1 {
+    /// The level at which they were written.
+    v: WriteLevel,
+    letters: Vec<LetterV1>,
 }
 
-/// A dead letter as version 1 stores it. The letters before it number it.
+/// What all levels have in common.
+#[derive(Deserialize)]
+struct Versioned {
+    v: WriteLevel,
+}
+
+/// A dead letter as it is stored from level 1 on. The letters before it number it.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct LetterV1 {
@@ -117,33 +126,39 @@ impl TryFrom<LetterV1> for DeadLetter {
     }
 }
 
-/// The body of a chunk of dead letters.
-pub(crate) fn encode(letters: Vec<DeadLetter>) -> Result<Bytes, serde_json::Error> {
-    joined(letters.into_iter().map(LetterV1::from).collect())
+/// The body of a chunk of dead letters, as it is written at a level.
+pub(crate) fn encode(letters: Vec<DeadLetter>, level: WriteLevel) -> Result<Bytes, serde_json::Error> {
+    joined(letters.into_iter().map(LetterV1::from).collect(), level)
 }
 
 /// The body of a chunk of these.
-pub(super) fn joined(letters: Vec<LetterV1>) -> Result<Bytes, serde_json::Error> {
-    serde_json::to_vec(&Stored::V1 { letters }).map(Bytes::from)
+pub(super) fn joined(letters: Vec<LetterV1>, v: WriteLevel) -> Result<Bytes, serde_json::Error> {
+    serde_json::to_vec(&V1 { v, letters }).map(Bytes::from)
 }
 
-/// The letters of a chunk, not yet numbered.
-pub(super) fn decode(body: &[u8]) -> Result<Vec<DeadLetter>, String> {
-    let stored = stored(body).map_err(|error| error.to_string())?;
-    stored.into_iter().map(DeadLetter::try_from).collect::<Result<_, _>>().map_err(|error| error.to_string())
+/// The letters of a chunk of any level up to `newest`, not yet numbered. An error is told to go after the chunk's name.
+pub(super) fn decode(body: &[u8], newest: WriteLevel) -> Result<Vec<DeadLetter>, Error> {
+    let letters = stored(body, newest)?.into_iter().map(DeadLetter::try_from).collect::<Result<_, _>>();
+    letters.map_err(|cause| Error::Corrupt(format!("can't be read: {cause}")))
 }
 
 /// The letters of a chunk as they are stored.
-pub(super) fn stored(body: &[u8]) -> Result<Vec<LetterV1>, serde_json::Error> {
-    let Stored::V1 { letters } = serde_json::from_slice(body)?;
-    Ok(letters)
+pub(super) fn stored(body: &[u8], newest: WriteLevel) -> Result<Vec<LetterV1>, Error> {
+    let damaged = |cause: serde_json::Error| Error::Corrupt(format!("can't be read: {cause}"));
+    let Versioned { v } = serde_json::from_slice(body).map_err(damaged)?;
+    if v > newest {
+        return Err(Error::OtherBuild(format!(
+            "was written at level {v}, this build reads levels up to {newest}; run the build that wrote it, or a newer one"
+        )));
+    }
+    Ok(serde_json::from_slice::<V1>(body).map_err(damaged)?.letters)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::{DeadLetter, Sent, decode, encode};
-    use dataflow_core::{id::Generation, time::Timestamp};
+    use super::{DeadLetter, Error, Sent, decode, encode};
+    use dataflow_core::{id::Generation, level::WriteLevel, time::Timestamp};
 
     /// Never changed: chunks of this shape are stored.
     const GOLDEN_V1: &str = include_str!("../../golden/dead-letters/v1.json");
@@ -189,14 +204,18 @@ mod tests {
 
     #[test]
     fn the_golden_chunk_of_version_1_is_read_and_written() {
-        let written = encode(letters()).unwrap();
+        let written = encode(letters(), WriteLevel(1)).unwrap();
         assert_eq!(std::str::from_utf8(&written).unwrap(), GOLDEN_V1.trim_end());
-        assert_eq!(decode(GOLDEN_V1.as_bytes()).unwrap(), letters());
+        assert_eq!(decode(GOLDEN_V1.as_bytes(), WriteLevel::NEWEST).unwrap(), letters());
     }
 
     #[test]
-    fn an_unknown_version_is_no_chunk() {
-        assert!(decode(br#"{"v":"2","letters":[]}"#).is_err());
-        assert!(decode(br#"{"letters":[]}"#).is_err());
+    fn letters_of_a_later_level_are_told_from_damage() {
+        let later = encode(letters(), WriteLevel(2)).unwrap();
+        assert_eq!(decode(&later, WriteLevel(2)).unwrap(), letters());
+        assert!(matches!(decode(&later, WriteLevel(1)), Err(Error::OtherBuild(_))));
+        for damaged in [&br#"{"letters":[]}"#[..], br#"{"v":1,"letters":"#] {
+            assert!(matches!(decode(damaged, WriteLevel(1)), Err(Error::Corrupt(_))));
+        }
     }
 }

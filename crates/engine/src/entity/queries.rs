@@ -169,7 +169,7 @@ async fn history(
         let branches = state.pipeline().into_iter().flat_map(|pipeline| &pipeline.branches);
         branches.filter_map(|(number, branch)| Some((*number, branch.sink.clone()?))).collect()
     };
-    Ok(Reply::History(History { events, sinks, next }))
+    Ok(Reply::History(History { level: journal.write_level()?, events, sinks, next }))
 }
 
 /// The dead letters of a branch, counted by cause.

@@ -161,11 +161,13 @@ impl Entity {
         found: &mut Found,
     ) -> Result<LaneProgress, String> {
         let journalled = view.branch.progress.by_lane.get(&lane);
+        let level = self.context.parts.journal.write_level().map_err(|error| error.to_string())?;
         let own = fence(&view.branch, self.log.epoch(), lane, &self.context.parts.openings);
         let open = OpenLane {
             fence: own.clone(),
             lanes: view.branch.progress.fixed_lanes().unwrap_or(1),
             journal: self.context.parts.journal.id().into(),
+            level,
             take_over,
             first: false,
             journalled: journalled.cloned(),

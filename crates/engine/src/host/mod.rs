@@ -18,7 +18,7 @@ use dataflow_core::{
     pipeline::{State, Status},
     shard::ShardId,
 };
-use dataflow_journal::Holder;
+use dataflow_journal::{Error, Holder};
 use futures::{StreamExt, TryStreamExt, stream};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -129,7 +129,7 @@ impl Region {
 struct LocalRegion {
     holder: Holder,
     /// Those that were acquired; of closed ones why they are.
-    shards: RwLock<BTreeMap<ShardId, Result<Arc<Shard>, String>>>,
+    shards: RwLock<BTreeMap<ShardId, Result<Arc<Shard>, Error>>>,
     context: EntityContext,
     unwritable: Mutex<Option<Unwritable>>,
 }
@@ -144,15 +144,17 @@ struct Unwritable {
 }
 
 impl LocalRegion {
-    fn shards(&self) -> RwLockReadGuard<'_, BTreeMap<ShardId, Result<Arc<Shard>, String>>> {
+    fn shards(&self) -> RwLockReadGuard<'_, BTreeMap<ShardId, Result<Arc<Shard>, Error>>> {
         self.shards.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The shard of a pipeline, if it was acquired and is not closed.
     fn shard(&self, pipeline: &PipelineId) -> Result<Arc<Shard>, AskError> {
-        match self.shards().get(&ShardId::of(pipeline)) {
-            Some(Ok(shard)) => Ok(shard.clone()),
-            Some(Err(why)) => Err(AskError::Damaged(why.clone())),
+        let shard = ShardId::of(pipeline);
+        match self.shards().get(&shard) {
+            Some(Ok(held)) => Ok(held.clone()),
+            Some(Err(why @ Error::OtherBuild(_))) => Err(AskError::OtherBuild(closed(shard, why))),
+            Some(Err(why)) => Err(AskError::Damaged(closed(shard, why))),
             None if self.context.closing.is_cancelled() => Err(AskError::Unavailable(ENDING.into())),
             None => Err(AskError::Unavailable("this node does not own the pipeline's shard".into())),
         }
@@ -165,7 +167,8 @@ impl LocalRegion {
 
     /// Why those are closed that are.
     fn closed(&self) -> Vec<String> {
-        self.shards().values().filter_map(|shard| shard.as_ref().err().cloned()).collect()
+        let why = |(shard, held): (&ShardId, &Result<_, Error>)| Some(closed(*shard, held.as_ref().err()?));
+        self.shards().iter().filter_map(why).collect()
     }
 
     /// The entity of a pipeline, taken into memory if it is not there.
@@ -241,6 +244,11 @@ impl LocalRegion {
             ))),
         }
     }
+}
+
+/// Says that a shard is closed, and why.
+fn closed(shard: ShardId, why: &Error) -> String {
+    format!("shard {shard} is closed because {why}")
 }
 
 /// Loads an entity if need be, and lets it live.

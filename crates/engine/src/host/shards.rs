@@ -1,5 +1,5 @@
 //! Taking shards over and letting them go.
-use super::{Region, Shard};
+use super::{Region, Shard, closed};
 use crate::shard::{PipelineCell, ShardLog, Tail, claim_shard};
 use async_trait::async_trait;
 use dataflow_core::{pipeline::Branch, shard::ShardId};
@@ -37,7 +37,7 @@ impl ShardHost for Region {
         let (head, loaded) = match claim_shard(&parts.journal, shard, &region.holder).await? {
             Ok(claimed) => claimed,
             Err(why) => {
-                tracing::error!("{why}; none of its pipelines runs, and the node is not ready");
+                tracing::error!("{}; none of its pipelines runs, and the node is not ready", closed(shard, &why));
                 hold(Err(why));
                 return Ok(());
             }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use dataflow_core::{
     chunk::{ChunkId, ChunkKind, ChunkRef},
     ledger::Counters,
+    level::WriteLevel,
     token::Token,
 };
 use dataflow_journal::Journal;
@@ -32,6 +33,8 @@ pub(crate) struct Letters {
     pub(crate) journal: Journal,
     pub(crate) live: Arc<RunStatus>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// At which they are written: the same for the whole opening, so that a commit's chunk is the same however often it is stored.
+    pub(crate) level: WriteLevel,
 }
 
 impl Letters {
@@ -48,7 +51,7 @@ impl Letters {
         let records = letters.len() as u64;
         let id = dead_letters::chunk_id(&token.fence, token.sequence, records);
         token.chunks.push(ChunkRef { id: id.clone(), kind: ChunkKind::DeadLetters, records });
-        let body = dead_letters::encode(letters).map_err(|error| {
+        let body = dead_letters::encode(letters, self.level).map_err(|error| {
             let message = format!("dead letters can't be encoded: {error}");
             Failure::of("journal", dataflow_sdk::Error::fatal("internal", message))
         })?;

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::status::LaneStatus;
 use dataflow_core::{
+    level::WriteLevel,
     pipeline::{BranchView, event::LaneOpened},
     position::{Partition, Position, Positions},
     shard::ShardId,
@@ -31,10 +32,18 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tokio_util::sync::DropGuard;
 
+/// The journal was raised to a level that this build does not write.
+fn other_build(error: &dataflow_journal::Error) -> Error {
+    Error::fatal("other-build", error.to_string())
+        .fix("run the build of dataflow that raised it, or a newer one")
+        .for_user()
+}
+
 /// A lane whose sink is open.
 pub(super) struct OpenSink {
     pub(super) fence: Fence,
     pub(super) recovered: LaneOpened,
+    level: WriteLevel,
     opened: Opened,
     cx: Context,
     /// Ends what the connectors do for this opening.
@@ -64,12 +73,14 @@ impl Attempt<'_> {
         let Run { epoch, parts, live, .. } = self.of;
         let stop = self.cx.stop.child_token();
         let (end, cx) = (stop.clone().drop_guard(), Context { stop, ..self.cx.clone() });
+        let level = parts.journal.write_level().map_err(|error| Failure::of("journal", other_build(&error)))?;
         let fence = fence(&view.branch, *epoch, lane, &parts.openings);
         let progress = &view.branch.progress;
         let open = OpenLane {
             fence: fence.clone(),
             lanes: progress.lanes.unwrap_or(1),
             journal: parts.journal.id().into(),
+            level,
             take_over: TakeOver::Nobody,
             first: view.branch.last_run.is_none(),
             journalled: progress.by_lane.get(&lane).cloned(),
@@ -103,7 +114,7 @@ impl Attempt<'_> {
         if let Some(handle) = opened.handle.take() {
             recovered.progress.handle = Some(handle);
         }
-        Ok(OpenSink { fence, recovered, opened, cx, end })
+        Ok(OpenSink { fence, recovered, level, opened, cx, end })
     }
 
     /// Where the sink says that this generation began, if the journal has it otherwise and has never opened it: one that was
@@ -146,7 +157,7 @@ impl Attempt<'_> {
     ) -> Result<(Lane<'_>, DropGuard), Failure> {
         let Run { parts, live, .. } = self.of;
         let Durable { token, .. } = sink.journalled();
-        let OpenSink { opened, cx, end, .. } = sink;
+        let OpenSink { level, opened, cx, end, .. } = sink;
         let number = token.fence.lane;
         let mut positions = view.branch.progress.begin.clone();
         positions.extend(Positions::clone(&token.positions));
@@ -176,7 +187,8 @@ impl Attempt<'_> {
         live.lane(number, |lane| lane.open = true);
 
         let warned = live.lock().lanes.get(&number).map(|lane| lane.warned.clone()).unwrap_or_default();
-        let letters = Letters { journal: parts.journal.clone(), live: live.clone(), clock: parts.clock.clone() };
+        let (journal, clock) = (parts.journal.clone(), parts.clock.clone());
+        let letters = Letters { journal, live: live.clone(), clock, level };
         let committer = Committer {
             run: self.run,
             delivery: self.built.delivery,

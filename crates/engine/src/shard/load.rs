@@ -24,8 +24,9 @@ pub(crate) struct Loaded {
     pub(crate) tail: usize,
 }
 
-/// A shard that was taken over, or why it stays closed: something that its pipelines depend on is damaged in the journal.
-pub(crate) type Claimed = Result<(Head, Loaded), String>;
+/// A shard that was taken over, or why it stays closed: something that its pipelines depend on is damaged in the journal, or
+/// another build has written it.
+pub(crate) type Claimed = Result<(Head, Loaded), Error>;
 
 /// Takes over a shard and loads its pipelines. While the journal can't be reached it is asked again, for half a minute.
 pub(crate) async fn claim_shard(journal: &Journal, shard: ShardId, holder: &Holder) -> Result<Claimed, Error> {
@@ -33,28 +34,30 @@ pub(crate) async fn claim_shard(journal: &Journal, shard: ShardId, holder: &Hold
     loop {
         let claimed = async {
             let head = journal.take_over(shard, holder).await?;
-            let loaded = load_shard(journal, shard, head.epoch).await?;
-            Ok::<_, Error>((head, loaded))
+            match load_shard(journal, shard, head.epoch).await {
+                Ok(loaded) => Ok(Ok((head, loaded))),
+                Err(closed @ (Error::Corrupt(_) | Error::OtherBuild(_))) => Ok(Err(closed)),
+                Err(error) => Err(error),
+            }
         };
         match claimed.await {
             Err(Error::Unavailable(reason)) if Instant::now() < deadline => {
                 tracing::warn!(shard = shard.0, reason, "the journal can't be reached; asking again");
                 tokio::time::sleep(RETRY).await;
             }
-            Err(Error::Corrupt(damage)) => {
-                return Ok(Err(format!("shard {shard} is closed because the journal is damaged: {damage}")));
-            }
-            outcome => return outcome.map(Ok),
+            // Its head, too, is one of its shards'.
+            Err(closed @ Error::Corrupt(_)) => return Ok(Err(closed)),
+            outcome => return outcome,
         }
     }
 }
 
 /// Loads all pipelines of a shard: snapshots, then the log from there on.
 async fn load_shard(journal: &Journal, shard: ShardId, epoch: Epoch) -> Result<Loaded, Error> {
-    let (snapshots, next) = journal.recover(shard, epoch).await?;
+    let (snapshots, next) = journal.recover(shard).await?;
     let mut states = BTreeMap::new();
     for snapshot in snapshots {
-        let state = decode(&snapshot.pipeline, &snapshot.state)?;
+        let state = decode(journal, &snapshot.pipeline, &snapshot.state)?;
         states.insert(snapshot.pipeline, state);
     }
     let mut changed = Vec::new();
@@ -69,13 +72,15 @@ async fn load_shard(journal: &Journal, shard: ShardId, epoch: Epoch) -> Result<L
         Ok(())
     })
     .await?;
+    // Only now: what this build can't read may name more.
+    journal.collect(shard, epoch).await;
     Ok(Loaded { states, changed, tail })
 }
 
 /// Loads one pipeline.
 pub(crate) async fn load_pipeline(journal: &Journal, pipeline: &PipelineId) -> Result<State, Error> {
     let (snapshot, since) = journal.load(pipeline).await?;
-    let state = snapshot.map(|bytes| decode(pipeline, &bytes)).transpose()?.unwrap_or_default();
+    let state = snapshot.map(|bytes| decode(journal, pipeline, &bytes)).transpose()?.unwrap_or_default();
     since.iter().try_fold(state, apply)
 }
 
@@ -101,6 +106,11 @@ fn apply(state: State, entry: &Entry) -> Result<State, Error> {
     evolve(&entry.pipeline, state, &entry.event).map_err(|error| Error::Corrupt(format!("at {}: {error}", entry.seq)))
 }
 
-fn decode(pipeline: &PipelineId, bytes: &[u8]) -> Result<State, Error> {
-    stored::decode(bytes).map_err(|error| Error::Corrupt(format!("the snapshot of pipeline {pipeline} {error}")))
+fn decode(journal: &Journal, pipeline: &PipelineId, bytes: &[u8]) -> Result<State, Error> {
+    let of_it = |what| format!("the snapshot of pipeline {pipeline} {what}");
+    stored::decode(bytes, journal.newest_level()).map_err(|error| match error {
+        Error::Corrupt(what) => Error::Corrupt(of_it(what)),
+        Error::OtherBuild(what) => Error::OtherBuild(of_it(what)),
+        other => other,
+    })
 }

@@ -77,6 +77,7 @@ pub(crate) struct Tail {
 /// The door to a shard's log.
 #[derive(Clone, Debug)]
 pub(crate) struct ShardLog {
+    journal: Journal,
     requests: mpsc::Sender<Request>,
     epoch: Arc<AtomicU64>,
     /// Another node owns the shard: nothing of it may be done here any more.
@@ -99,12 +100,12 @@ impl ShardLog {
         let epoch = Arc::new(AtomicU64::new(head.epoch.0));
         let (changed, lost) = (Arc::new(Mutex::new(tail.changed)), CancellationToken::new());
         let writer = Writer {
+            journal: journal.clone(),
             shard,
             holder,
             head,
             epoch: epoch.clone(),
             changed: changed.clone(),
-            journal,
             clock,
             since_snapshot: tail.events,
             snapshot_bytes: 0,
@@ -112,13 +113,13 @@ impl ShardLog {
             lost: lost.clone(),
         };
         spawner.spawn("shard log", Box::pin(writer.run(inbox)));
-        Self { requests, epoch, lost, changed }
+        Self { journal, requests, epoch, lost, changed }
     }
 
     /// Appends events of a pipeline and takes them into its state.
     pub(crate) async fn append(&self, cell: &Arc<PipelineCell>, events: Vec<RecordedEvent>) -> Result<(), AppendError> {
-        let encoded = events.iter().map(|event| Encoded::new(&cell.pipeline, event)).collect::<Result<_, _>>();
-        let encoded = encoded.map_err(|error| AppendError::Refused(error.to_string()))?;
+        let encoded =
+            self.journal.encoded(&cell.pipeline, &events).map_err(|error| AppendError::Refused(error.to_string()))?;
         let (done, outcome) = oneshot::channel();
         let request = Request::Append(Append { cell: cell.clone(), events, encoded, done });
         self.requests.send(request).await.map_err(|_| AppendError::Closed)?;
@@ -345,10 +346,14 @@ impl Writer {
         if changed.is_empty() || self.lost.is_cancelled() {
             return;
         }
+        let level = match self.journal.write_level() {
+            Ok(level) => level,
+            Err(error) => return tracing::warn!(shard = self.shard.0, %error, "no snapshot is taken"),
+        };
         let started = self.clock.now();
         let mut snapshots = Vec::with_capacity(changed.len());
         for (pipeline, cell) in &changed {
-            match stored::encode(&cell.state()) {
+            match stored::encode(&cell.state(), level) {
                 Ok(state) => snapshots.push(Snapshot { pipeline: pipeline.clone(), state }),
                 Err(error) => {
                     tracing::error!(%pipeline, %error, "the state can't be serialized; no snapshot is taken");

@@ -1,19 +1,16 @@
-//! Snapshots as they are stored: `{"v":1,"state":…}`, readable for ever.
+//! Snapshots as they are stored: `{"v":1,"state":…}`, readable for ever. `v` is the write level at which one was written.
 //!
-//! Version 1 holds core's [`State`] as that writes itself; the golden files in `golden/snapshots/v1/` hold it to that. A
-//! field that is added later is left out while it has its default. Any other change gets a version of its own, and
-//! version 1 then a struct that still reads it.
+//! From level 1 on they hold core's [`State`] as that writes itself; the golden files in `golden/snapshots/v1/` hold it to that. A
+//! change is written from a new level on; what earlier ones wrote then gets a struct that still reads it.
 use bytes::Bytes;
-use dataflow_core::pipeline::State;
+use dataflow_core::{level::WriteLevel, pipeline::State};
+use dataflow_journal::Error;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-/// The version that is written.
-const VERSION: u32 = 1;
-
-/// What all versions have in common.
+/// What all levels have in common.
 #[derive(Deserialize)]
 struct Versioned {
-    v: u32,
+    v: WriteLevel,
 }
 
 #[derive(Deserialize)]
@@ -24,46 +21,40 @@ struct V1 {
 /// The same by reference, for writing.
 #[derive(Serialize)]
 struct V1Ref<'a> {
-    v: u32,
+    v: WriteLevel,
     state: &'a State,
 }
 
-/// Why a snapshot was not read, to follow on its name.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Unreadable {
-    /// It is damaged.
-    #[error("can't be read: {0}")]
-    Damaged(#[from] serde_json::Error),
-    /// A later build has written it.
-    #[error("has version {0}; this build reads {VERSION}")]
-    Unknown(u32),
-    /// It has something that this build does not know, and would lose with the next snapshot.
-    #[error("has {0}, which this build does not know: it was written by a newer one")]
-    Newer(String),
-    /// It is whole, and another build's.
-    #[error(
-        "does not have the shape of version {VERSION} ({0}): it was written by a build from before the first release; start with an empty folder"
-    )]
-    OtherBuild(serde_json::Error),
+/// A state as it is stored at a level.
+pub(super) fn encode(state: &State, level: WriteLevel) -> Result<Bytes, serde_json::Error> {
+    serde_json::to_vec(&V1Ref { v: level, state }).map(Bytes::from)
 }
 
-/// A state as it is stored.
-pub(super) fn encode(state: &State) -> Result<Bytes, serde_json::Error> {
-    serde_json::to_vec(&V1Ref { v: VERSION, state }).map(Bytes::from)
-}
-
-/// A stored state, of any version. The version is looked at first: what else there is depends on it.
-pub(super) fn decode(bytes: &[u8]) -> Result<State, Unreadable> {
-    match serde_json::from_slice::<Versioned>(bytes)?.v {
-        1 => match known::<V1>(bytes) {
-            Ok((V1 { state }, None)) => Ok(state),
-            Ok((_, Some(unknown))) => Err(Unreadable::Newer(unknown)),
-            Err(cause) if cause.is_data() => Err(Unreadable::OtherBuild(cause)),
-            Err(cause) => Err(cause.into()),
-        },
-        unknown => Err(Unreadable::Unknown(unknown)),
+/// A stored state, of any level up to `newest`. The level is looked at first: what else there is depends on it. An error is
+/// told to go after the snapshot's name.
+pub(super) fn decode(bytes: &[u8], newest: WriteLevel) -> Result<State, Error> {
+    let damaged = |cause: serde_json::Error| Error::Corrupt(format!("can't be read: {cause}"));
+    let Versioned { v } = serde_json::from_slice(bytes).map_err(damaged)?;
+    if v > newest {
+        return Err(Error::OtherBuild(format!(
+            "was written at level {v}, this build reads levels up to {newest}; {NEWER}"
+        )));
+    }
+    match known::<V1>(bytes) {
+        Ok((V1 { state }, None)) => Ok(state),
+        // It would be lost with the next snapshot.
+        Ok((_, Some(unknown))) => {
+            Err(Error::OtherBuild(format!("has {unknown}, which this build does not know; {NEWER}")))
+        }
+        Err(cause) if cause.is_data() => Err(Error::OtherBuild(format!(
+            "has not the shape of level {v} ({cause}): it was written by a build from before the first release; start with an empty folder"
+        ))),
+        Err(cause) => Err(damaged(cause)),
     }
 }
+
+/// What to do about a snapshot of a later build.
+const NEWER: &str = "run the build that wrote it, or a newer one";
 
 /// What is read, and the path of the first field that is not part of it.
 fn known<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Option<String>), serde_json::Error> {
@@ -81,7 +72,7 @@ fn known<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Option<String>), serde
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::{decode, encode};
+    use super::{Error, WriteLevel, decode, encode};
     use dataflow_core::{
         pipeline::{
             Event, State,
@@ -91,6 +82,8 @@ mod tests {
         types::{InferredTypes, Type},
     };
     use std::{collections::BTreeSet, path::PathBuf};
+
+    const NEWEST: WriteLevel = WriteLevel::NEWEST;
 
     fn golden() -> PathBuf {
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/snapshots/v1")
@@ -135,12 +128,12 @@ mod tests {
     fn golden_snapshots_of_version_1_are_read_and_written() {
         for (name, state) in all() {
             let file = golden().join(format!("{name}.json"));
-            let written = String::from_utf8(encode(&state).unwrap().to_vec()).unwrap();
+            let written = String::from_utf8(encode(&state, NEWEST).unwrap().to_vec()).unwrap();
             if !file.exists() && std::env::var_os("GOLDEN").is_some_and(|how| how == "write") {
                 std::fs::write(&file, format!("{written}\n")).unwrap();
             }
             let stored = std::fs::read_to_string(&file).unwrap_or_else(|cause| panic!("{}: {cause}", file.display()));
-            assert_eq!(decode(stored.as_bytes()).unwrap(), state, "{name}");
+            assert_eq!(decode(stored.as_bytes(), NEWEST).unwrap(), state, "{name}");
             assert_eq!(format!("{written}\n"), stored, "{name}");
         }
     }
@@ -153,22 +146,26 @@ mod tests {
     }
 
     #[test]
-    fn a_later_version_is_said_to_be_one_whatever_it_holds() {
-        let error = decode(br#"{"v":2,"state":{"paused":{}}}"#).unwrap_err();
-        assert_eq!(error.to_string(), "has version 2; this build reads 1");
+    fn a_later_level_is_said_to_be_one_whatever_it_holds() {
+        let Err(Error::OtherBuild(later)) = decode(br#"{"v":2,"state":{"paused":{}}}"#, NEWEST) else { panic!() };
+        assert_eq!(
+            later,
+            "was written at level 2, this build reads levels up to 1; run the build that wrote it, or a newer one"
+        );
         for damaged in ["", "{}", r#"{"v":1,"state":"#] {
-            assert!(decode(damaged.as_bytes()).unwrap_err().to_string().starts_with("can't be read: "), "{damaged}");
+            let Err(Error::Corrupt(what)) = decode(damaged.as_bytes(), NEWEST) else { panic!("{damaged}") };
+            assert!(what.starts_with("can't be read: "), "{damaged}: {what}");
         }
     }
 
     /// A node of an older build that takes over a shard must not drop what it does not know.
     #[test]
     fn what_a_newer_build_has_added_is_not_passed_over() {
-        let now = String::from_utf8(encode(&given(full_life()).state).unwrap().to_vec()).unwrap();
+        let now = String::from_utf8(encode(&given(full_life()).state, NEWEST).unwrap().to_vec()).unwrap();
         let mut places = 0;
         for (at, _) in now.match_indices("{\"").skip(1) {
             let newer = format!("{}\"later\":1,{}", &now[..=at], &now[at + 1..]);
-            match decode(newer.as_bytes()) {
+            match decode(newer.as_bytes(), NEWEST) {
                 Err(error) if error.to_string().contains("later, which this build does not know") => places += 1,
                 // A map of what users name, or a shape that refuses it in other words.
                 Ok(_) | Err(_) => {}
@@ -179,7 +176,7 @@ mod tests {
 
     #[test]
     fn an_older_shape_is_said_to_be_one() {
-        let now = encode(&given(full_life()).state).unwrap();
+        let now = encode(&given(full_life()).state, NEWEST).unwrap();
         let now = String::from_utf8(now.to_vec()).unwrap();
         let older = now.replace(
             r#"[["batch-1","hash of batch-1",0,500]]"#,
@@ -187,7 +184,9 @@ mod tests {
         );
         assert_ne!(older, now);
         for other in [&older, r#"{"v":1}"#, r#"{"v":1,"state":{"paused":{}}}"#] {
-            let error = decode(other.as_bytes()).unwrap_err().to_string();
+            let error = decode(other.as_bytes(), NEWEST).unwrap_err();
+            assert!(matches!(error, Error::OtherBuild(_)), "{error}");
+            let error = error.to_string();
             assert!(error.contains("written by a build from before the first release"), "{error}");
         }
     }

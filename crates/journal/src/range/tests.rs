@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::{covered, entry};
 use crate::{
-    Encoded, Error,
+    Encoded, Error, WriteLevel,
     store::Page,
     stored::Row,
     testing::samples::{lifecycle, pipeline},
@@ -11,7 +11,7 @@ use dataflow_core::{id::Seq, shard::ShardId};
 const SHARD: ShardId = ShardId(5);
 
 fn at(seq: u64) -> Row {
-    Encoded::new(&pipeline(SHARD, 0), &lifecycle("c")).unwrap().at(Seq(seq))
+    Encoded::new(&pipeline(SHARD, 0), &lifecycle("c"), WriteLevel::NEWEST).unwrap().at(Seq(seq))
 }
 
 /// Reads from `from` in a log that is compacted up to `compacted` and ends at `next`.
@@ -57,9 +57,10 @@ fn beyond_the_head_is_nothing() {
 }
 
 #[test]
-fn damaged_rows_are_named() {
-    let mut row = at(1);
-    row.body = r#"{"v":9}"#.into();
-    let Err(Error::Corrupt(message)) = entry(SHARD, row) else { panic!() };
-    assert!(message.starts_with("shard 5, event 1 of \"") && message.contains("version 9"), "{message}");
+fn damaged_rows_are_named_and_told_from_those_of_another_build() {
+    let of = |body: &str| entry(SHARD, Row { body: body.into(), ..at(1) }, WriteLevel::NEWEST).unwrap_err();
+    let Error::Corrupt(message) = of(r#"{"v":"#) else { panic!() };
+    assert!(message.starts_with("shard 5, event 1 of \""), "{message}");
+    let Error::OtherBuild(message) = of(r#"{"v":9}"#) else { panic!() };
+    assert!(message.starts_with("shard 5, event 1 of \"") && message.contains("level 9"), "{message}");
 }

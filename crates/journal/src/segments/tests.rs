@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::{MAX_SNAPSHOT, MIN_SEGMENT, cut};
 use crate::{
-    Encoded, Error, Holder, Journal, Memory, Snapshot,
+    Encoded, Error, Holder, Journal, Memory, Snapshot, WriteLevel,
     fault::{Chances, Fault, Faulty},
     store::{Chunks, Snapshots},
     testing::samples::{lifecycle, pipeline},
@@ -28,8 +28,9 @@ async fn owner(memory: &Memory) -> (Journal, Epoch) {
     let journal = Journal::new(Arc::new(memory.clone()));
     let head = journal.take_over(SHARD, &Holder::new("one")).await.unwrap();
     if head.next_seq == Seq(1) {
-        let events: Vec<Encoded> =
-            (0..9).map(|at| Encoded::new(&pipeline(SHARD, 0), &lifecycle(&at.to_string())).unwrap()).collect();
+        let events: Vec<Encoded> = (0..9)
+            .map(|at| Encoded::new(&pipeline(SHARD, 0), &lifecycle(&at.to_string()), WriteLevel::NEWEST).unwrap())
+            .collect();
         journal.append(SHARD, head.epoch, Seq(1), &events).await;
     }
     (journal, head.epoch)
@@ -75,7 +76,8 @@ async fn only_what_has_changed_is_written_again() {
     assert!(first.len() > 40 && second.difference(&first).count() <= 4, "{} {}", first.len(), second.len());
     // The next owner continues in the same way.
     let (next, epoch) = owner(&memory).await;
-    next.recover(SHARD, epoch).await.unwrap();
+    next.recover(SHARD).await.unwrap();
+    next.collect(SHARD, epoch).await;
     next.snapshot(SHARD, epoch, Seq(4), of(&state(100..100_200))).await.unwrap();
     assert!(chunks(&memory).await.difference(&second).count() <= 4);
     assert_eq!(next.snapshots(SHARD).await.unwrap().0, of(&state(100..100_200)));
@@ -91,14 +93,15 @@ async fn nothing_dangles_and_nothing_stays_wherever_an_owner_goes_down() {
         for at in 0.. {
             let memory = Memory::new();
             let (journal, epoch) = owner(&memory).await;
-            journal.recover(SHARD, epoch).await.unwrap();
+            journal.recover(SHARD).await.unwrap();
             journal.snapshot(SHARD, epoch, Seq(2), of(&old)).await.unwrap();
             let script = std::iter::repeat_n(Fault::None, at).chain(std::iter::repeat_n(fault, 100));
             let faulty = Faulty::scripted(memory.clone(), script);
             let faulty = journal.wrapped(|_| Arc::new(faulty));
             let done = faulty.snapshot(SHARD, epoch, Seq(3), of(&new)).await.is_ok();
             let (next, epoch) = owner(&memory).await;
-            let found = next.recover(SHARD, epoch).await.unwrap().0;
+            let found = next.recover(SHARD).await.unwrap().0;
+            next.collect(SHARD, epoch).await;
             assert!(found == of(&old) && !done || found == of(&new), "{fault:?} at {at}");
             let named = next.segments().values().flat_map(|named| named.chunks(&pipeline(SHARD, 0))).collect();
             assert_eq!(chunks(&memory).await, named, "{fault:?} at {at}");
@@ -124,11 +127,13 @@ async fn an_owner_whose_snapshot_failed_goes_on_and_one_that_was_replaced_harms_
     old.snapshot(SHARD, old_epoch, Seq(4), of(&state(9..20_019))).await.unwrap();
     assert_eq!(old.snapshots(SHARD).await.unwrap().0, of(&state(9..20_019)));
     let (next, epoch) = owner(&memory).await;
-    next.recover(SHARD, epoch).await.unwrap();
+    next.recover(SHARD).await.unwrap();
+    next.collect(SHARD, epoch).await;
     next.snapshot(SHARD, epoch, Seq(5), of(&state(9..20_029))).await.unwrap();
     let fenced = old.snapshot(SHARD, old_epoch, Seq(6), of(&state(0..2))).await;
     assert!(matches!(fenced, Err(Error::Fenced { .. })), "{fenced:?}");
-    old.recover(SHARD, old_epoch).await.unwrap();
+    old.recover(SHARD).await.unwrap();
+    old.collect(SHARD, old_epoch).await;
     assert_eq!(next.snapshots(SHARD).await.unwrap().0, of(&state(9..20_029)));
 }
 
@@ -174,7 +179,7 @@ async fn a_segment_that_is_gone_or_another_is_damage() {
         for error in [
             journal.snapshots(SHARD).await.unwrap_err(),
             journal.load(&pipeline(SHARD, 0)).await.unwrap_err(),
-            journal.recover(SHARD, epoch).await.unwrap_err(),
+            journal.recover(SHARD).await.unwrap_err(),
         ] {
             assert!(matches!(&error, Error::Corrupt(what) if what.contains(expected)), "{error}");
         }

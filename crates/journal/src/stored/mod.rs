@@ -1,20 +1,17 @@
 //! Stored shapes of events: versioned, apart from the domain's, readable for ever.
 //!
-//! An event is one line of JSON: `{"v":1,"at":…,"actor":…,"command":…,"event":{"pipelineStarted":{…}}}`. A shape that
-//! was ever written is never changed; one that has to change gets a new `v` beside the old one, and a golden file in
-//! `golden/v<n>/`. Specs are stored as users write them and read with [`PipelineSpec`](dataflow_core::spec::PipelineSpec)'s
+//! An event is one line of JSON: `{"v":1,"at":…,"actor":…,"command":…,"event":{"pipelineStarted":{…}}}`; `v` is the
+//! [write level](WriteLevel) at which it was written. A shape that was ever written is never changed; one that has to
+//! change is written from a new level on, with golden files in `golden/v<n>/`. Specs are stored as users write them and read with [`PipelineSpec`](dataflow_core::spec::PipelineSpec)'s
 //! own defaults, so that an old spec stays readable.
 mod v1;
 
-use crate::Error;
+use crate::{Error, WriteLevel};
 use dataflow_core::{
     id::{PipelineId, Seq},
     pipeline::{RecordedEvent, event::Event},
 };
 use serde::Deserialize;
-
-/// The version that is written.
-pub const VERSION: u32 = 1;
 
 /// The most encoded bytes in one append: every backend can write this much in one conditional statement.
 pub const MAX_APPEND_BYTES: usize = 256 << 10;
@@ -102,13 +99,13 @@ pub struct Encoded {
 }
 
 impl Encoded {
-    /// An event of a pipeline.
+    /// An event of a pipeline, as it is written at this level.
     ///
     /// # Errors
     /// [`Error::Corrupt`] if it can't be written as JSON.
-    pub fn new(pipeline: &PipelineId, event: &RecordedEvent) -> Result<Self, Error> {
+    pub fn new(pipeline: &PipelineId, event: &RecordedEvent, level: WriteLevel) -> Result<Self, Error> {
         let (number, kind) = (event.number, Kind::of(&event.event));
-        Ok(Self { pipeline: pipeline.clone(), number, kind, body: encode(event)? })
+        Ok(Self { pipeline: pipeline.clone(), number, kind, body: encode(event, level)? })
     }
 
     /// Bytes that it takes in the log: what is too long for that is a chunk.
@@ -123,45 +120,37 @@ impl Encoded {
     }
 }
 
-/// Events of pipelines, ready to be appended.
-///
-/// # Errors
-/// [`Error::Corrupt`] if one can't be written as JSON.
-pub fn encoded(events: &[(PipelineId, RecordedEvent)]) -> Result<Vec<Encoded>, Error> {
-    events.iter().map(|(pipeline, event)| Encoded::new(pipeline, event)).collect()
-}
-
-/// Writes an event in the newest shape.
+/// Writes an event in the shape of a level. Whatever is new at a later level is refused here.
 ///
 /// # Errors
 /// [`Error::Corrupt`] if it can't be written as JSON.
-pub fn encode(event: &RecordedEvent) -> Result<String, Error> {
-    v1::RecordedEvent::try_from(event)
+pub fn encode(event: &RecordedEvent, level: WriteLevel) -> Result<String, Error> {
+    v1::RecordedEvent::of(event, level)
         .and_then(|stored| serde_json::to_string(&stored))
         .map_err(|cause| Error::Corrupt(format!("an event can't be written: {cause}")))
 }
 
-/// Reads an event of any version.
+/// Reads an event of any level up to `newest`.
 ///
 /// # Errors
-/// [`Error::Corrupt`] if its version is unknown, or it isn't of its version's shape.
-pub fn decode(body: &str) -> Result<RecordedEvent, Error> {
+/// [`Error::Corrupt`] if it isn't JSON with a level; [`Error::OtherBuild`] if its level is a later one, or it isn't of its
+/// level's shape: the text is whole, as its checksum says, so another build has written it.
+pub fn decode(body: &str, newest: WriteLevel) -> Result<RecordedEvent, Error> {
     #[derive(Deserialize)]
     struct Versioned {
-        v: u32,
+        v: WriteLevel,
     }
-    let damaged = |cause: serde_json::Error| Error::Corrupt(format!("no event: {cause}"));
-    match serde_json::from_str::<Versioned>(body).map_err(damaged)?.v {
-        // The text is whole, as its checksum says: where it has another shape, another build has written it.
-        1 => v1::decode(body).map_err(|cause| {
-            Error::Corrupt(format!(
-                "no event of version 1 ({cause}): it was written by another build. Run the one that wrote it or a newer one; if that was one from before the first release, start with an empty folder"
-            ))
-        }),
-        v => Err(Error::Corrupt(format!(
-            "an event has the stored version {v}, this build reads versions up to {VERSION}: was it written by a newer one?"
-        ))),
+    let Versioned { v } = serde_json::from_str(body).map_err(|cause| Error::Corrupt(format!("no event: {cause}")))?;
+    if v > newest {
+        return Err(Error::OtherBuild(format!(
+            "it was written at level {v}, this build reads levels up to {newest}; run the build that wrote it, or a newer one"
+        )));
     }
+    v1::decode(body).map_err(|cause| {
+        Error::OtherBuild(format!(
+            "it has not the shape of level {v} ({cause}); run the build that wrote it, or a newer one; if that was one from before the first release, start with an empty folder"
+        ))
+    })
 }
 
 #[cfg(test)]

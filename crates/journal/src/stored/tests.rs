@@ -1,9 +1,11 @@
 #![allow(clippy::unwrap_used)]
 use super::{Kind, decode, encode};
-use crate::{Error, testing::samples};
+use crate::{Error, WriteLevel, testing::samples};
 use dataflow_core::pipeline::event::Event;
 use proptest::prelude::*;
 use std::{collections::BTreeSet, path::PathBuf};
+
+const NEWEST: WriteLevel = WriteLevel::NEWEST;
 
 fn golden(version: u32) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("golden/v{version}"))
@@ -15,12 +17,12 @@ fn golden(version: u32) -> PathBuf {
 fn golden_files_of_version_1_are_read_and_written() {
     for (name, event) in samples::all() {
         let file = golden(1).join(format!("{name}.json"));
-        let written = encode(&event).unwrap();
+        let written = encode(&event, WriteLevel(1)).unwrap();
         if !file.exists() && std::env::var_os("GOLDEN").is_some_and(|how| how == "write") {
             std::fs::write(&file, format!("{written}\n")).unwrap();
         }
         let stored = std::fs::read_to_string(&file).unwrap_or_else(|cause| panic!("{}: {cause}", file.display()));
-        assert_eq!(decode(stored.trim_end()).unwrap(), event, "{name}");
+        assert_eq!(decode(stored.trim_end(), NEWEST).unwrap(), event, "{name}");
         assert_eq!(format!("{written}\n"), stored, "{name}");
     }
 }
@@ -42,14 +44,25 @@ fn every_type_of_event_has_a_sample() {
 fn a_spec_of_old_is_read_with_the_defaults_of_today() {
     let body = r#"{"v":1,"number":1,"at":1,"actor":"api","command":"c","event":{"pipelineCreated":{"spec":
         {"source":{"type":"file","path":"a"},"sink":{"type":"stdout"}},"incarnation":"i"}}}"#;
-    let Event::PipelineCreated { spec, .. } = decode(body).unwrap().event else { panic!() };
+    let Event::PipelineCreated { spec, .. } = decode(body, NEWEST).unwrap().event else { panic!() };
     assert_eq!((spec.max_record_bytes, spec.name.as_str()), (16 << 20, ""));
 }
 
 #[test]
-fn an_unknown_version_is_said_to_be_one() {
-    let Err(Error::Corrupt(message)) = decode(r#"{"v":2,"whatever":[]}"#) else { panic!() };
-    insta::assert_snapshot!(message, @"an event has the stored version 2, this build reads versions up to 1: was it written by a newer one?");
+fn a_later_level_is_said_to_be_one() {
+    let Err(Error::OtherBuild(message)) = decode(r#"{"v":2,"whatever":[]}"#, NEWEST) else { panic!() };
+    insta::assert_snapshot!(message, @"it was written at level 2, this build reads levels up to 1; run the build that wrote it, or a newer one");
+}
+
+/// A newer build writes at the level of the journal, and reads what was written at all levels up to its own.
+#[test]
+fn an_event_is_written_at_the_level_of_its_journal() {
+    for (name, event) in samples::all() {
+        let [one, two] = [1, 2].map(|level| encode(&event, WriteLevel(level)).unwrap());
+        assert!(one.starts_with(r#"{"v":1,"#) && two.starts_with(r#"{"v":2,"#), "{name}: {two}");
+        assert!([&one, &two].iter().all(|body| decode(body, WriteLevel(2)).unwrap() == event), "{name}");
+        assert!(matches!(decode(&two, WriteLevel(1)), Err(Error::OtherBuild(_))), "{name}");
+    }
 }
 
 /// An event that this build does not know, and one of a shape from before the first release.
@@ -57,12 +70,12 @@ fn an_unknown_version_is_said_to_be_one() {
 fn it_is_said_what_to_do_about_the_event_of_another_build() {
     let event = |event: &str| {
         let body = format!(r#"{{"v":1,"number":1,"at":1,"actor":"a","command":"c","event":{event}}}"#);
-        let Err(Error::Corrupt(message)) = decode(&body) else { panic!("{body}") };
+        let Err(Error::OtherBuild(message)) = decode(&body, NEWEST) else { panic!("{body}") };
         message
     };
     let unknown = event(r#"{"pipelinePaused":{}}"#);
     assert!(
-        unknown.contains("`pipelinePaused`") && unknown.contains("Run the one that wrote it or a newer one"),
+        unknown.contains("`pipelinePaused`") && unknown.contains("run the build that wrote it, or a newer one"),
         "{unknown}"
     );
     let older = event(
@@ -72,17 +85,18 @@ fn it_is_said_what_to_do_about_the_event_of_another_build() {
 }
 
 #[test]
-fn damage_is_named() {
+fn damage_is_told_from_another_build() {
+    for body in ["", "{}", r#"{"v":1,"number""#, r#"{"v":"1"}"#] {
+        assert!(matches!(decode(body, NEWEST), Err(Error::Corrupt(_))), "{body}");
+    }
     for body in [
-        "",
-        "{}",
         r#"{"v":1}"#,
         r#"{"v":1,"number":1,"at":1,"actor":"","command":"c","event":{"pipelineDeleted":{}}}"#,
         r#"{"v":1,"number":1,"at":1,"actor":"a","command":"c","event":{"pipelinePaused":{}}}"#,
         r#"{"v":1,"number":1,"at":1,"actor":"a","command":"c","event":{"pipelineDeleted":{}},"more":1}"#,
         r#"{"v":1,"number":1,"at":1,"actor":"a","command":"c","event":{"pipelineStarted":{"lanes":1}}}"#,
     ] {
-        assert!(matches!(decode(body), Err(Error::Corrupt(_))), "{body}");
+        assert!(matches!(decode(body, NEWEST), Err(Error::OtherBuild(_))), "{body}");
     }
 }
 
@@ -102,6 +116,6 @@ proptest! {
         let incarnation = "i".try_into().unwrap();
         let created = Event::PipelineCreated { spec: serde_json::from_value(spec).unwrap(), incarnation, pushes: None };
         let event = samples::event("c", created);
-        prop_assert_eq!(decode(&encode(&event).unwrap()).unwrap(), event);
+        prop_assert_eq!(decode(&encode(&event, NEWEST).unwrap(), NEWEST).unwrap(), event);
     }
 }

@@ -1,4 +1,4 @@
-//! Version 1 of stored events. Written to disk: never changed.
+//! The shape of stored events from write level 1 on. Written to disk: never changed.
 mod parts;
 mod then;
 mod warned;
@@ -6,6 +6,7 @@ mod warned;
 use dataflow_core::{
     chunk::ChunkId,
     id::{Actor, BatchId, CommandId, Epoch, Incarnation, Reason, RunId, SinkName, TraceParent},
+    level::WriteLevel,
     pipeline::event as domain,
     time::Timestamp,
     types::{InferredTypes, Type},
@@ -22,7 +23,7 @@ use then::{Then, read_spec};
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RecordedEvent {
-    v: u32,
+    v: WriteLevel,
     number: u64,
     at: i64,
     actor: String,
@@ -148,11 +149,11 @@ pub(super) fn decode(body: &str) -> Result<domain::RecordedEvent, String> {
     })
 }
 
-impl TryFrom<&domain::RecordedEvent> for RecordedEvent {
-    type Error = serde_json::Error;
-    fn try_from(event: &domain::RecordedEvent) -> Result<Self, serde_json::Error> {
+impl RecordedEvent {
+    /// As it is written at a level.
+    pub(super) fn of(event: &domain::RecordedEvent, level: WriteLevel) -> Result<Self, serde_json::Error> {
         Ok(Self {
-            v: 1,
+            v: level,
             number: event.number,
             at: event.at.0,
             actor: event.actor.as_str().to_owned(),

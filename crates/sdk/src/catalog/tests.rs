@@ -367,6 +367,7 @@ async fn whatever_a_connector_says_its_secrets_are_not_in_it() {
         fence: fence.clone(),
         lanes: 1,
         journal: "j".into(),
+        level: dataflow_core::level::WriteLevel::NEWEST,
         take_over: sink::TakeOver::Nobody,
         first: true,
         journalled: None,

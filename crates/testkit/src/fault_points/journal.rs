@@ -49,8 +49,11 @@ impl Log for Watched {
     }
 
     async fn append(&self, shard: ShardId, epoch: Epoch, next: Seq, rows: Vec<Row>) -> Appended {
-        let events: Vec<_> =
-            rows.iter().filter_map(|row| stored::decode(&row.body).ok()).map(|event| event.event).collect();
+        let events: Vec<_> = rows
+            .iter()
+            .filter_map(|row| stored::decode(&row.body, WriteLevel::NEWEST).ok())
+            .map(|event| event.event)
+            .collect();
         let holds = |is: fn(&Event) -> bool| events.iter().any(is);
         let points = [
             (Point::JournalAppend, true),

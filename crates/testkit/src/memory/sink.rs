@@ -127,6 +127,7 @@ impl Sink for Memory {
         }
         *rank = lane.fence.rank();
         inner.opens += 1;
+        inner.level = Some(lane.level);
         inner.begins.entry(lane.fence.generation).or_insert(lane.begin);
         let demand = match (&inner.demand, &inner.defined) {
             (Some(Demand::AllColumns), Some(columns)) => Demand::Columns(columns.clone()),

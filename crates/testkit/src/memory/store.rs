@@ -7,6 +7,7 @@ use super::{
 };
 use dataflow_core::{
     id::{Epoch, Generation},
+    level::WriteLevel,
     position::Positions,
     token::{Fence, Token},
 };
@@ -50,6 +51,7 @@ pub(super) struct Inner {
     pub(super) commits: u64,
     pub(super) objects: Objects,
     pub(super) opens: u64,
+    pub(super) level: Option<WriteLevel>,
 }
 
 /// Pipeline, incarnation, generation, lane.
@@ -106,6 +108,10 @@ impl std::fmt::Debug for Store {
 impl Store {
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// The write level of the last opening.
+    pub fn level(&self) -> Option<WriteLevel> {
+        self.lock().level
     }
     /// All rows, in the order they were written (keyed: in the order of their keys).
     pub fn rows(&self) -> Vec<Row> {

@@ -94,7 +94,7 @@ pub async fn a_long_snapshot_comes_back(journal: &Journal, other: &Journal) {
         }
     }
     let mut owner = Owner::claim(other, SHARD).await;
-    assert_eq!(patient(|| other.recover(SHARD, owner.epoch)).await.expect("read"), (long(100), Seq(4)));
+    assert_eq!(patient(|| other.recover(SHARD)).await.expect("read"), (long(100), Seq(4)));
     owner.append(&[(a.clone(), lifecycle("5"))]).await;
     snapshot(&owner, Seq(5), &long(200)).await;
     assert_eq!(patient(|| journal.load(&a)).await.expect("read").0, Some(long(200)[0].state.clone()));

@@ -89,7 +89,7 @@ pub async fn many_at_once_on_one_shard(journal: &Journal, _: &Journal) {
     let owner = Owner::claim(journal, SHARD).await;
     let racing: Vec<[(PipelineId, RecordedEvent); 1]> =
         (0..20).map(|n| [(name.clone(), lifecycle(&format!("{n}")))]).collect();
-    let racing: Vec<_> = racing.iter().map(|events| encoded(events)).collect();
+    let racing: Vec<_> = racing.iter().map(|events| encoded(journal, events)).collect();
     let outcomes = join_all(racing.iter().map(|events| journal.append(SHARD, owner.epoch, owner.next, events))).await;
     let owner = Owner::claim(journal, SHARD).await;
     let written = all(journal, SHARD, Seq(1)).await;

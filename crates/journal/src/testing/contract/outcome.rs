@@ -24,7 +24,7 @@ pub async fn a_claim_decides_every_unknown_append(journal: &Journal, other: &Jou
         let writer = Owner::claim(journal, SHARD).await;
         let events =
             [(name.clone(), lifecycle(&format!("{round}a"))), (name.clone(), progress(&format!("{round}b"), 1))];
-        let append = async || journal.append(SHARD, writer.epoch, writer.next, &encoded(&events)).await;
+        let append = async || journal.append(SHARD, writer.epoch, writer.next, &encoded(journal, &events)).await;
         let early = if arrives == Lost::Before { append().await } else { Appended::Unknown };
 
         let decided = Owner::claim(other, SHARD).await;

@@ -1,5 +1,5 @@
 //! An owner of a shard that, like the engine, settles unknown outcomes.
-use crate::{Appended, Claim, Encoded, Entry, Error, Holder, Journal, stored};
+use crate::{Appended, Claim, Encoded, Entry, Error, Holder, Journal};
 use dataflow_core::{
     id::{Epoch, PipelineId, Seq},
     pipeline::RecordedEvent,
@@ -21,12 +21,13 @@ pub async fn patient<T, F: Future<Output = Result<T, Error>>>(mut call: impl FnM
     Err(Error::Unavailable(format!("{PATIENCE} times in a row")))
 }
 
-/// Encodes events for an append.
+/// Encodes events for an append to a journal.
 ///
 /// # Panics
 /// If one can't be encoded.
-pub fn encoded(events: &[(PipelineId, RecordedEvent)]) -> Vec<Encoded> {
-    stored::encoded(events).expect("encoded")
+pub fn encoded(journal: &Journal, events: &[(PipelineId, RecordedEvent)]) -> Vec<Encoded> {
+    let level = journal.write_level().expect("this build may write");
+    events.iter().map(|(pipeline, event)| Encoded::new(pipeline, event, level).expect("encoded")).collect()
 }
 
 /// A holder with a unique name.
@@ -62,7 +63,7 @@ impl<'a> Owner<'a> {
     /// an unknown outcome: claims, reads from the place on, and looks for the first event's command.
     pub async fn try_append(&mut self, events: &[(PipelineId, RecordedEvent)]) -> Appended {
         for _ in 0..PATIENCE {
-            match self.journal.append(self.shard, self.epoch, self.next, &encoded(events)).await {
+            match self.journal.append(self.shard, self.epoch, self.next, &encoded(self.journal, events)).await {
                 Appended::Applied => {
                     self.next = Seq(self.next.0 + events.len() as u64);
                     return Appended::Applied;
@@ -97,7 +98,7 @@ impl<'a> Owner<'a> {
     /// Appends with an outdated head; asks again if an answer was lost, which is safe for a fenced writer.
     pub async fn append_as_zombie(&self, epoch: Epoch, next: Seq, events: &[(PipelineId, RecordedEvent)]) -> Appended {
         for _ in 0..PATIENCE {
-            match self.journal.append(self.shard, epoch, next, &encoded(events)).await {
+            match self.journal.append(self.shard, epoch, next, &encoded(self.journal, events)).await {
                 Appended::Unknown | Appended::NotWritten => {}
                 known => return known,
             }
