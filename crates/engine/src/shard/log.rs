@@ -1,13 +1,15 @@
 //! The one writer of a shard's log: appends what entities decide, many at once, one append in flight; settles unknown
 //! outcomes; takes snapshots.
-use super::{PipelineCell, stored};
+mod snapshot;
+
+use super::PipelineCell;
 use crate::parts::{Clock, Spawner};
 use dataflow_core::{
     id::{Epoch, PipelineId, Seq},
     pipeline::RecordedEvent,
     shard::ShardId,
 };
-use dataflow_journal::{Appended, Claim, Encoded, Error, Head, Holder, Journal, MAX_APPEND_BYTES, Snapshot};
+use dataflow_journal::{Appended, Claim, Encoded, Error, Head, Holder, Journal, MAX_APPEND_BYTES};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -336,47 +338,6 @@ impl Writer {
                     tokio::time::sleep(RETRY).await;
                 }
                 Err(error) => return Some(Written::Damaged(error.to_string())),
-            }
-        }
-    }
-
-    /// Stores the states of all pipelines that changed since the last snapshot. If it fails, the next one covers them.
-    async fn snapshot(&mut self) {
-        let changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if changed.is_empty() || self.lost.is_cancelled() {
-            return;
-        }
-        let level = match self.journal.write_level() {
-            Ok(level) => level,
-            Err(error) => return tracing::warn!(shard = self.shard.0, %error, "no snapshot is taken"),
-        };
-        let started = self.clock.now();
-        let mut snapshots = Vec::with_capacity(changed.len());
-        for (pipeline, cell) in &changed {
-            match stored::encode(&cell.state(), level) {
-                Ok(state) => snapshots.push(Snapshot { pipeline: pipeline.clone(), state }),
-                Err(error) => {
-                    tracing::error!(%pipeline, %error, "the state can't be serialized; no snapshot is taken");
-                    return;
-                }
-            }
-        }
-        let bytes = snapshots.iter().map(|snapshot| snapshot.state.len()).sum();
-        let (epoch, next, count) = (self.head.epoch, self.head.next_seq, snapshots.len());
-        match self.journal.snapshot(self.shard, epoch, next, snapshots).await {
-            Ok(()) => {
-                self.since_snapshot = 0;
-                self.appended_bytes = 0;
-                self.snapshot_bytes = bytes;
-                self.changed.lock().unwrap_or_else(PoisonError::into_inner).clear();
-                let took = self.clock.now().millis() - started.millis();
-                tracing::debug!(shard = self.shard.0, pipelines = count, bytes, took, "snapshot taken");
-                if let Err(error) = self.journal.compact(self.shard, epoch, next).await {
-                    tracing::warn!(shard = self.shard.0, %error, "the log could not be compacted; it stays longer");
-                }
-            }
-            Err(error) => {
-                tracing::warn!(shard = self.shard.0, %error, "no snapshot could be taken; the log stays longer")
             }
         }
     }
