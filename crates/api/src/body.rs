@@ -17,6 +17,9 @@ const MAX_BODY: usize = 1 << 20;
 /// How much of a body that is too large is still taken in and thrown away, so that the client gets to read the answer.
 const MAX_DISCARDED: usize = 64 << 20;
 
+/// How compressed bodies begin, as no JSON does.
+const COMPRESSED: [(&[u8], &str); 2] = [(b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd")];
+
 /// A body of JSON. The content type doesn't matter.
 #[derive(Debug)]
 pub(crate) struct Json(pub(crate) Value);
@@ -92,6 +95,13 @@ struct Coming {
 
 impl Coming {
     fn of(request: Request, most: usize) -> Result<Self, Error> {
+        if let Some(encoding) = request.headers().get(header::CONTENT_ENCODING)
+            && !encoding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity")
+        {
+            return Err(Error::compressed(format!(
+                "the body has the Content-Encoding {encoding:?}, and none is read here"
+            )));
+        }
         let announced = announced(&request);
         let expects_go_ahead = request.headers().contains_key(header::EXPECT);
         let largest = if expects_go_ahead { most } else { MAX_DISCARDED };
@@ -129,7 +139,13 @@ impl Coming {
     }
 
     fn whole(self) -> Result<Bytes, Error> {
-        if self.length > self.most { Err(Error::too_large(self.most)) } else { Ok(self.bytes.freeze()) }
+        if self.length > self.most {
+            return Err(Error::too_large(self.most));
+        }
+        match COMPRESSED.iter().find(|(begin, _)| self.bytes.starts_with(begin)) {
+            Some((_, name)) => Err(Error::compressed(format!("the body looks like {name}"))),
+            None => Ok(self.bytes.freeze()),
+        }
     }
 }
 

@@ -50,6 +50,7 @@ kinds! {
     VERSION_MISMATCH "version-mismatch" PRECONDITION_FAILED "the pipeline has changed";
     TOO_SLOW "too-slow" REQUEST_TIMEOUT "the request arrived too slowly";
     TOO_LARGE "too-large" PAYLOAD_TOO_LARGE "the body is too large";
+    COMPRESSED "compressed" UNSUPPORTED_MEDIA_TYPE "the body is compressed";
     BATCH_ID_REUSED "batch-id-reused" UNPROCESSABLE_ENTITY "the batchId was used for other content";
     KEY_REUSED "idempotency-key-reused" UNPROCESSABLE_ENTITY "the idempotency key was used for another request";
     OVERLOADED "overloaded" TOO_MANY_REQUESTS "too much is waiting to be processed";
@@ -102,6 +103,11 @@ impl Error {
             limits::MAX_BATCH_BODY => "push the records in several batches",
             _ => "shorten it: no spec or position is that long",
         })
+    }
+
+    /// The body says, or looks like, it has to be decompressed first.
+    pub(crate) fn compressed(detail: impl Into<String>) -> Self {
+        Self::new(COMPRESSED, detail).fix("send the body as it is, uncompressed and without Content-Encoding")
     }
 
     /// What was asked for by name isn't there.
@@ -271,6 +277,9 @@ impl IntoResponse for Error {
         let mut response = (status, Json(self.document())).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == COMPRESSED.status {
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
         if let Some(seconds) = retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -218,6 +218,23 @@ async fn malformed_bodies_are_told_with_their_place() {
 }
 
 #[tokio::test]
+async fn compressed_bodies_are_told_what_to_send() {
+    let door = door();
+    call(&door, "POST", "/api/pipelines", pipeline("p")).await;
+    let (plain, packed) = (b"{}".to_vec(), b"\x1f\x8b\x08\0\0\0\0\0\0\xff".to_vec());
+    for path in ["/api/pipelines", "/api/pipelines/p/batches"] {
+        for (encoding, body) in [("gzip", &packed), ("gzip", &plain), ("br", &plain), ("identity", &packed)] {
+            let answer = send(&door, "POST", path, &[("content-encoding", encoding)], body.clone()).await;
+            is_problem(&answer, 415, "compressed");
+            let fix = answer.body["problems"][0]["fix"].as_str().unwrap();
+            assert!(fix.contains("uncompressed"), "{fix}");
+        }
+        let answer = send(&door, "POST", path, &[("content-encoding", "Identity")], plain.clone()).await;
+        is_problem(&answer, 400, "invalid");
+    }
+}
+
+#[tokio::test]
 async fn pushed_batches_have_one_effect() {
     let door = door();
     call(&door, "POST", "/api/pipelines", pipeline("p")).await;

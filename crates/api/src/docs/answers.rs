@@ -38,7 +38,7 @@ fn may_answer(code: &str, path: &str, method: &str, operation: &Value) -> bool {
         "unknown-path" | "method-not-allowed" => false,
         "origin-not-allowed" => changes,
         "invalid" => path.starts_with("/api/"),
-        "malformed-json" | "too-large" => has_body,
+        "malformed-json" | "too-large" | "compressed" => has_body,
         "not-found" => path.contains('{'),
         "unavailable" | "journal-damaged" | "other-build" => of_one || path == "/api/pipelines",
         "already-exists" => path == "/api/pipelines" && changes,

@@ -33,7 +33,8 @@ pub(super) enum Command {
     Set {
         #[command(flatten)]
         of: Of,
-        /// `beginning`, `end`, `sink-token`, `journal`, or positions: `user-events/0=123,user-events/1=456`.
+        /// `beginning`, `end`, `sink-token`, `journal`, or positions: `user-events/0=123,user-events/1=456`, or, for any names,
+        /// as JSON: `{"/data/a=1,b.jsonl": "123"}`.
         #[arg(long)]
         to: String,
         /// Even if the sink's progress can't be read, acknowledged pushed records are lost, or records are written
@@ -165,7 +166,7 @@ fn parse(to: &str) -> Result<ResetPoint, Failure> {
         "end" => return Ok(ResetPoint::End),
         "sink-token" => return Ok(ResetPoint::SinkToken),
         "journal" => return Ok(ResetPoint::Journal),
-        word if !word.contains('=') => {
+        word if !word.contains('=') && !word.starts_with('{') => {
             let failure = Failure::invalid(format!("{word:?} is not a place to continue from"), Vec::new());
             return Err(failure.fix(match nearest(word, WORDS) {
                 Some(near) => format!("did you mean {near}?"),
@@ -173,6 +174,9 @@ fn parse(to: &str) -> Result<ResetPoint, Failure> {
             }));
         }
         _ => {}
+    }
+    if let Ok(positions) = serde_json::from_str(to) {
+        return Ok(ResetPoint::Positions(positions));
     }
     let mut positions = BTreeMap::new();
     let mut rest = Some(to);
@@ -188,14 +192,16 @@ fn parse(to: &str) -> Result<ResetPoint, Failure> {
     Ok(ResetPoint::Positions(positions))
 }
 
-/// The first `partition=position` of several, and the rest after its comma. A position in brackets is JSON, which may have commas.
+/// The first `partition=position` of several, and the rest after its comma: the first one behind a `=`, as names may have commas. A
+/// position in brackets is JSON, which may have commas, too.
 fn first_pair(text: &str) -> Option<(&str, &str, Option<&str>)> {
-    let is_json = text.find("=[").filter(|at| !text[..*at].contains(','));
+    let first = text.find('=')?;
+    let is_json = text[first..].find("=[").map(|at| first + at).filter(|at| !text[first..*at].contains(','));
     let json = |at: usize| {
         let mut values = serde_json::Deserializer::from_str(&text[at + 1..]).into_iter::<IgnoredAny>();
         values.next()?.ok().map(|_| at + 1 + values.byte_offset())
     };
-    let end = is_json.and_then(json).unwrap_or(0);
+    let end = is_json.and_then(json).unwrap_or(first);
     let end = end + text[end..].find(',').unwrap_or(text.len() - end);
     let at = is_json.or_else(|| text[..end].rfind('='))?;
     Some((&text[..at], &text[at + 1..end], text.get(end + 1..)))
@@ -233,6 +239,11 @@ mod tests {
         let ResetPoint::Positions(found) = parse("c=2,/data/[a]=[0]").unwrap() else { panic!() };
         assert_eq!((&*found["/data/[a]"], &*found["c"]), ("[0]", "2"));
         assert!(parse("t=[7,42").is_err() && parse("a=1,").is_err());
+        let ResetPoint::Positions(found) = parse("/d/a,b.jsonl=8,c=2,d,e=[1,2]").unwrap() else { panic!() };
+        assert_eq!((&*found["/d/a,b.jsonl"], &*found["c"], &*found["d,e"]), ("8", "2", "[1,2]"));
+        let ResetPoint::Positions(found) = parse(r#"{"/d/a=1,b.jsonl": "8"}"#).unwrap() else { panic!() };
+        assert_eq!(found, [("/d/a=1,b.jsonl".to_owned(), "8".to_owned())].into());
+        assert!(parse("{\"a\": 8").is_err());
         assert!(parse("a=1,b").is_err() && parse("a=1,a=2").is_err());
         assert!(parse("begining").unwrap_err().fix.is_some_and(|fix| fix.contains("beginning")));
     }

@@ -45,7 +45,8 @@ pub(super) enum Command {
         number: LetterPlace,
     },
     /// Print the original bytes of all, one a line, CSV after its header: to correct them, and read them again from a
-    /// file. With --output json: each as a JSON object with its key, headers and time, too.
+    /// file. Those that can't be such a line are left out (exit code 3). With --output json: each as a JSON object with its
+    /// key, headers and time, too.
     Export {
         #[command(flatten)]
         of: Of,
@@ -85,7 +86,7 @@ pub(super) async fn main(command: Command, output: Output) -> Result<Outcome, Fa
             get(&of.open().await?, number.number, output).await?;
         }
         Command::Export { of, after, partition, generation } => {
-            export::all(&of.open().await?, after, &Chosen { partition, generation }, output).await?;
+            return export::all(&of.open().await?, after, &Chosen { partition, generation }, output).await;
         }
     }
     Ok(Outcome::Done)

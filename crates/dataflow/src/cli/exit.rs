@@ -12,6 +12,8 @@ pub(super) enum Outcome {
     Done,
     /// Done, but some records are dead letters.
     DeadLetters,
+    /// Done, but not with all dead letters: it is said with which not.
+    LeftOut,
     /// Done, and what was to be proven is not.
     NotProven,
     /// Stopped by a signal before its end, with everything settled.
@@ -27,7 +29,7 @@ impl Outcome {
     pub(super) fn code(self) -> ExitCode {
         match self {
             Self::Done => ExitCode::SUCCESS,
-            Self::DeadLetters => ExitCode::from(3),
+            Self::DeadLetters | Self::LeftOut => ExitCode::from(3),
             Self::NotProven => ExitCode::FAILURE,
             // As shells have it for a program that a signal ends: 128 and the signal's number.
             Self::Stopped(Signal::Interrupt) => ExitCode::from(130),

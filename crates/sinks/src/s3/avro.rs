@@ -7,11 +7,10 @@ use arrow::{
 use arrow_avro::{
     compression::CompressionCodec,
     errors::AvroError,
-    schema::{AvroSchema, SCHEMA_METADATA_KEY},
+    schema::{AVRO_DOC_METADATA_KEY, AVRO_FIELD_DEFAULT_METADATA_KEY},
     writer::{AvroWriter, WriterBuilder, format::AvroOcfFormat},
 };
 use dataflow_sdk::batch::{Column, arrow_type};
-use serde_json::Value;
 use std::{
     collections::BTreeSet,
     io::{self, Write},
@@ -48,7 +47,7 @@ impl File {
             Compression::Zstd => Some(CompressionCodec::ZStandard),
             Compression::Snappy => Some(CompressionCodec::Snappy),
         };
-        let schema = schema(columns)?;
+        let schema = schema(columns);
         let written = Written::default();
         let builder = WriterBuilder::new(schema.clone()).with_compression(codec);
         let writer = builder.build::<_, AvroOcfFormat>(written.clone())?;
@@ -69,29 +68,20 @@ impl File {
 
 /// The columns, each with a default, so that readers may take the schema of a later file for an earlier one. Where a name had to be
 /// changed, the right one is its `doc`.
-fn schema(columns: &[Column]) -> Result<Schema, AvroError> {
-    let field = |(name, column): (String, &Column)| Field::new(name, arrow_type(column.ty), true);
-    let schema = Schema::new(names(columns).into_iter().zip(columns).map(field).collect::<Vec<_>>());
-    let mut json: Value = serde_json::from_str(&AvroSchema::try_from(&schema)?.json_string)
-        .map_err(|error| AvroError::SchemaError(error.to_string()))?;
-    for (field, column) in json["fields"].as_array_mut().into_iter().flatten().zip(columns) {
-        field["default"] = Value::Null;
-        if field["name"] != column.name {
-            field["doc"] = column.name.as_str().into();
-        }
-    }
-    Ok(schema.with_metadata([(SCHEMA_METADATA_KEY.to_owned(), json.to_string())].into()))
+fn schema(columns: &[Column]) -> Schema {
+    let field = |(name, column): (String, &Column)| {
+        let default = (AVRO_FIELD_DEFAULT_METADATA_KEY.to_owned(), "null".to_owned());
+        let right = (name != column.name).then(|| (AVRO_DOC_METADATA_KEY.to_owned(), column.name.clone()));
+        Field::new(name, arrow_type(column.ty), true).with_metadata(right.into_iter().chain([default]).collect())
+    };
+    Schema::new(names(columns).into_iter().zip(columns).map(field).collect::<Vec<_>>())
 }
 
-/// The names of columns as Avro has them: letters, digits and `_`. A name that is taken by a column before it gets a number.
+/// The names of columns as Avro has them. A name that is taken by a column before it gets a number.
 pub(super) fn names(columns: &[Column]) -> Vec<String> {
     let mut taken = BTreeSet::new();
-    let fits = |char: char| if char.is_ascii_alphanumeric() { char } else { '_' };
     let name = |column: &Column| {
-        let mut plain: String = column.name.chars().map(fits).collect();
-        if !plain.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') {
-            plain.insert(0, '_');
-        }
+        let plain = plain(&column.name);
         let numbered = (2..).map(|number: u64| format!("{plain}_{number}"));
         let name =
             std::iter::once(plain.clone()).chain(numbered).find(|name| !taken.contains(name)).unwrap_or_default();
@@ -101,27 +91,58 @@ pub(super) fn names(columns: &[Column]) -> Vec<String> {
     columns.iter().map(name).collect()
 }
 
+/// Puts columns that come together in an order in which each that Avro has a name for keeps it. Those that are there already keep
+/// theirs: objects have them.
+pub(super) fn names_kept(columns: &mut [Column]) {
+    columns.sort_by_key(|column| plain(&column.name) != column.name);
+}
+
+/// A name of letters, digits and `_`.
+fn plain(name: &str) -> String {
+    let fits = |char: char| if char.is_ascii_alphanumeric() { char } else { '_' };
+    let mut plain: String = name.chars().map(fits).collect();
+    if !plain.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') {
+        plain.insert(0, '_');
+    }
+    plain
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::{SCHEMA_METADATA_KEY, names, schema};
+    use super::{File, names, names_kept};
+    use crate::s3::config::Compression;
+    use arrow::array::{Int64Array, RecordBatch};
+    use arrow_avro::{reader::ReaderBuilder, schema::SCHEMA_METADATA_KEY};
     use dataflow_core::types::Type;
     use dataflow_sdk::batch::Column;
+    use std::{io::Cursor, sync::Arc};
+
+    fn columns<const N: usize>(names: [&str; N], ty: Type) -> Vec<Column> {
+        names.map(|name| Column { name: name.into(), ty }).into()
+    }
 
     #[test]
     fn names_are_avros_and_no_two_are_the_same() {
-        let columns =
-            ["a b", "a_b", "a-b", "größe", "1st", "", "@t"].map(|name| Column { name: name.into(), ty: Type::Text });
-        assert_eq!(names(&columns), ["a_b", "a_b_2", "a_b_3", "gr__e", "_1st", "_", "_t"]);
+        let mut columns = columns(["a b", "größe", "a_b", "a-b", "1st", "", "@t", "_1st"], Type::Text);
+        names_kept(&mut columns);
+        let own: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        assert_eq!(own, ["a_b", "_1st", "a b", "größe", "a-b", "1st", "", "@t"]);
+        assert_eq!(names(&columns), ["a_b", "_1st", "a_b_2", "gr__e", "a_b_3", "_1st_2", "_", "_t"]);
     }
 
     #[test]
     fn readers_find_defaults_and_the_names_that_were_changed() {
-        let columns = ["a", "a b"].map(|name| Column { name: name.into(), ty: Type::Bigint });
-        let schema = schema(&columns).unwrap();
-        let json: serde_json::Value = serde_json::from_str(&schema.metadata()[SCHEMA_METADATA_KEY]).unwrap();
+        let columns = columns(["a", "a b"], Type::Bigint);
+        let mut file = File::new(&columns, Compression::None).unwrap();
+        let rows = Arc::new(Int64Array::from(vec![1, 2]));
+        file.rows(&RecordBatch::try_from_iter([("a", rows.clone() as _), ("a b", rows as _)]).unwrap()).unwrap();
+        let reader = ReaderBuilder::new().build(Cursor::new(file.buffer)).unwrap();
+        let json = reader.avro_header().get(SCHEMA_METADATA_KEY).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(json).unwrap();
         let [plain, changed] = [0, 1].map(|at| json["fields"][at].as_object().unwrap());
-        assert_eq!((plain["default"].is_null(), plain.get("doc")), (true, None), "{json}");
-        assert_eq!((changed["default"].is_null(), &changed["doc"]), (true, &"a b".into()), "{json}");
+        assert_eq!((plain.get("default"), plain.get("doc")), (Some(&serde_json::Value::Null), None), "{json}");
+        let changed = (&changed["name"], changed.get("default"), &changed["doc"]);
+        assert_eq!(changed, (&"a_b".into(), Some(&serde_json::Value::Null), &"a b".into()), "{json}");
     }
 }

@@ -1,6 +1,7 @@
 //! Writing: rows go into open objects, whose parts are uploaded as they get whole; a seal uploads the rest; what a journal counts
 //! is completed.
 use super::{
+    avro,
     bucket::Bucket,
     columns::Columns,
     config::{Format, S3Sink},
@@ -136,6 +137,9 @@ impl Writer for S3Writer {
         if let (Some(names), true) = (&self.config.columns, self.columns.all.is_empty()) {
             wanted =
                 names.iter().filter_map(|name| wanted.iter().find(|column| column.name == *name)).cloned().collect();
+        }
+        if self.config.format == Format::Avro {
+            avro::names_kept(&mut wanted);
         }
         self.columns.add(&wanted).await?;
         // Objects that are open keep the columns that they began with.

@@ -1,6 +1,7 @@
 //! The `file` source: lines of JSON or CSV records, from files that are whole or that grow.
 //!
 //! A partition is a file, named by its path; its position is the (decompressed) byte offset, with what the file is known by.
+mod begins;
 mod content;
 mod copies;
 mod fields;
@@ -51,7 +52,7 @@ use dataflow_sdk::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    os::unix::fs::{FileExt, MetadataExt},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -69,19 +70,6 @@ impl FileSource {
         // Rotated files bear a number behind the extension.
         let name = name.trim_end_matches(|c: char| c == '.' || c.is_ascii_digit());
         if name.ends_with(".csv") { Format::Csv } else { Format::Json }
-    }
-
-    /// Whether a line of a file begins there, as far as can be told.
-    fn begins_record(&self, cx: &Context, partition: &Partition, at: &Position) -> Result<bool, Error> {
-        let path = &names::path(&partition.0);
-        let Some(before) = at.as_offset().and_then(|at| at.checked_sub(1)) else { return Ok(true) };
-        if self.compression.of(path) != Compression::None {
-            return Ok(true);
-        }
-        let mut byte = [0];
-        let file = tail::open(path, cx)?;
-        file.read_exact_at(&mut byte, before).map_err(|error| content::failed(&partition.0, before, error))?;
-        Ok(byte == *b"\n")
     }
 
     /// Whether a file of this name is one to read.
@@ -180,7 +168,7 @@ impl Source for FileSource {
         }
     }
 
-    /// A place in the middle of a line is no position: the rest of the line would be taken for a record. Nor has one file two:
+    /// A place in the middle of a record is no position: the rest of it would be taken for a record. Nor has one file two:
     /// what comes later would be read from both.
     async fn place(
         &self,
@@ -206,13 +194,14 @@ impl Source for FileSource {
             problems.extend(names::same_file(&before, &placed));
             for (partition, at) in &placed {
                 let end = extents.get(partition).and_then(|extent| extent.last.as_ref());
-                if end.is_some_and(|end| end.at == at.at) || source.begins_record(&cx, partition, at)? {
+                if end.is_some_and(|end| end.at == at.at) || source.begins_record(&cx, partition, at, &before)? {
                     continue;
                 }
-                let message = format!("{partition}: {at} is in the middle of a line");
+                let message = format!("{partition}: {at} is in the middle of a record");
                 let problem = Problem::new("to.positions", "bad-position", message);
                 let there = extents.get(partition).map_or_else(String::new, ToString::to_string);
-                problems.push(problem.fix(format!("available: {there}; give the offset of the first byte of a line")));
+                problems
+                    .push(problem.fix(format!("available: {there}; give the offset of the first byte of a record")));
             }
             Ok(if problems.is_empty() { Ok(placed) } else { Err(problems) })
         })

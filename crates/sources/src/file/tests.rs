@@ -14,6 +14,7 @@ use std::{fs, io::Write, path::Path, time::Duration};
 
 mod anew;
 mod apart;
+mod begins;
 mod lines;
 mod mended;
 mod missed;

@@ -1,5 +1,7 @@
-//! Converts decimals beside a double to doubles, as SQL does: DataFusion would convert the double to a decimal, which
-//! can't hold most of them. Computes with reals as doubles wherever PostgreSQL has no operation on reals.
+//! Converts numbers side by side to one type. Beside a double decimals are doubles, as in SQL: DataFusion would convert the
+//! double to a decimal, which can't hold most of them. Computes with reals as doubles wherever PostgreSQL has no operation
+//! on reals.
+use super::{chosen, kind::compares, wide::widened};
 use arrow::datatypes::DataType;
 use datafusion_common::{DFSchema, ScalarValue, tree_node::Transformed};
 use datafusion_expr::{
@@ -8,7 +10,10 @@ use datafusion_expr::{
 };
 
 /// Functions whose arguments have one type.
-const ALIKE: &[&str] = &["coalesce", "greatest", "least"];
+const ALIKE: &[&str] = &["coalesce", "make_array"];
+
+/// Those of them that return the first or the last one.
+const EXTREME: &[&str] = &["greatest", "least"];
 
 /// Functions that PostgreSQL has for doubles, but not for reals.
 const OF_DOUBLES: &[&str] = &[
@@ -44,16 +49,20 @@ const OF_DOUBLES: &[&str] = &[
     "trunc",
 ];
 
-/// Converts to doubles: the numbers that an operator combines with a double or a real, the decimals that a choice
-/// combines with one, and the reals that a function of doubles takes.
+/// Converts to doubles: the numbers that an operator combines with a double or a real, the numbers that a choice
+/// combines with one, and the reals that a function of doubles takes. Converts numbers that are compared or chosen between
+/// to a type with room for all of them.
 pub(super) fn beside_doubles(mut expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     let changed = match &mut expr {
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_numeric(*op) => {
-            operands([&mut **left, &mut **right], schema)
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if compares(*op) => {
+            compared([&mut **left, &mut **right], schema)
         }
-        Expr::Between(Between { expr, low, high, .. }) => operands([&mut **expr, &mut **low, &mut **high], schema),
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_numeric(*op) => {
+            operands(&mut typed([&mut **left, &mut **right], schema))
+        }
+        Expr::Between(Between { expr, low, high, .. }) => compared([&mut **expr, &mut **low, &mut **high], schema),
         Expr::InList(list) if is_real_list(list, schema) => return Transformed::yes(of_reals(list)),
-        Expr::InList(InList { expr, list, .. }) => operands(std::iter::once(&mut **expr).chain(list), schema),
+        Expr::InList(InList { expr, list, .. }) => compared(std::iter::once(&mut **expr).chain(list), schema),
         Expr::Case(Case { expr, when_then_expr, else_expr }) => {
             let (mut whens, mut results): (Vec<&mut Expr>, Vec<&mut Expr>) =
                 when_then_expr.iter_mut().map(|(when, then)| (&mut **when, &mut **then)).unzip();
@@ -62,7 +71,7 @@ pub(super) fn beside_doubles(mut expr: Expr, schema: &DFSchema) -> Transformed<E
             match expr {
                 Some(expr) => {
                     whens.push(&mut **expr);
-                    operands(whens, schema) | results
+                    compared(whens, schema) | results
                 }
                 None => results,
             }
@@ -74,8 +83,21 @@ pub(super) fn beside_doubles(mut expr: Expr, schema: &DFSchema) -> Transformed<E
             _ => false,
         },
         Expr::ScalarFunction(ScalarFunction { func, args }) if ALIKE.contains(&func.name()) => alike(args, schema),
+        Expr::ScalarFunction(ScalarFunction { func, args }) if EXTREME.contains(&func.name()) => {
+            let mut typed = typed(args.iter_mut(), schema);
+            match float_among(&typed) {
+                None => widened(&mut typed),
+                Some(float) if !mixes_numbers(&typed) => into(&float, &mut typed, DataType::is_decimal),
+                Some(float) => {
+                    let greatest = func.name() == "greatest";
+                    let members =
+                        typed.into_iter().map(|(member, ty)| chosen::member(std::mem::take(member), &ty, &float));
+                    return Transformed::yes(chosen::extreme(greatest, members.collect(), &float));
+                }
+            }
+        }
         Expr::ScalarFunction(ScalarFunction { func, args }) if OF_DOUBLES.contains(&func.name()) => {
-            into(&DataType::Float64, typed(args, schema), is_real)
+            into(&DataType::Float64, &mut typed(args, schema), is_real)
         }
         _ => false,
     };
@@ -109,7 +131,7 @@ fn is_real_list(InList { expr, list, .. }: &InList, schema: &DFSchema) -> bool {
         && constants.iter().any(|member| member.get_type(schema).is_ok_and(|ty| !is_real(&ty)))
 }
 
-fn is_constant(expr: &Expr) -> bool {
+pub(super) fn is_constant(expr: &Expr) -> bool {
     !expr.any_column_refs()
 }
 
@@ -134,25 +156,44 @@ fn is_numeric(op: Operator) -> bool {
         || matches!(op, Op::NotEq | Op::IsDistinctFrom | Op::IsNotDistinctFrom)
 }
 
+/// Converts numbers that are compared to a type in which each is itself.
+fn compared<'a>(members: impl IntoIterator<Item = &'a mut Expr>, schema: &DFSchema) -> bool {
+    let mut typed = typed(members, schema);
+    operands(&mut typed) || widened(&mut typed)
+}
+
 /// Converts all decimals and reals among these to doubles, if there is a double, or a real beside a number of another
 /// type.
-fn operands<'a>(members: impl IntoIterator<Item = &'a mut Expr>, schema: &DFSchema) -> bool {
-    let typed = typed(members, schema);
+fn operands(typed: &mut [(&mut Expr, DataType)]) -> bool {
     let has = |wanted: fn(&DataType) -> bool| typed.iter().any(|(_, ty)| wanted(ty));
     (has(|ty| *ty == DataType::Float64) || has(is_real) && has(|ty| ty.is_decimal() || ty.is_integer()))
         && into(&DataType::Float64, typed, |ty| ty.is_decimal() || is_real(ty))
 }
 
-/// Converts all decimals among these to the widest floating-point type among them, if there is one.
+/// Converts numbers that a choice is made between to the widest floating-point type among them, if there is one, otherwise
+/// to a type with room for all of them. A number that would become another one is an error if it is chosen.
 fn alike<'a>(members: impl IntoIterator<Item = &'a mut Expr>, schema: &DFSchema) -> bool {
-    let typed = typed(members, schema);
-    let has = |wanted: &DataType| typed.iter().any(|(_, ty)| ty == wanted);
-    let float = match (has(&DataType::Float64), has(&DataType::Float32)) {
-        (true, _) => DataType::Float64,
-        (false, true) => DataType::Float32,
-        (false, false) => return false,
-    };
-    into(&float, typed, DataType::is_decimal)
+    let mut typed = typed(members, schema);
+    let Some(float) = float_among(&typed) else { return widened(&mut typed) };
+    if !mixes_numbers(&typed) {
+        return into(&float, &mut typed, DataType::is_decimal);
+    }
+    for (member, ty) in &mut typed {
+        **member = chosen::itself(std::mem::take(*member), ty, &float);
+    }
+    true
+}
+
+/// The widest floating-point type among these.
+fn float_among(typed: &[(&mut Expr, DataType)]) -> Option<DataType> {
+    let floats = [DataType::Float64, DataType::Float32];
+    floats.into_iter().find(|float| typed.iter().any(|(_, ty)| ty == float))
+}
+
+/// Returns whether exact numbers are among these, and nothing but numbers.
+fn mixes_numbers(typed: &[(&mut Expr, DataType)]) -> bool {
+    typed.iter().any(|(_, ty)| ty.is_decimal() || ty.is_integer())
+        && typed.iter().all(|(_, ty)| ty.is_numeric() || ty.is_null())
 }
 
 /// Returns the members with their types; nothing if one of them has no type yet, which the planner reports later.
@@ -162,16 +203,17 @@ fn typed<'a>(members: impl IntoIterator<Item = &'a mut Expr>, schema: &DFSchema)
 }
 
 /// Converts those members to this type that are `taken`; returns whether there are any.
-fn into(float: &DataType, typed: Vec<(&mut Expr, DataType)>, taken: fn(&DataType) -> bool) -> bool {
+fn into(float: &DataType, typed: &mut [(&mut Expr, DataType)], taken: fn(&DataType) -> bool) -> bool {
     let mut changed = false;
-    for (member, _) in typed.into_iter().filter(|(_, ty)| taken(ty)) {
-        *member = converted(std::mem::take(member), float);
+    for (member, _) in typed.iter_mut().filter(|(_, ty)| taken(ty)) {
+        **member = converted(std::mem::take(*member), float);
         changed = true;
     }
     changed
 }
 
-fn converted(number: Expr, float: &DataType) -> Expr {
+/// The number as the nearest one of a floating-point type.
+pub(super) fn converted(number: Expr, float: &DataType) -> Expr {
     match literal(&number, float) {
         Some(literal) => Expr::Literal(literal, None),
         None => datafusion_expr::cast(number, float.clone()),

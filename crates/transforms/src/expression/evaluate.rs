@@ -1,6 +1,7 @@
 //! Evaluates an expression on columns, and finds the rows on which it fails.
 use super::{
     bounded::{MOST, MOST_OF_BATCH, weight},
+    chosen::Altered,
     compile::{Compiled, plain},
     kind::DOCUMENT,
     own,
@@ -103,7 +104,8 @@ impl Compiled {
         };
         if rows <= 1 {
             if rows == 1 {
-                failures.push(Failure { row: first, code: "expression", cause: super::explain::explain(&error) });
+                let code = if Altered::is(&error) { "type-mismatch" } else { "expression" };
+                failures.push(Failure { row: first, code, cause: super::explain::explain(&error) });
             }
             return Ok(new_null_array(&self.result_type(), rows));
         }

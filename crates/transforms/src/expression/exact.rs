@@ -21,10 +21,10 @@ pub(super) const QUOTIENT: &str = "exact quotient of";
 const PRODUCT: &str = "exact product of";
 
 /// The most digits of a result; all of them may be after the point.
-const DIGITS: u32 = 38;
+pub(super) const DIGITS: u32 = 38;
 
 /// The precision that fits any result, wherever its point is.
-const WIDE: u8 = 76;
+pub(super) const WIDE: u8 = 76;
 
 /// The scale up to which DataFusion's own multiplication leaves 28 digits before the point: amounts and rates.
 const SHORT: i8 = 10;
@@ -52,7 +52,7 @@ impl Exact {
 }
 
 /// The precision and scale of an exact number type.
-fn shape(ty: &DataType) -> Option<(u8, i8)> {
+pub(super) fn shape(ty: &DataType) -> Option<(u8, i8)> {
     match ty {
         DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => Some((*precision, *scale)),
         ty if ty.is_integer() => Some((20, 0)),

@@ -15,7 +15,7 @@ pub(crate) const DOCUMENT: DataType = DataType::LargeUtf8;
 const ALIKE: &[&str] = &["coalesce", "greatest", "least", "make_array", "nullif"];
 
 /// Functions that compare their arguments.
-const COMPARING: &[&str] = &["greatest", "least", "nullif"];
+pub(super) const COMPARING: &[&str] = &["greatest", "least", "nullif"];
 
 /// What a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,7 +145,8 @@ pub(super) fn strict(expr: Expr, schema: &DFSchema, untyped: bool) -> Result<Tra
     Ok(Transformed::no(expr))
 }
 
-fn compares(op: Operator) -> bool {
+/// Whether an operator compares its operands.
+pub(super) fn compares(op: Operator) -> bool {
     use Operator as Op;
     matches!(
         op,

@@ -3,6 +3,7 @@
 pub(crate) mod arguments;
 mod balance;
 mod bounded;
+mod chosen;
 pub(crate) mod class;
 pub(crate) mod compile;
 pub(crate) mod demand;
@@ -25,6 +26,7 @@ mod rounded;
 pub(crate) mod scope;
 pub(crate) mod stack;
 mod whole;
+mod wide;
 pub(crate) mod written;
 
 pub(crate) use bounded::{MOST_OF_BATCH, weight};

@@ -28,7 +28,8 @@ fn function() -> Arc<ScalarUDF> {
     Own::of_any(NEAREST, &[1], |_| DataType::Float64, |columns| doubles(&columns[0]))
 }
 
-fn doubles(decimals: &ArrayRef) -> datafusion_common::Result<ArrayRef> {
+/// The nearest double of each decimal.
+pub(super) fn doubles(decimals: &ArrayRef) -> datafusion_common::Result<ArrayRef> {
     if let Some(doubles) = short_doubles(decimals) {
         return Ok(doubles);
     }

@@ -43,6 +43,13 @@ pub(crate) fn to(column: &ArrayRef, ty: Type, raw: bool, texts: Texts) -> (Array
     (whole, failed.collect())
 }
 
+/// Numbers of one type as doubles or reals, and the rows whose number none of these is; they are NULL.
+pub(crate) fn floats(column: &ArrayRef, float: &DataType) -> (ArrayRef, Vec<usize>) {
+    let ty = if *float == DataType::Float32 { Type::Real } else { Type::Double };
+    let (floats, failed) = of_one_type(column, ty, false, Texts::Strings);
+    (floats, failed.into_iter().map(|(row, _)| row).collect())
+}
+
 fn of_one_type(column: &ArrayRef, ty: Type, raw: bool, texts: Texts) -> (ArrayRef, Vec<(usize, String)>) {
     let (from, target) = (column.data_type(), arrow_type(ty));
     match ty {
@@ -167,7 +174,7 @@ pub(crate) fn type_of(ty: &DataType) -> Type {
 }
 
 /// A value as SQL or a record would write it, shortened if it is long.
-pub(super) fn shown(column: &ArrayRef, row: usize) -> String {
+pub(crate) fn shown(column: &ArrayRef, row: usize) -> String {
     let formatter = ArrayFormatter::try_new(column, &FormatOptions::new());
     let text = formatter.map_or_else(|_| "a value".into(), |formatter| formatter.value(row).to_string());
     let end = text.char_indices().nth(MAX_SHOWN).map(|(end, _)| end);

@@ -1,6 +1,6 @@
 //! Source fields with a declared type that leave as they are written: each value is to be one of that type, whatever the sink
 //! could hold.
-use super::{build::Builder, frame::Frame, misfits::Misfits};
+use super::{Chain, build::Builder, frame::Frame, misfits::Misfits, run::Made};
 use crate::expression::{Origin, Slot};
 use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanArray, StringArray},
@@ -48,6 +48,20 @@ pub(super) fn leaving(builder: &mut Builder<'_>) -> Vec<Declared> {
         }
     }
     found
+}
+
+impl Chain {
+    /// Judges the values of declared types before there are columns for them; documents do so where they are made.
+    pub(super) fn judge_declared(&self, frame: &mut Frame<'_>, misfits: &mut Misfits) {
+        let target = match &self.result {
+            Made::Columns(target) => Some(target),
+            Made::Unknown => self.key.as_ref(),
+            Made::Documents(_) => None,
+        };
+        if let Some(target) = target {
+            target.judge(frame, self.lenient, misfits);
+        }
+    }
 }
 
 impl Declared {

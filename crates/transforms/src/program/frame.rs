@@ -197,12 +197,25 @@ impl<'a> Frame<'a> {
 
     /// Has `work` see only the rows that are no deletes. The records that it kills are dead.
     pub(crate) fn upserts<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
-        let Some(deletes) = &self.deletes else { return work(self) };
-        let mut upserts = self.clone();
-        upserts.keep(!deletes);
-        upserts.deletes = None;
-        let done = work(&mut upserts);
-        self.kill(upserts.dead.into_values());
+        match self.deletes.clone() {
+            None => work(self),
+            Some(deletes) => self.those(!&deletes, work),
+        }
+    }
+
+    /// The same with only those that are.
+    pub(crate) fn those_deleted(&mut self, work: impl FnOnce(&mut Self)) {
+        if let Some(deletes) = self.deletes.clone() {
+            self.those(deletes, work);
+        }
+    }
+
+    fn those<T>(&mut self, rows: BooleanBuffer, work: impl FnOnce(&mut Self) -> T) -> T {
+        let mut frame = self.clone();
+        frame.keep(rows);
+        frame.deletes = None;
+        let done = work(&mut frame);
+        self.kill(frame.dead.into_values());
         done
     }
 

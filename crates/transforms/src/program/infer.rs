@@ -25,6 +25,7 @@ use std::{borrow::Cow, sync::Arc};
 pub(super) fn columns(chain: &mut Chain, records: &Arc<Records>) -> Result<Inferred, Excess> {
     let (found, ..) = chain.run(records, |chain, _, frame, misfits| {
         chain.judge(frame, records, misfits);
+        chain.judge_declared(frame, misfits);
         Ok(frame.upserts(|frame| {
             chain.keep_keyed(frame, misfits);
             of_rows(chain, frame, records)

@@ -20,7 +20,7 @@ mod unnest;
 mod watch;
 
 pub(crate) use build::{Builder, Step};
-pub(crate) use convert::type_of;
+pub(crate) use convert::{floats, shown, type_of};
 pub(crate) use run::Chain;
 pub(crate) use unnest::Unnest;
 

@@ -271,6 +271,7 @@ impl Chain {
         let ((output, new_columns, ignored), decoded, dead, misfits) =
             self.run(records, |chain, decoded, frame, misfits| {
                 chain.judge(frame, records, misfits);
+                chain.judge_declared(frame, misfits);
                 let new_columns = match (&chain.unknown, &chain.result) {
                     (Some(unknown), Made::Columns(target)) => {
                         frame.upserts(|frame| unknown.apply(chain, decoded, target, frame, records))

@@ -47,7 +47,7 @@ pub(crate) struct Target {
     identifies: Vec<bool>,
     /// Columns whose types were taken from the data, and nobody has named since.
     learned: BTreeSet<String>,
-    /// Declared fields whose types are no column's.
+    /// Declared fields that leave, whichever columns there are.
     declared: Vec<Declared>,
     /// Whether the source's values are texts without a type.
     untyped: bool,
@@ -65,15 +65,7 @@ impl Target {
             Source::Register(_) | Source::Edited(..) | Source::Nothing => None,
         };
         let of_columns = columns.iter().map(field_of).collect();
-        let taken = |field: usize| {
-            columns.iter().any(|(_, source)| match *source {
-                Source::Field(of_column) | Source::Declared(of_column, _) => of_column == field,
-                Source::Either(key, path) => key == field || path == field,
-                Source::Register(_) | Source::Edited(..) | Source::Nothing => false,
-            })
-        };
-        let mut declared = declared::leaving(builder);
-        declared.retain(|declared| !taken(declared.field));
+        let declared = declared::leaving(builder);
         Self {
             what: "column",
             identifies: vec![true; columns.len()],
@@ -203,7 +195,14 @@ impl Target {
         bare.map_or_else(|| (0..frame.len()).collect(), |bare| bare.set_indices().collect())
     }
 
-    /// Makes the columns. Values that don't fit become dead letters, or NULL and counted if `lenient`; of deletes, those of columns
+    /// Judges the values of declared types, on which no column has an influence: before it matters whether there is any.
+    pub(crate) fn judge(&self, frame: &mut Frame<'_>, lenient: bool, misfits: &mut super::misfits::Misfits) {
+        for declared in &self.declared {
+            frame.upserts(|frame| declared.take(frame, lenient, misfits));
+        }
+    }
+
+    /// Makes the columns of rows that were [judged](Self::judge). Values that don't fit become dead letters, or NULL and counted if `lenient`; of deletes, those of columns
     /// that they are not known by are NULL.
     pub(crate) fn make(&self, frame: &mut Frame<'_>, lenient: bool, misfits: &mut super::misfits::Misfits) -> Cells {
         for (((column, source), field), identifies) in self.columns.iter().zip(&self.fields).zip(&self.identifies) {
@@ -214,14 +213,18 @@ impl Target {
             };
             for slot in fields.into_iter().flatten() {
                 let Some(decoded) = frame.field(Slot::Field(slot)) else { continue };
+                // Of rows that are no deletes it has been judged.
+                let judged = self.declared.iter().any(|declared| declared.field == slot);
                 let about = |misfit: &Misfit| self.cause(column, &misfit.cause, field.as_deref().zip(misfit.suits));
                 let mut take =
                     |frame: &mut Frame<'_>| misfits.take(frame, decoded, "sink", &column.name, lenient, about);
-                if *identifies { take(frame) } else { frame.upserts(take) }
+                match (identifies, judged) {
+                    (true, false) => take(frame),
+                    (true, true) => frame.those_deleted(take),
+                    (false, false) => frame.upserts(take),
+                    (false, true) => {}
+                }
             }
-        }
-        for declared in &self.declared {
-            frame.upserts(|frame| declared.take(frame, lenient, misfits));
         }
         // Of computed columns a conversion tells what doesn't fit; a dead record takes all its rows with it.
         let mut converted: Vec<Option<ArrayRef>> = Vec::with_capacity(self.columns.len());

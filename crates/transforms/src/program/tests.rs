@@ -30,6 +30,7 @@ mod fixes;
 mod kinds;
 mod messages;
 mod neighbours;
+mod numbers;
 mod paths;
 mod properties;
 mod side;

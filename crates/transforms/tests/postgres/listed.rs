@@ -185,6 +185,10 @@ const KINDS: &[(&str, Covers)] = &[
         let outermost = asked.expression.trim_start_matches('(').trim_start_matches("cast(").starts_with("nullif(");
         double && outermost && matches!(fate, Fate::Value(_))
     }),
+    ("chosen", |_, verdict, fate| {
+        matches!(verdict, Verdict::Value(..))
+            && dead(fate, &["and beside a double the result is one", "and beside a real the result is one"])
+    }),
     ("null", |asked, verdict, fate| {
         matches!((verdict, fate), (Verdict::Value(..), Fate::Dead(_))) && asked.compares_with_null()
     }),

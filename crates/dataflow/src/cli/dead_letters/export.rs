@@ -1,12 +1,14 @@
 //! `dataflow dead-letters export`: the bytes of dead letters, to be corrected and read again.
 use super::Letters;
 use crate::cli::{
+    Outcome,
     exit::Failure,
     output::{self, Output},
 };
 use dataflow_api_types::DeadLetter;
 use dataflow_core::id::Generation;
 use dataflow_engine::answers::LetterPlace;
+use serde::de::IgnoredAny;
 use std::collections::BTreeSet;
 
 /// A generation, or the number of some.
@@ -22,6 +24,9 @@ pub(super) fn generation(text: &str) -> Result<String, String> {
 /// Letters that are asked for at once.
 const PAGE: u64 = 1_000;
 
+/// UTF-8's byte order mark, which is no part of the first record of a file.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Partitions that a refusal names at most.
 const NAMED: usize = 10;
 
@@ -33,8 +38,11 @@ struct Exported {
     kept: u64,
     /// Of these nothing was kept, or the head only.
     not_whole: u64,
-    /// These have another header.
+    /// These can't be on a line of their own.
+    no_lines: u64,
+    /// These have another header, and the number of the first of them.
     others: u64,
+    first_other: Option<u64>,
 }
 
 /// Which letters are to be exported.
@@ -56,7 +64,7 @@ impl Chosen {
 }
 
 /// Prints the chosen letters.
-pub(super) async fn all(letters: &Letters, after: u64, chosen: &Chosen, output: Output) -> Result<(), Failure> {
+pub(super) async fn all(letters: &Letters, after: u64, chosen: &Chosen, output: Output) -> Result<Outcome, Failure> {
     let names = letters.choice().await?;
     if !names.is_empty() {
         let several = "the pipeline has several sinks, and a record may be a dead letter of each of them";
@@ -92,22 +100,53 @@ pub(super) async fn all(letters: &Letters, after: u64, chosen: &Chosen, output: 
             }));
         }
     }
-    exported.say();
-    Ok(())
+    exported.say(chosen);
+    Ok(if exported.left_out() == 0 { Outcome::Done } else { Outcome::LeftOut })
+}
+
+/// The record of a letter as a line that is read as that record, and as no other; none if there is no such line.
+fn line(letter: &DeadLetter, bytes: &[u8]) -> Option<Vec<u8>> {
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return None; // a blank line is no record
+    }
+    let breaks = || bytes.contains(&b'\n');
+    if letter.header.is_some() {
+        // What a quote includes goes on until that is closed, in the letters after it if need be.
+        let quotes = bytes.iter().filter(|byte| **byte == b'"').count();
+        let is_open = letter.code == "not-csv" && (breaks() || quotes % 2 == 1);
+        return (!is_open).then(|| bytes.to_vec());
+    }
+    if bytes.starts_with(MARK) {
+        return None; // it would be skipped
+    }
+    if !breaks() {
+        return Some(bytes.to_vec());
+    }
+    // Line feeds in a JSON text are nothing but blanks.
+    serde_json::from_slice::<IgnoredAny>(bytes).ok()?;
+    Some(bytes.iter().map(|byte| if *byte == b'\n' { b' ' } else { *byte }).collect())
 }
 
 impl Exported {
+    fn left_out(&self) -> u64 {
+        self.not_whole + self.no_lines + self.others
+    }
+
     /// Whether none was there.
     fn is_empty(&self) -> bool {
-        self.kept + self.not_whole + self.others == 0
+        self.kept + self.left_out() == 0
     }
 
     /// Writes the record as it was; the first of a CSV file with the file's header before it, so that what is written can be
     /// read as such a file.
     fn write(&mut self, letter: DeadLetter) {
         // Of a record over the limit only the head was kept, which is no record.
-        let Some(mut bytes) = letter.bytes().filter(|_| letter.hash.is_none()) else {
+        let Some(bytes) = letter.bytes().filter(|_| letter.hash.is_none()) else {
             self.not_whole += 1;
+            return;
+        };
+        let Some(mut bytes) = line(&letter, &bytes) else {
+            self.no_lines += 1;
             return;
         };
         bytes.push(b'\n');
@@ -118,6 +157,7 @@ impl Exported {
             self.header = letter.header;
         } else if self.header != letter.header {
             self.others += 1;
+            self.first_other.get_or_insert(letter.number);
             return;
         }
         self.kept += 1;
@@ -133,19 +173,63 @@ impl Exported {
         Ok(())
     }
 
-    fn say(&self) {
-        if self.not_whole > 0 {
-            say!(
-                "left out: {} without bytes, or too large to keep whole",
-                output::counted(self.not_whole, "dead letter")
-            );
-        }
-        if self.others > 0 {
-            say!(
-                "left out: {} of files with another header; export each file's with --partition FILE",
-                output::counted(self.others, "dead letter")
-            );
-        }
+    fn say(&self, chosen: &Chosen) {
+        let left_out = |count: u64, what: &str| {
+            if count > 0 {
+                say!("left out: {} {what}", output::counted(count, "dead letter"));
+            }
+        };
+        left_out(self.not_whole, "without bytes, or too large to keep whole");
+        left_out(
+            self.no_lines,
+            "that would be read as other records than they are (line breaks, blank, an open quote): --output json has them",
+        );
+        let others = match (&chosen.partition, self.first_other) {
+            (None, _) | (_, None) => "of files with another header; export each file's with --partition FILE".into(),
+            // The settings have changed, or the file.
+            (Some(_), Some(first)) => {
+                format!("of that file with another header: export them with --after {}", first.saturating_sub(1))
+            }
+        };
+        left_out(self.others, &others);
         say!("{} exported", output::counted(self.kept, "dead letter"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::json;
+
+    fn as_line(original: &[u8], code: &str, header: Option<&str>) -> Option<Vec<u8>> {
+        let letter = json!({"number": 1, "stage": "decode", "code": code, "cause": "", "length": 1, "header": header});
+        line(&serde_json::from_value(letter).unwrap(), original)
+    }
+
+    #[test]
+    fn a_line_is_read_as_its_record_and_as_no_other() {
+        for (original, expected) in [
+            (&b"{\"a\": 1}"[..], Some(&b"{\"a\": 1}"[..])),
+            (b"not json", Some(b"not json")),
+            (b"{\"a\":\n1,\r\n\"b\": \"x\"}", Some(b"{\"a\": 1,\r \"b\": \"x\"}")),
+            (b"not\njson", None),
+            (b"\xff\n{\"a\": 5}", None),
+            (b"{\"a\": \"x\ny\"}", None),
+            (b"", None),
+            (b" \r", None),
+            (b"\xef\xbb\xbf{}", None),
+        ] {
+            assert_eq!(as_line(original, "not-json", None).as_deref(), expected, "{original:?}");
+        }
+        for (original, code, is_one) in [
+            (&b"1,\"a\nb\""[..], "type-mismatch", true),
+            (b"1,2,3", "csv-fields", true),
+            (b"1,\"a\"b", "not-csv", true),
+            (b"1,\"a", "not-csv", false),
+            (b"1,\"a\n2,\"b\"\n3,c", "not-csv", false),
+        ] {
+            assert_eq!(as_line(original, code, Some("id,name")).is_some(), is_one, "{original:?}");
+        }
     }
 }

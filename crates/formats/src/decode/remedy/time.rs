@@ -46,6 +46,16 @@ pub(super) fn of_text(value: &Misfitting<'_>) -> Option<String> {
     if let Some(zone) = written.zone.strip_prefix(' ').filter(|zone| zone.bytes().all(|b| b.is_ascii_alphabetic()))
         && !matches!(zone, "UTC" | "GMT" | "Z" | "z")
     {
+        match zone.to_ascii_uppercase().as_str() {
+            "BC" | "BCE" => return Some("years BC are not supported: times are those of the years 1 to 9999".into()),
+            "AD" | "CE" => {
+                return Some(format!(
+                    "{zone} is no part of a time here: leave it out, as in {:?}",
+                    &trimmed[..trimmed.len() - 1 - zone.len()]
+                ));
+            }
+            _ => {}
+        }
         return Some(format!("the time zone abbreviation {zone} is ambiguous: use an offset such as +01:00"));
     }
     // The cast knows the time zone database, if the rest is in RFC 3339 notation.

@@ -5,7 +5,7 @@ use crate::expression::{
     class::Class,
     finding::Finding,
     functions::Known,
-    kind::Kind,
+    kind::{COMPARING, Kind},
     scope::{META, NOW},
 };
 use datafusion_expr::ScalarUDF;
@@ -105,8 +105,11 @@ impl Demand<'_> {
                 if !matches!(function.name(), "coalesce" | "make_array") {
                     self.no_documents(&members, by)?;
                 }
+                // Numbers are compared as such, also where the text of the result is wanted.
+                let is_compared = COMPARING.contains(&function.name());
+                let want = if is_compared && want == Class::Literal { Class::Any } else { want };
                 let class = self.alike(&mut members, want, by)?;
-                if class == Class::Interval && matches!(function.name(), "greatest" | "least" | "nullif") {
+                if class == Class::Interval && is_compared {
                     let finding = Finding::new("unsupported", format!("{by} does not take intervals")).at(place);
                     return self.fail(finding.fix("compare them in a CASE: case when a > b then a else b end"));
                 }

@@ -194,6 +194,38 @@ fn a_record_of_which_nothing_would_be_written_is_a_dead_letter() {
     );
 }
 
+/// Which columns were made of records before it makes no difference to a record.
+#[test]
+fn a_value_of_a_declared_type_is_judged_before_there_are_columns() {
+    let (i, n) = (column("i", Type::Bigint), column("n", Type::Double));
+    let demands = [
+        Demand::AllColumns,
+        Demand::Columns(vec![]),
+        Demand::Columns(vec![i.clone()]),
+        Demand::Columns(vec![n.clone(), i.clone()]),
+        Demand::Growing(vec![]),
+        Demand::Growing(vec![i.clone()]),
+        Demand::Growing(vec![i, n]),
+        Demand::Documents,
+        Demand::Lines,
+    ];
+    for demand in demands {
+        let go = |more: Value| {
+            let mut plan = plan(spec(json!([]), more), demand.clone());
+            plan.declared.sink.unknown_fields = Some(UnknownFields::Ignore);
+            program(&plan).process(records(&[r#"{"i": 1, "n": "x", "d": "y"}"#])).unwrap()
+        };
+        // Of several values that don't fit, the letter names the same one.
+        let cause = r#"schema n (double): field "n" has the string "x", a number (double) was asked for"#;
+        let found = go(json!({"schema": {"n": "double", "d": "date"}}));
+        assert_eq!(dead(&found), [format!("0 sink type-mismatch: {cause}")], "{demand:?}");
+        let found = go(json!({"schema": {"n": "double"}, "onTypeMismatch": "null"}));
+        let taken = found.warnings.iter().filter_map(Notice::holding).filter(|of| of.code == "type-mismatch");
+        let taken: Vec<_> = taken.map(|it| (it.subject.as_str(), it.message.as_str(), it.records)).collect();
+        assert_eq!(taken, [("n", &*format!("taken as NULL: {cause}"), 1)], "{demand:?}");
+    }
+}
+
 /// An ignored field is counted of the records that go to the sink, whatever became of others: filtered, unreadable, or of a
 /// value that doesn't fit; and once of each that was made several rows of.
 #[test]
