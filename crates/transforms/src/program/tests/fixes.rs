@@ -501,3 +501,18 @@ fn what_is_recommended_for_another_type_is_taken() {
     let time = problems(json!([{"type": "map", "set": {"x": "date_trunc('day', 3)"}}]));
     assert!(time.contains("write to_timestamp(3)"), "{time}");
 }
+
+#[test]
+fn an_era_is_told_from_a_zone() {
+    for (text, told) in [
+        ("0044-03-15 12:00:00 BC", "years BC are not supported: times are those of the years 1 to 9999"),
+        ("0044-03-15 12:00:00 AD", "AD is no part of a time here: leave it out, as in \"0044-03-15 12:00:00\""),
+        ("2026-03-29 14:30:00 CET", "the time zone abbreviation CET is ambiguous"),
+    ] {
+        let line = json!({"t": text}).to_string();
+        let spec = spec(json!([]), json!({"schema": {"t": "timestamp"}}));
+        let demand = Demand::Columns(vec![column("t", Type::Timestamp)]);
+        let found = dead(&program(&plan(spec, demand)).process(records(&[line.as_str()])).unwrap());
+        assert!(found[0].contains(told), "{found:?}");
+    }
+}
