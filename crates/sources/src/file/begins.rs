@@ -43,7 +43,8 @@ impl FileSource {
             lost::offset(reached) <= at && lost::known(reached).is_some_and(is_it)
         };
         let from = before.get(partition).filter(is_begin).map_or(0, lost::offset);
-        if at - if is_plain { from } else { 0 } > MOST {
+        let to_read = if is_plain { at - from } else { at };
+        if to_read > MOST {
             let message = format!("more than {} MiB of {partition} would have to be read", MOST >> 20);
             return Err(Error::fatal("unchecked", message));
         }
