@@ -59,12 +59,23 @@ pub(crate) async fn reset(
     params.finish()?;
     let problems = against_schema(&value, &SCHEMA, "");
     if !problems.is_empty() {
-        return Err(Error::invalid(problems));
+        return Err(Error::invalid(problems.into_iter().map(with_form).collect()));
     }
     let reset: CheckpointReset = serde_json::from_value(value)
         .map_err(|error| Error::invalid(vec![Problem::new("", "invalid-value", error.to_string())]))?;
     let action = Action::ResetCheckpoint { to: place(reset.to)?, sink: sink.clone(), force, take_over };
     answer(&pipeline.change(command.of(action)).await.map_err(Error::of(&pipeline))?, sink.as_ref())
+}
+
+/// A finding about where to go on, with the forms that this has.
+fn with_form(problem: Problem) -> Problem {
+    match problem.path.as_str() {
+        "to" | "to.positions" => problem.fix(
+            "write \"beginning\", \"end\", \"journal\" or \"sink-token\", or positions: \
+             {\"to\": {\"positions\": [{\"partition\": \"orders/0\", \"position\": \"1000\"}]}}",
+        ),
+        _ => problem,
+    }
 }
 
 /// Of several sinks, positions are only those of one.

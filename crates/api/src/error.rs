@@ -228,11 +228,16 @@ impl Error {
             },
             Rejected::Unsettled { .. } => Self::new(UNSETTLED, detail)
                 .fix("fix that and repeat, or repeat with ?force=true (--force): the sink's progress beyond the checkpoint is then unknown"),
-            Rejected::Undelivered { .. } => Self::new(UNDELIVERED, detail)
-                .fix(
-                    "export dead letters (`dataflow dead-letters export`), and start the pipeline until pushed records \
-                        are delivered; or give up the rest: ?discard=true, or `dataflow pipeline delete --discard`",
-                ),
+            Rejected::Undelivered { records, dead_letters } => {
+                let first = match (records > 0, dead_letters > 0) {
+                    (true, true) => "start the pipeline until pushed records are delivered, and keep a copy of its dead letters",
+                    (true, false) => "start the pipeline until pushed records are delivered",
+                    (false, _) => "keep a copy of its dead letters",
+                };
+                let copy = if dead_letters > 0 { " (`dataflow dead-letters export`)" } else { "" };
+                let then = "what is left goes with the pipeline: repeat with ?discard=true (`dataflow pipeline delete --discard`)";
+                Self::new(UNDELIVERED, detail).fix(format!("{first}{copy}; {then}"))
+            }
             Rejected::StaleRun => Self::new(NOT_ALLOWED, detail),
             Rejected::OfSink { sink, rejected } => {
                 let mut error = Self::of_rejected(*rejected, pipeline);

@@ -295,6 +295,8 @@ async fn checkpoints_are_shown_and_reset() {
         json!({}),
         json!({"to": "begining"}),
         json!({"to": 5}),
+        json!({"to": "t/0=5"}),
+        json!({"to": {"positions": {"t/0": "5"}}}),
         json!({"to": {"position": []}}),
         json!({"to": {"positions": []}}),
         json!({"to": {"positions": [{"partition": "t/0", "position": 5}, {"partition": "t/1"}]}}),

@@ -114,7 +114,7 @@ fn encode(criterion: &mut Criterion) {
     let rows: Vec<u32> = (0..ROWS as u32).collect();
     let decoder = Decoder::new(vec![field(&["age"], Want::Number)]);
     let decoded = decoder.marking(["age"]).decode(&records);
-    let set = [encode::Column { name: "age", array: &decoded.columns[0].array, raw: false, optional: false }];
+    let set = [encode::Column { name: "age", array: &decoded.columns[0].array, raw: false, absent: None }];
     let mut group = criterion.benchmark_group("encode");
     group.throughput(Throughput::Elements(ROWS as u64));
     group.bench_function("overlay of one field", |bench| {

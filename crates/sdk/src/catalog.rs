@@ -202,7 +202,7 @@ impl Catalog {
         };
         let (reach, schema) = (connections.reach(), connector.schema.as_value());
         if let Some(problem) = secrets::too_long(&merged.value(), schema) {
-            return vec![merged.locate(problem, path)];
+            return vec![merged.locate(problem, connector, path)];
         }
         let own = Value::Object(merged.own.clone());
         let mut problems = check::against_schema(&merged.value(), &connector.schema, "");
@@ -228,7 +228,7 @@ impl Catalog {
             return problems;
         }
         let redactor = connector.redactor(&merged.value(), Vec::new());
-        problems.into_iter().map(|problem| merged.locate(redactor.problem(problem), path)).collect()
+        problems.into_iter().map(|problem| merged.locate(redactor.problem(problem), connector, path)).collect()
     }
 
     /// The findings about a component's own fields, while nobody knows what its connection would add.
@@ -322,7 +322,7 @@ impl Catalog {
         let config: Value = fields.collect();
 
         if let Some(problem) = secrets::too_long(&config, schema) {
-            return Err(vec![merged.locate(problem, "")]);
+            return Err(vec![merged.locate(problem, connector, "")]);
         }
         let redactor = Arc::new(connector.redactor(&config, lookup.found));
         let mut problems = lookup.problems;
@@ -330,7 +330,7 @@ impl Catalog {
             problems = check::against_schema(&config, &connector.schema, "");
         }
         let built = if problems.is_empty() { build(config) } else { Err(problems) };
-        let located = |problem| merged.locate(redactor.problem(problem), "");
+        let located = |problem| merged.locate(redactor.problem(problem), connector, "");
         match built {
             Ok(built) => {
                 connections.known().add(&redactor);

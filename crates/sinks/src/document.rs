@@ -12,7 +12,8 @@ impl Document {
         read(text).or_else(|| read(without_surrogates(text).as_bytes())).unwrap_or_default()
     }
 
-    /// The JSON text of a column's field: a dotted name is first one key, then a path.
+    /// The JSON text of a column's field: a dotted name is first one key, then a path. What is no object on the way says that there is
+    /// no such field: null.
     pub(crate) fn get(&self, name: &str) -> Option<String> {
         if let Some(value) = self.0.get(name) {
             return Some(value.get().into());
@@ -20,7 +21,9 @@ impl Document {
         let (first, rest) = name.split_once('.')?;
         let mut value: String = self.0.get(first)?.get().into();
         for part in rest.split('.') {
-            let fields: IndexMap<String, Box<RawValue>> = serde_json::from_str(&value).ok()?;
+            let Ok(fields) = serde_json::from_str::<IndexMap<String, Box<RawValue>>>(&value) else {
+                return Some("null".into());
+            };
             value = fields.get(part)?.get().into();
         }
         Some(value)
@@ -74,6 +77,7 @@ mod tests {
         assert_eq!(get("b.c").as_deref(), Some("[2]"));
         assert_eq!(get("b.d").as_deref(), Some("3"));
         assert_eq!(get("b.x"), None);
+        assert_eq!(["f.x", "a.x", "b.c.y.z"].map(get), [const { Some("null") }; 3].map(|null| null.map(String::from)));
         assert_eq!(document.without(["b.c", "e", "aa"].into_iter()).collect::<Vec<_>>(), ["a", "b.d"]);
     }
 }

@@ -76,10 +76,11 @@ impl Letters {
         !self.bodiless.is_empty()
     }
 
-    /// The listed cause of a record's rejection by the sink; `None` if no rejection is listed.
+    /// The code of a record's rejection by the sink, by what it was then; `None` if no such rejection is listed.
     pub(crate) fn turned_down(&self, records: &Records, row: u32) -> Option<&str> {
-        let is_refusal =
-            |listed: &&Listed| listed.stage == "sink" && matches!(listed.code.as_str(), "rejected" | "no-fields");
+        let is_refusal = |listed: &&Listed| {
+            listed.stage == "sink" && matches!(listed.code.as_str(), "rejected" | "no-fields" | "type-mismatch")
+        };
         self.of(records, row).find(is_refusal).map(|listed| listed.code.as_str())
     }
 
@@ -93,6 +94,11 @@ impl Letters {
             let own = listed.iter_mut().filter(|listed| listed.partition == records.partition && is_it(listed));
             own.for_each(|listed| listed.read = true);
         }
+    }
+
+    /// Whether no dead letter is listed for a record.
+    pub(crate) fn has_none(&self, records: &Records, row: u32) -> bool {
+        self.of(records, row).next().is_none()
     }
 
     /// The cause that is listed for a record.
@@ -142,7 +148,17 @@ impl Letters {
                 self.findings.expected += 1;
                 listed.explained = true;
                 if !is_same(listed) || is_own(listed) && listed.id != records.id(row) {
-                    let found = format!("{} {}: {}", listed.stage, listed.code, listed.cause);
+                    let mut found = format!("{} {}: {}", listed.stage, listed.code, listed.cause);
+                    let mut expected = expected;
+                    // What says the same of another record.
+                    if listed.length != length(records, row) {
+                        expected.push_str(&format!("; of a record of {} bytes", length(records, row)));
+                        found.push_str(&format!("; of a record of {} bytes", listed.length));
+                    }
+                    if is_own(listed) && listed.id != records.id(row) {
+                        expected.push_str(&format!("; of the record with id {}", records.id(row)));
+                        found.push_str(&format!("; of the record with id {}", listed.id));
+                    }
                     self.findings.altered.add(|| example(Some(listed.number), expected, Some(found)));
                 }
             }

@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The number of attempts to open an unreachable source.
 const TRIES: u32 = 5;
 
+/// Why nothing can be proven of a record that the sink rejects by its column's type, and that is not listed.
+const NOT_THEN: &str = "the target would reject the record now, and no dead letter says that it has: the column had another type, or the letter is lost";
 /// The reason why a read range can't be read again.
 const GONE: &str = "the source no longer has it";
 
@@ -226,6 +228,17 @@ impl<'a> Replay<'a> {
             outcome = self.run_again(stretch, &records, &doubtful).await?;
         }
         let Outcome { said, asked, filtered, mut dead, unsaid, .. } = outcome;
+        // The types of a table's columns are those of now.
+        let is_of_now = |dead: &Dead| {
+            (&*dead.stage, dead.code) == ("sink", "type-mismatch")
+                && is_listed(dead.row)
+                && letters.has_none(&records, dead.row)
+        };
+        let (of_now, other): (Vec<Dead>, Vec<Dead>) = dead.into_iter().partition(is_of_now);
+        dead = other;
+        for Dead { row, cause, .. } in &of_now {
+            report.missing_record(&records, *row, &format!("{NOT_THEN}: {cause}"));
+        }
         for asked in &asked {
             let refused = self.refused(asked, listed, letters, report).await?;
             dead.extend(refused);
@@ -308,7 +321,11 @@ impl<'a> Replay<'a> {
                 let reason = "listed as rejected by the sink; cannot confirm that it would be rejected now";
                 report.missing_record(records, record, reason);
             }
-            let code = if listed == Some("no-fields") { "no-fields" } else { "rejected" };
+            let code = match listed {
+                Some("no-fields") => "no-fields",
+                Some("type-mismatch") => "type-mismatch",
+                _ => "rejected",
+            };
             dead.push(Dead { row: record, stage: "sink".into(), code, cause: String::new() });
         }
         Ok(dead)

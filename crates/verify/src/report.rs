@@ -48,8 +48,8 @@ pub struct Report {
     pub tokens: Vec<TokenFinding>,
     /// Parts of the range that can't be checked any more.
     pub unverifiable: Vec<Missing>,
-    /// Rows and dead letters that may be those of records which can't be read any more: neither proven nor held against
-    /// the pipeline.
+    /// Rows and dead letters that may be those of records which can't be read any more, or rows of earlier generations: neither
+    /// proven nor held against the pipeline.
     #[serde(default)]
     pub unattributed: u64,
     /// Dead letters that rest on the database's word: its reason may lie in other rows or in triggers, so whether it
@@ -203,9 +203,18 @@ impl Report {
         // An unexplained row may be that of an unread record, unless there are more of them than such records have written.
         let rows = [&mut self.rows.unexpected, &mut self.rows.doubled];
         let unexplained: u64 = rows.iter().map(|finding| finding.count).sum();
-        if unexplained <= unread.delivered.max(unread.rows_written) {
+        let earlier = claims.earlier.delivered.max(claims.earlier.rows_written);
+        let of_unread = unread.delivered.max(unread.rows_written);
+        if unexplained <= of_unread + if self.shared { 0 } else { earlier } {
             self.unattributed += unexplained;
             rows.into_iter().for_each(|finding| *finding = Finding::default());
+            if unexplained > of_unread {
+                self.cannot(format!(
+                    "{unexplained} rows are of no record of generation {}, which alone is verified: they may be among the \
+                     {earlier} that earlier ones have written",
+                    self.generation
+                ));
+            }
         }
         self.records_lost = found.lost + claims.earlier.lost;
         self.bytes_lost = found.bytes_lost + claims.earlier.bytes_lost;

@@ -5,6 +5,7 @@ use super::{
     kept::{Kept, failed},
     output::{self, Output},
 };
+use crate::data_dir;
 use dataflow_journal_sqlite as sqlite;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -21,9 +22,10 @@ pub(super) struct Args {
 }
 
 pub(super) fn main(args: &Args, output: Output) -> Result<Outcome, Failure> {
-    let path = args.of.journal();
+    let folder = args.of.folder()?;
+    let path = data_dir::journal(&folder);
     if !path.exists() && !sqlite::marker(&path).exists() {
-        let failure = Failure::failed(format!("there is no journal in {}", args.of.folder().display()));
+        let failure = Failure::failed(format!("there is no journal in {}", folder.display()));
         return Err(failure.fix(
             "name the data folder of a node: --data-dir DIR; for a pipeline of `dataflow run` also its id: --run PIPELINE",
         ));

@@ -1,32 +1,29 @@
 //! What a backup is made of and a restore makes: the journal of a node, or of one pipeline that `dataflow run` runs.
-use super::{exit::Failure, stored};
-use crate::data_dir;
+use super::{exit::Failure, run::QUIET, serve, stored};
+use crate::settings::Overrides;
 use dataflow_core::id::PipelineId;
 use dataflow_journal::Error;
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Kept {
-    /// The data folder.
-    #[arg(long, value_name = "DIR", env = "DATAFLOW_DATA_DIR", default_value = "./dataflow-data")]
-    pub(super) data_dir: PathBuf,
+    #[command(flatten)]
+    overrides: Overrides,
     /// Not of the node, but of this pipeline, which `dataflow run` runs.
     #[arg(long, value_name = "PIPELINE", value_parser = |id: &str| PipelineId::try_from(id).map_err(|error| error.to_string()))]
     run: Option<PipelineId>,
 }
 
 impl Kept {
-    /// The folder with the journal in it.
-    pub(super) fn folder(&self) -> PathBuf {
-        match &self.run {
-            Some(id) => stored::run_folder(&self.data_dir, id),
-            None => self.data_dir.join("node"),
-        }
-    }
-
-    /// The journal's file.
-    pub(super) fn journal(&self) -> PathBuf {
-        data_dir::journal(&self.folder())
+    /// The folder with the journal in it, in the data folder that the settings name.
+    pub(super) fn folder(&self) -> Result<PathBuf, Failure> {
+        let mut overrides = self.overrides.clone();
+        overrides.log_level.get_or_insert_with(|| QUIET.into());
+        let data_dir = serve::load(&overrides, None)?.data_dir;
+        Ok(match &self.run {
+            Some(id) => stored::run_folder(&data_dir, id),
+            None => data_dir.join("node"),
+        })
     }
 }
 

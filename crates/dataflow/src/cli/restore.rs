@@ -28,7 +28,7 @@ pub(super) fn main(args: &Args, output: Output) -> Result<Outcome, Failure> {
         let failure = Failure::failed(format!("there is no backup {}", args.backup.display()));
         return Err(failure.fix("name the file that `dataflow backup` wrote"));
     }
-    let data = DataDir::lock(&args.to.folder()).map_err(node::Error::from)?;
+    let data = DataDir::lock(&args.to.folder()?).map_err(node::Error::from)?;
     let path = data.journal();
     if sqlite::is_kept(&path) && !args.replace {
         let failure = Failure::failed(format!("{} already holds a journal", data.path().display()));

@@ -292,6 +292,16 @@ async fn a_backup_takes_nobodys_place() {
     assert!(!data.exists() && !saved.exists(), "who only asks leaves nothing behind");
 
     let _node = start(&data);
+    // The data folder is the one that the settings name, as for `serve`.
+    let settings = folder.path().join("dataflow.toml");
+    std::fs::write(&settings, format!("dataDir = {:?}\n", text(&data))).unwrap();
+    let (code, _, stderr) = output(&["backup", "--config", &text(&settings), &text(&saved)]);
+    assert_eq!(code, 0, "{stderr}");
+    let other = folder.path().join("other.toml");
+    std::fs::write(&other, format!("dataDir = {:?}\n", text(&folder.path().join("restored")))).unwrap();
+    let (code, _, stderr) = output(&["restore", "--config", &text(&other), &text(&saved)]);
+    assert!(code == 0 && folder.path().join("restored/node/journal.db").exists(), "{stderr}");
+    std::fs::remove_file(&saved).unwrap();
     backup(&data, &saved);
     let (code, _, stderr) = output(&["backup", "--data-dir", &text(&data), &text(&saved)]);
     assert!(code == 1 && stderr.contains("already exists"), "{stderr}");

@@ -69,7 +69,13 @@ async fn a_pipeline_lives_its_life_by_cli() {
     assert_eq!(ask(&["pipeline", "restart", "by-cli"])["pipelineId"], "by-cli");
     assert_eq!(output(&["pipeline", "watch", "by-cli", "--server", server]).0, 3);
     let (code, _, stderr) = output(&["pipeline", "delete", "by-cli", "--server", server]);
-    assert!(code == 1 && stderr.contains("2 dead letter(s)") && stderr.contains("--discard"), "{code} {stderr}");
+    assert!(
+        code == 1
+            && stderr.contains("2 dead letter(s)")
+            && stderr.contains("repeat with ?discard=true (`dataflow pipeline delete --discard`)"),
+        "{code} {stderr}"
+    );
+    assert!(!stderr.contains("start the pipeline"), "nothing was pushed: {stderr}");
     assert_eq!(ask(&["dead-letters", "list", "by-cli"])["items"].as_array().map(Vec::len), Some(2));
     assert_eq!(ask(&["pipeline", "delete", "by-cli", "--discard"])["status"], "deleted");
     let (code, _, stderr) = output(&["pipeline", "get", "by-cli", "--server", server]);

@@ -1,5 +1,6 @@
 //! The real program, from outside: REST, CLI, signals and crashes.
 #![allow(clippy::unwrap_used, missing_docs)]
+mod absent;
 mod appended;
 mod backup;
 mod branches;

@@ -421,6 +421,10 @@ async fn references_and_files_are_for_their_places_only() {
         assert!(without_fix.is_none(), "{without_fix:?}");
     }
 
+    let link = postgres(&format!("postgres://a:${{file:{}}}@127.0.0.1/c", at("secrets/link")));
+    let (_, findings) = node.request("POST", "/api/pipelines/validate", Some(&link)).await;
+    assert!(findings["problems"][0]["fix"].to_string().contains("where it really is must be in"), "{findings}");
+
     // A link that is put there later leads nowhere, either.
     let later = json!({"pipelineId": "later", "source": {"type": "file", "path": at("in/later")}, "sink": {"type": "blackhole"}});
     fs::write(at("in/later"), "{}\n").unwrap();

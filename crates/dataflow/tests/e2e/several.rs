@@ -333,3 +333,22 @@ async fn a_server_that_is_killed_under_load_concerns_one_sink() {
         assert!(metrics.lines().any(|line| line.contains(&of) && line.ends_with(" 600")), "{name}: {metrics}");
     }
 }
+
+/// What all sinks share is said of the one that it doesn't suit.
+#[test]
+fn a_sink_that_has_one_lane_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let sink = |name: &str| json!({"name": name, "type": "sqlite", "path": at("out.db"), "table": name});
+    let spec = json!({
+        "pipelineId": "lanes", "source": {"type": "file", "path": at("in.jsonl")}, "lanes": 2,
+        "sinks": [{"name": "none", "type": "blackhole"}, sink("large"), sink("small")],
+    });
+    std::fs::write(at("spec.json"), spec.to_string()).unwrap();
+    let (code, said, stderr) = output(&["pipeline", "validate", &at("spec.json")]);
+    let said = said + &stderr;
+    assert_eq!(code, 2, "{said}");
+    for name in ["large", "small"] {
+        assert!(said.contains(&format!("sink {name}: the sqlite sink supports only one lane")), "{said}");
+    }
+}

@@ -388,6 +388,88 @@ fn dead_letters_that_are_not_as_they_should_be_are_found() {
     assert_eq!(unexpected["position"], "0", "{unexpected:#}");
 }
 
+/// One whose words are those of another record says what tells the two apart.
+#[test]
+fn a_dead_letter_of_another_record_says_what_differs() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let node = |records: &str| fs::write(at("in.jsonl"), records).unwrap();
+    node("{\"id\":\"x\" }\n{\"id\":1}\n");
+    let spec = json!({
+        "pipelineId": "one",
+        "source": {"type": "file", "path": at("in.jsonl")},
+        "transforms": [{"type": "filter", "condition": "id > 0"}],
+        "sink": {"type": "file", "path": at("out.jsonl")},
+    });
+    fs::write(at("spec.json"), spec.to_string()).unwrap();
+    assert_eq!(output(&["run", &at("spec.json"), "--data-dir", &at("data")]).0, 3);
+    // The same record with the same length of file, and a blank less.
+    node("{\"id\":\"x\"}\n {\"id\":1}\n");
+    let (_, report, why) = output(&["verify", "--file", &at("spec.json"), "--data-dir", &at("data")]);
+    assert!(report.contains("record of 11 bytes") && report.contains("record of 10 bytes"), "{report}{why}");
+}
+
+/// What a column took or refused while it had another type can't be proven now, and is held against nobody.
+#[test]
+fn a_column_that_has_another_type_since_proves_nothing_of_what_was_before() {
+    for (before, after) in [("integer", "text"), ("text", "integer")] {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let records = ["5", "\"x\"", "null", "\"y\""].into_iter().enumerate();
+        let records: String = records.map(|(id, age)| format!("{{\"id\":{id},\"age\":{age}}}\n")).collect();
+        fs::write(at("in.jsonl"), records).unwrap();
+        let db = rusqlite::Connection::open(at("out.db")).unwrap();
+        db.execute_batch(&format!("create table t (id integer primary key, age {before})")).unwrap();
+        let spec = json!({
+            "pipelineId": "one",
+            "source": {"type": "file", "path": at("in.jsonl")},
+            "sink": {"type": "sqlite", "path": at("out.db"), "table": "t", "key": "id"},
+        });
+        fs::write(at("spec.json"), spec.to_string()).unwrap();
+        let (code, _, stderr) = output(&["run", &at("spec.json"), "--data-dir", &at("data")]);
+        assert_eq!(code, 3, "{stderr}");
+        let verify = || {
+            let (code, report, why) =
+                output(&["verify", "--file", &at("spec.json"), "--data-dir", &at("data"), "--output", "json"]);
+            (code, serde_json::from_str::<Value>(&report).unwrap_or_else(|_| panic!("{report}{why}")))
+        };
+        assert_eq!(verify().0, 0, "{:#}", verify().1);
+        db.execute_batch(&format!(
+            "create table n (id integer primary key, age {after}); insert into n select * from t; drop table t; alter table n rename to t"
+        ))
+        .unwrap();
+        let (code, report) = verify();
+        assert_eq!((code, &report["verified"]), (1, &json!(false)), "{report:#}");
+        assert!(!report["unverifiable"].as_array().unwrap().is_empty(), "{report:#}");
+        for finding in ["lost", "doubled", "altered", "unexpected"] {
+            let counts = [&report[finding]["count"], &report["deadLetters"][finding]["count"]];
+            assert_eq!(counts.map(count), [0, 0], "{before} {finding}: {report:#}");
+        }
+    }
+}
+
+/// Rows of earlier generations, which are in the same table, are set apart.
+#[test]
+fn rows_of_earlier_generations_are_not_unexpected() {
+    let case = Case::to_sqlite(&json!({"mode": "append"})).run();
+    let data = case.path("data").display().to_string();
+    let (code, _, stderr) = output(&["checkpoint", "set", "one", "--to", "sink-token", "--data-dir", &data]);
+    assert_eq!(code, 0, "{stderr}");
+    let more: String = (1_000..1_100).map(record).collect();
+    let text = fs::read_to_string(case.path("in.jsonl")).unwrap() + &more;
+    fs::write(case.path("in.jsonl"), text).unwrap();
+    let case = case.run();
+    let report = case.verify();
+    assert_eq!((&report["verified"], &report["generation"]), (&json!(false), &json!(2)), "{report:#}");
+    assert_eq!(count(&report["unexpected"]["count"]), 0, "{report:#}");
+    assert!(count(&report["unattributed"]) > 700, "{report:#}");
+    let told = report["unverifiable"][0]["reason"].as_str().unwrap();
+    assert!(told.contains("of no record of generation 2, which alone is verified"), "{told}");
+    // More of them than were written then are somebody's.
+    case.sql("insert into users select * from users");
+    assert!(count(&case.verify()["unexpected"]["count"]) + count(&case.verify()["doubled"]["count"]) > 0);
+}
+
 #[test]
 fn a_file_that_was_replaced_or_cut_is_no_proof() {
     for change in

@@ -12,6 +12,8 @@ use memchr::memchr;
 pub(super) enum Kind {
     /// The record has no such field, or can't be read.
     Missing,
+    /// What should be the object of the field is none: null, a text, a list. So the record says that there is no such field.
+    Barred,
     Null,
     True,
     False,
@@ -53,6 +55,7 @@ pub(super) struct Cell {
 
 impl Cell {
     pub(super) const MISSING: Self = Self { start: 0, end: 0, kind: Kind::Missing };
+    pub(super) const BARRED: Self = Self { kind: Kind::Barred, ..Self::MISSING };
 
     /// A JSON value, as it is written.
     pub(super) fn written(data: &[u8], value: Span) -> Self {

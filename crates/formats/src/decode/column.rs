@@ -36,12 +36,13 @@ pub(super) struct Values<'a> {
 impl<'a> Values<'a> {
     /// Counts the records that have the field.
     pub(super) fn present(&self) -> u64 {
-        self.cells.iter().filter(|cell| cell.kind != Kind::Missing).count() as u64
+        self.cells.iter().filter(|cell| !matches!(cell.kind, Kind::Missing | Kind::Barred)).count() as u64
     }
 
-    /// Marks the records that lack the field.
-    pub(super) fn absent(&self) -> BooleanBuffer {
-        BooleanBuffer::collect_bool(self.cells.len(), |row| self.cells[row].kind == Kind::Missing)
+    /// Marks the records that lack the field; `None`: none does.
+    pub(super) fn absent(&self) -> Option<BooleanBuffer> {
+        let absent = BooleanBuffer::collect_bool(self.cells.len(), |row| self.cells[row].kind == Kind::Missing);
+        (absent.count_set_bits() > 0).then_some(absent)
     }
 
     /// Counts the bytes of all values, to size a buffer.
@@ -54,7 +55,7 @@ impl<'a> Values<'a> {
     fn each(&self, asked: Asked, mut append: impl FnMut(Option<Cell>) -> Result<(), Why>) -> Vec<Misfit> {
         let mut misfits = Vec::new();
         for (row, cell) in (0..).zip(self.cells) {
-            let value = (!matches!(cell.kind, Kind::Missing | Kind::Null)).then_some(*cell);
+            let value = (!matches!(cell.kind, Kind::Missing | Kind::Barred | Kind::Null)).then_some(*cell);
             if let Err(why) = append(value) {
                 misfits.push(self.misfit(row, *cell, asked, why));
                 append(None).unwrap_or_else(|why| unreachable!("every builder takes NULL: {why}"));
@@ -120,7 +121,7 @@ impl<'a> Values<'a> {
         match (want, cell.kind) {
             (Want::Time, _) => time::point(self.string(cell, scratch)?),
             (Want::Number, _) => number::own(self.number(cell, scratch)?),
-            (_, Kind::Missing | Kind::Null) => Ok(Value::Null),
+            (_, Kind::Missing | Kind::Barred | Kind::Null) => Ok(Value::Null),
             (_, Kind::True) => Ok(Value::Boolean(true)),
             (_, Kind::False) => Ok(Value::Boolean(false)),
             (_, Kind::Number) => number::own(self.text.raw(cell)),
@@ -144,7 +145,7 @@ impl<'a> Values<'a> {
         // What is written 10.0 is whole by chance: the next one is 10.5.
         let number = |text: &str| if number::integer(text).is_some() { Type::Bigint } else { Type::Number };
         Some(match cell.kind {
-            Kind::Missing | Kind::Null => return None,
+            Kind::Missing | Kind::Barred | Kind::Null => return None,
             Kind::True | Kind::False => Type::Boolean,
             Kind::Number => number(self.text.raw(cell)),
             Kind::String | Kind::Escaped => Type::Text,

@@ -168,7 +168,7 @@ impl Scan {
                     (Some(slot), None) => cells[slot][row as usize] = Cell::of(scanner.value()?),
                     (slot, Some(child)) => {
                         if again {
-                            self.clear(child, row, cells);
+                            self.fill(child, row, cells, Cell::MISSING);
                         }
                         let token = self.descend(scanner, child, text, row, cells)?;
                         if let Some(slot) = slot {
@@ -197,6 +197,7 @@ impl Scan {
         cells: &mut [Vec<Cell>],
     ) -> Result<json::Token, Fault> {
         if scanner.blank() != b'{' {
+            self.fill(level, row, cells, Cell::BARRED);
             return scanner.value();
         }
         let start = scanner.at();
@@ -205,14 +206,15 @@ impl Scan {
         Ok(json::Token { kind: json::Kind::Object, start, end: scanner.at() })
     }
 
-    /// Forgets an earlier value of a repeated key: the last one wins.
-    fn clear(&self, level: usize, row: u32, cells: &mut [Vec<Cell>]) {
+    /// What is said of all that is wanted below a field: nothing more of an earlier value of a repeated key, as the last one wins;
+    /// or that there is no object for it.
+    fn fill(&self, level: usize, row: u32, cells: &mut [Vec<Cell>], cell: Cell) {
         for entry in self.levels[level].entries() {
             if let Some(slot) = entry.slot {
-                cells[slot][row as usize] = Cell::MISSING;
+                cells[slot][row as usize] = cell;
             }
             if let Some(child) = entry.child {
-                self.clear(child, row, cells);
+                self.fill(child, row, cells, cell);
             }
         }
     }

@@ -79,7 +79,7 @@ pub(super) fn cause(path: &str, name: &str, cell: Cell, text: &Text<'_>, asked: 
         Kind::Untyped | Kind::Doubled => format!("the value {:?}", shortened(text.raw(cell))),
         Kind::True => "true".into(),
         Kind::False => "false".into(),
-        Kind::Null | Kind::Missing => "null".into(),
+        Kind::Null | Kind::Missing | Kind::Barred => "null".into(),
     };
     let named = |ty: &String| asked.what.to_lowercase().ends_with(ty);
     let ty = asked.ty.map(|ty| ty.to_string()).filter(|ty| !named(ty)).map(|ty| format!(" ({ty})")).unwrap_or_default();

@@ -138,7 +138,8 @@ pub struct Column {
     pub misfits: Vec<Misfit>,
     /// Counts the records that have the field, null included.
     pub present: u64,
-    /// The records that lack the field; `None` if all have it.
+    /// The records that lack the field; `None` if none does. One in which something else is where the object of a path should be
+    /// (`{"a": null}` for a.b) has no such field, but says so: there it is NULL.
     pub absent: Option<BooleanBuffer>,
 }
 
@@ -273,7 +274,7 @@ impl Decoder {
                 Want::As(ty) | Want::Strict(ty) => values.column(ty, Asked::exactly(ty)),
             };
             let present = values.present();
-            let absent = (present < records.len() as u64).then(|| values.absent());
+            let absent = (present < records.len() as u64).then(|| values.absent()).flatten();
             Column { array, json, misfits, present, absent }
         });
         let columns = columns.collect();

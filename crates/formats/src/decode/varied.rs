@@ -208,7 +208,7 @@ pub(super) fn column(values: &Values<'_>, want: Want) -> (ArrayRef, bool, Vec<Mi
         Want::Number => {
             let mut begin = Int64Builder::with_capacity(rows);
             let integers = values.cells.iter().take_while(|cell| match cell.kind {
-                Kind::Missing | Kind::Null => {
+                Kind::Missing | Kind::Barred | Kind::Null => {
                     begin.append_null();
                     true
                 }
@@ -234,7 +234,7 @@ pub(super) fn column(values: &Values<'_>, want: Want) -> (ArrayRef, bool, Vec<Mi
     let mut misfits = Vec::new();
     for (row, cell) in values.cells.iter().enumerate().skip(first) {
         let value = match cell.kind {
-            Kind::Missing | Kind::Null => Ok(null),
+            Kind::Missing | Kind::Barred | Kind::Null => Ok(null),
             _ => values.own(*cell, want, &mut scratch),
         };
         varied.push(value.unwrap_or_else(|why: Why| {

@@ -4,19 +4,23 @@ use crate::{decode::Misfit, marks::Marks};
 use dataflow_sdk::records::{Layout, Records, Span};
 use memchr::memchr2;
 
-/// Makes a JSON document of each row of some columns with `rows` values each: one object with a field per column.
+/// Makes a JSON document of each row of some columns with `rows` values each: one object with a field per column that the row has.
 pub fn documents_from_columns(columns: &[Column<'_>], rows: usize) -> Documents {
     let fields: Vec<_> = columns
         .iter()
-        .map(|column| (column.name, value::key(column.name), value::json(column.array, column.raw)))
+        .map(|column| (column.name, value::key(column.name), value::json(column.array, column.raw), column.absent))
         .collect();
     let mut out = Vec::with_capacity(rows * columns.len() * 16);
     let (mut spans, mut misfits) = (Vec::with_capacity(rows), Vec::new());
     for row in 0..rows {
         let start = out.len();
         out.push(b'{');
-        for (at, (name, key, write)) in fields.iter().enumerate() {
-            if at > 0 {
+        let mut is_first = true;
+        for (name, key, write, absent) in &fields {
+            if absent.is_some_and(|absent| absent.value(row)) {
+                continue;
+            }
+            if !std::mem::take(&mut is_first) {
                 out.push(b',');
             }
             out.extend_from_slice(key);

@@ -15,7 +15,7 @@ pub use overlay::overlay;
 pub use rows::{Rows, Value};
 
 use crate::decode::Misfit;
-use arrow::array::ArrayRef;
+use arrow::{array::ArrayRef, buffer::BooleanBuffer};
 use bytes::Bytes;
 use dataflow_sdk::records::Span;
 
@@ -28,8 +28,8 @@ pub struct Column<'a> {
     pub array: &'a ArrayRef,
     /// Whether its texts are JSON and are written as they are, not as strings. Only for columns of text.
     pub raw: bool,
-    /// Whether a record that lacks the field stays without it if the value is NULL.
-    pub optional: bool,
+    /// The rows without the field; `None`: all have it.
+    pub absent: Option<&'a BooleanBuffer>,
 }
 
 /// Rows as JSON documents.

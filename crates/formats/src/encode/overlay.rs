@@ -6,12 +6,12 @@ use crate::{
     json::write_string,
     marks::{Mark, Marks},
 };
-use arrow::array::{Array, ArrayRef};
+use arrow::buffer::BooleanBuffer;
 use dataflow_sdk::records::{CsvLayout, Layout, Records, Span};
 use memchr::memrchr;
 
 /// Copies records, as written, into new documents: fields named by `set` get its values in the same place, or at the
-/// end if the record lacks them; those in `remove` are left out, each with a comma and the blanks around that. Every other byte
+/// end if the record lacks them; those in `remove`, and those that `set` has for other rows only, are left out, each with a comma and the blanks around that. Every other byte
 /// stays as it is. Names are top-level keys, even if they contain a dot.
 ///
 /// `rows` are the records of the output rows, and the columns of `set` have one value per output row. JSON records must
@@ -28,7 +28,7 @@ pub fn overlay(records: &Records, rows: &[u32], set: &[Column<'_>], remove: &[St
                 name: column.name,
                 key: value::key(column.name),
                 write: value::json(column.array, column.raw),
-                optional: column.optional.then_some(column.array),
+                absent: column.absent,
                 done: false,
             })
             .collect(),
@@ -80,10 +80,17 @@ struct Set<'a> {
     name: &'a str,
     key: Vec<u8>,
     write: value::Write<'a>,
-    /// The values, if a record may lack the field.
-    optional: Option<&'a ArrayRef>,
+    /// The rows without it.
+    absent: Option<&'a BooleanBuffer>,
     /// Written in this row.
     done: bool,
+}
+
+impl Set<'_> {
+    /// Whether it still has to be written in a row.
+    fn is_due(&self, row: usize) -> bool {
+        !self.done && !self.absent.is_some_and(|absent| absent.value(row))
+    }
 }
 
 impl<'d> Overlay<'_> {
@@ -102,7 +109,7 @@ impl<'d> Overlay<'_> {
             }
         };
         for set in 0..self.set.len() {
-            if !self.set[set].done && self.set[set].optional.is_none_or(|values| values.is_valid(row)) {
+            if self.set[set].is_due(row) {
                 self.field(set, row);
             }
         }
@@ -133,7 +140,7 @@ impl<'d> Overlay<'_> {
         let close = memrchr(b'}', record).unwrap_or(record.len());
         let (mut from, mut left_out) = (0, false);
         for mark in marks {
-            let set = Some(mark.name as usize).filter(|set| self.set.get(*set).is_some_and(|set| !set.done));
+            let set = Some(mark.name as usize).filter(|set| self.set.get(*set).is_some_and(|set| set.is_due(row)));
             let until = if set.is_some() { mark.value } else { mark.start };
             self.copy(&record[from..place(until)], left_out);
             if let Some(set) = set {
@@ -184,7 +191,8 @@ impl<'d> Overlay<'_> {
         for (field, place) in fields.iter().zip(places) {
             match field {
                 Field::Drop => {}
-                Field::Set(set) => self.field(*set, row),
+                Field::Set(set) if self.set[*set].is_due(row) => self.field(*set, row),
+                Field::Set(_) => {}
                 Field::Keep { name, key } => {
                     if self.out.last() != Some(&b'{') {
                         self.out.push(b',');

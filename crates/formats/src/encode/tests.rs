@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use std::sync::Arc;
 
 fn column<'a>(name: &'a str, array: &'a ArrayRef) -> Column<'a> {
-    Column { name, array, raw: false, optional: false }
+    Column { name, array, raw: false, absent: None }
 }
 
 fn texts(documents: &Documents) -> Vec<&str> {
@@ -122,7 +122,7 @@ fn what_json_has_no_number_for_is_a_misfit() {
 #[test]
 fn raw_columns_are_spliced_as_they_are() {
     let json: ArrayRef = Arc::new(StringArray::from(vec![Some("{\"a\":\n [1,\r2]}"), None]));
-    let documents = documents_from_columns(&[Column { name: "j", array: &json, raw: true, optional: false }], 2);
+    let documents = documents_from_columns(&[Column { name: "j", array: &json, raw: true, absent: None }], 2);
     assert_eq!(texts(&documents), ["{\"j\":{\"a\":\n [1,\r2]}}", "{\"j\":null}"]);
     assert_eq!(texts(&documents.on_lines()), ["{\"j\":{\"a\":  [1, 2]}}", "{\"j\":null}"]);
 }
@@ -238,7 +238,7 @@ proptest! {
         let new: ArrayRef = Arc::new(StringArray::from_iter_values(values.iter().map(|(_, value)| value.to_string())));
         let rows: Vec<u32> = (0..values.len() as u32).collect();
         let names: Vec<String> = remove.iter().map(|name| (*name).into()).collect();
-        let made = overlaid(&came, &rows, &[Column { name: "b", array: &new, raw: true, optional: false }], &names);
+        let made = overlaid(&came, &rows, &[Column { name: "b", array: &new, raw: true, absent: None }], &names);
         for ((text, pretty), (_, value)) in texts(&made).into_iter().zip(&pretty).zip(&values) {
             // Both sides are read by serde_json, because it doesn't read every double exactly.
             let read = |text: &str| serde_json::from_str::<Value>(text).unwrap();

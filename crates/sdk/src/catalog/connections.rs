@@ -178,14 +178,15 @@ impl Merged {
     }
 
     /// A finding seen from the spec's root, or from that of the node's settings, where the connection gave the field.
-    pub(super) fn locate(&self, problem: Problem, path: &str) -> Problem {
+    pub(super) fn locate(&self, problem: Problem, connector: &Connector, path: &str) -> Problem {
         match &self.place {
             Some(place) if self.given.contains_key(top(&problem.path)) => {
                 let mut problem = problem.under(place);
                 problem.message = format!("{} (in the node's settings)", problem.message);
                 problem
             }
-            Some(place) if problem.code == "missing-field" => {
+            // What is read or written is each pipeline's own: a connection has where a server is, and who may use it.
+            Some(place) if problem.code == "missing-field" && connector.is_of_connection(top(&problem.path)) => {
                 let fix = match &problem.fix {
                     Some(fix) if fix.contains("[connections.") => fix.clone(),
                     Some(fix) => format!("{fix}; here, or in [{place}] of the node's settings"),

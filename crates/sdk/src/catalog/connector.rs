@@ -228,6 +228,11 @@ impl Connector {
         marks::is_address(self.schema.as_value(), name)
     }
 
+    /// Whether a field is one that a connection has: where a server is, or a secret for it.
+    pub(super) fn is_of_connection(&self, name: &str) -> bool {
+        marks::is_of_connection(self.schema.as_value(), name)
+    }
+
     /// Keeps the secrets of a config out of texts: those that stand in it, and `more`, which were looked up for it.
     pub(super) fn redactor(&self, config: &Value, more: Vec<String>) -> Redactor {
         let manual = self.schema.as_value().to_string();

@@ -57,10 +57,18 @@ pub(super) fn visit(config: &mut Value, schema: Option<&Value>, found: &mut impl
     walk(config, schema, schema.unwrap_or(&nothing), "", Mark::default(), found);
 }
 
-/// The top-level fields of a schema that are marked as a server's address.
+/// Whether a top-level field of a schema is marked as a server's address.
 pub(super) fn is_address(schema: &Value, field: &str) -> bool {
-    let field = schema.get("properties").and_then(|fields| fields.get(field));
-    field.is_some_and(|field| Mark::of(field).address)
+    of_field(schema, field).is_some_and(|mark| mark.address)
+}
+
+/// Whether it is marked as a server's address, or as a secret.
+pub(super) fn is_of_connection(schema: &Value, field: &str) -> bool {
+    of_field(schema, field).is_some_and(|mark| mark.address || mark.secret)
+}
+
+fn of_field(schema: &Value, field: &str) -> Option<Mark> {
+    schema.get("properties").and_then(|fields| fields.get(field)).map(Mark::of)
 }
 
 /// The fields of a schema that take references, for users to read.

@@ -49,6 +49,11 @@ impl Reach {
         let folder = absolute.parent().unwrap_or(&absolute).display().to_string();
         let places: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
         let fix = match places.as_slice() {
+            places if !places.is_empty() && folders.iter().any(|folder| absolute.starts_with(folder)) => format!(
+                "where it really is must be in {}, too: put the file there in the place of the link, or add the folder that the link leads \
+                 into to secrets.files in the node's settings",
+                places.join(" or ")
+            ),
             [] => format!("add {folder:?} to secrets.files in the node's settings"),
             places => format!(
                 "put it into {}, or add {folder:?} to secrets.files in the node's settings",

@@ -290,6 +290,9 @@ fn without_ids(spec: &PipelineSpec, catalog: &Catalog, connections: &Connections
     Some(Problem::new(join("sink", setting), "missing-field", message).fix(fix))
 }
 
+/// The code of several lanes at a sink that has one.
+const SINGLE_LANE: &str = "single-lane";
+
 /// Finds parts that are valid alone but contradict each other.
 fn together(spec: &PipelineSpec, catalog: &Catalog, connections: &Connections) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -297,7 +300,7 @@ fn together(spec: &PipelineSpec, catalog: &Catalog, connections: &Connections) -
         && catalog.get(Role::Sink, &spec.sink.kind).is_some_and(|sink| sink.single_lane)
     {
         let message = format!("the {} sink supports only one lane, not {lanes}", spec.sink.kind);
-        problems.push(Problem::new("lanes", "single-lane", message).fix("leave out lanes, or choose another sink"));
+        problems.push(Problem::new("lanes", SINGLE_LANE, message).fix("leave out lanes, or choose another sink"));
     }
     problems.extend(own_output(spec, catalog, connections));
     problems.extend(without_ids(spec, catalog, connections));

@@ -15,14 +15,15 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 pub(crate) struct MapConfig {
     /// Fields to set, each to the value of a SQL expression: `{"total": "price * quantity", "address.city": "upper(address.city)"}`.
-    /// Each expression sees what those before it have set. `a.b` is field b of the object a, which is made where there is none;
+    /// Each expression sees what those before it have set. One that is just the name of a field passes on what the record has: a field that is
+    /// missing stays missing. `a.b` is field b of the object a, which is made where there is none;
     /// `"a.b"` in double quotes is a key with a dot.
     #[serde(default)]
     set: IndexMap<String, String>,
     /// Fields to leave out: `a.b` is field b of the object a, `"a.b"` in double quotes a key with a dot.
     #[serde(default)]
     remove: Vec<String>,
-    /// The only fields to keep, in this order; none given: all. A field that a record doesn't have is null.
+    /// The only fields to keep, in this order; none given: all. A field that a record doesn't have is missing.
     /// Whole fields only: a key with a dot in it is written in double quotes.
     #[serde(default)]
     select: Vec<String>,

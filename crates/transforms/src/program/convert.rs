@@ -194,7 +194,7 @@ fn cast(column: &ArrayRef, ty: &DataType) -> Option<ArrayRef> {
 fn json(column: &ArrayRef) -> (ArrayRef, Vec<(usize, String)>) {
     const OPEN: &str = "{\"v\":";
     let made = encode::documents_from_columns(
-        &[encode::Column { name: "v", array: column, raw: false, optional: false }],
+        &[encode::Column { name: "v", array: column, raw: false, absent: None }],
         column.len(),
     );
     let failed: Vec<(usize, String)> =

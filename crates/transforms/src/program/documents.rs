@@ -6,7 +6,7 @@ use super::{
     misfits::Misfits,
 };
 use crate::expression::{Origin, Slot};
-use arrow::array::ArrayRef;
+use arrow::{array::ArrayRef, buffer::BooleanBuffer};
 use bytes::Bytes;
 use dataflow_core::types::Type;
 use dataflow_formats::{
@@ -48,8 +48,6 @@ struct Source {
     slot: Slot,
     /// Its texts are JSON.
     raw: bool,
-    /// A record without the field goes without it.
-    optional: bool,
 }
 
 /// A field to be written.
@@ -58,13 +56,13 @@ struct Set {
     array: ArrayRef,
     /// Its texts are JSON.
     raw: bool,
-    /// A record without the field goes without it.
-    optional: bool,
+    /// The rows that go without it.
+    absent: Option<BooleanBuffer>,
 }
 
 impl Set {
     fn column(&self) -> encode::Column<'_> {
-        encode::Column { name: &self.name, array: &self.array, raw: self.raw, optional: self.optional }
+        encode::Column { name: &self.name, array: &self.array, raw: self.raw, absent: self.absent.as_ref() }
     }
 }
 
@@ -77,8 +75,8 @@ impl Documents {
     pub(crate) fn new(builder: &mut Builder<'_>, lines: bool) -> Self {
         let scope = builder.scope.clone();
         let source = |(name, origin): (String, Origin)| match origin {
-            Origin::Register(register) => Source { name, slot: Slot::Register(register), raw: false, optional: false },
-            Origin::Edited(edited) => Source { name, slot: Slot::Register(edited.register), raw: true, optional: true },
+            Origin::Register(register) => Source { name, slot: Slot::Register(register), raw: false },
+            Origin::Edited(edited) => Source { name, slot: Slot::Register(edited.register), raw: true },
             Origin::Field(path) => {
                 // JSON goes through as it is written, and so does untyped text; a declared type makes a JSON value of it.
                 let ty = if builder.cx.source.untyped {
@@ -87,7 +85,7 @@ impl Documents {
                     Type::Any
                 };
                 let slot = Slot::Field(builder.inputs.field(path, Want::As(ty)));
-                Source { name, slot, raw: is_json(ty), optional: false }
+                Source { name, slot, raw: is_json(ty) }
             }
         };
         let set = scope.columns.into_iter().map(source).collect();
@@ -133,11 +131,11 @@ impl Documents {
         if let (Layout::Csv(layout), true) = (&records.layout, self.open) {
             set = self.declared(layout, frame, records, lenient, misfits);
         }
-        set.extend(self.set.iter().map(|Source { name, slot, raw, optional }| Set {
+        set.extend(self.set.iter().map(|Source { name, slot, raw }| Set {
             name: name.clone(),
             array: frame.column(*slot),
             raw: *raw || frame.is_json(*slot),
-            optional: *optional,
+            absent: frame.absent(*slot),
         }));
         weighed(set.iter().map(|set| &set.array), "sink")?;
         let columns: Vec<encode::Column<'_>> = set.iter().map(Set::column).collect();
@@ -227,7 +225,7 @@ impl Documents {
             name: name.clone(),
             array: whole.column(Slot::Field(index)),
             raw: is_json(self.schema[name]),
-            optional: false,
+            absent: None,
         };
         names.iter().enumerate().map(field).collect()
     }

@@ -5,7 +5,10 @@ use super::{
     misfits::Misfits,
 };
 use crate::expression::Slot;
-use arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use arrow::{
+    array::{Array, ArrayRef, AsArray, StringArray},
+    buffer::BooleanBuffer,
+};
 use dataflow_core::types::Type;
 use dataflow_formats::encode;
 use dataflow_sdk::batch::Dead;
@@ -20,7 +23,7 @@ pub(crate) struct Edit {
     pub(crate) object: Slot,
     /// Where in it.
     pub(crate) path: Vec<String>,
-    /// The value that is set; none: the field is removed.
+    /// The value that is set; none: the field is removed, as it is where there is no value, not even NULL.
     pub(crate) value: Option<Slot>,
 }
 
@@ -40,6 +43,9 @@ impl Edit {
             }
             texts
         });
+        let valueless = self.value.and_then(|value| frame.absent(value));
+        let is_at = |rows: &Option<BooleanBuffer>, row| rows.as_ref().is_some_and(|rows| rows.value(row));
+        let without_object = frame.absent(self.object);
         let objects = frame.column(self.object);
         let objects = objects.as_string::<i32>();
         let text = |column: &ArrayRef, row: usize| {
@@ -49,7 +55,7 @@ impl Edit {
         let changed: StringArray = (0..objects.len())
             .map(|row| {
                 let object = objects.is_valid(row).then(|| objects.value(row));
-                let value = values.as_ref().map(|values| text(values, row));
+                let value = values.as_ref().filter(|_| !is_at(&valueless, row)).map(|values| text(values, row));
                 if object.is_none() && value.is_none() {
                     return None;
                 }
@@ -63,6 +69,10 @@ impl Edit {
                 }
             })
             .collect();
+        if without_object.is_some() {
+            let absent = |row: usize| changed.is_null(row) && is_at(&without_object, row);
+            frame.set_absent(self.register, BooleanBuffer::collect_bool(changed.len(), absent));
+        }
         frame.set_json(self.register, Arc::new(changed));
         let dead = failed.into_iter().map(|(row, cause)| Dead {
             row: frame.record(row),

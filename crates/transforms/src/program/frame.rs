@@ -25,6 +25,8 @@ pub(crate) struct Frame<'a> {
     taken: HashMap<Slot, ArrayRef>,
     /// Computed columns that hold JSON texts.
     json: HashSet<usize>,
+    /// Of computed columns, the rows for which there is none, not even NULL.
+    absent: HashMap<usize, BooleanBuffer>,
     /// Of computed columns with values that don't fit, why not, for each row.
     unfit: HashMap<usize, ArrayRef>,
     /// The rows that are deletes; none: there are none.
@@ -49,6 +51,7 @@ impl<'a> Frame<'a> {
             registers: vec![None; registers],
             taken: HashMap::new(),
             json: HashSet::new(),
+            absent: HashMap::new(),
             unfit: HashMap::new(),
             deletes: None,
             dead: BTreeMap::new(),
@@ -104,8 +107,13 @@ impl<'a> Frame<'a> {
         taken.clone()
     }
 
-    /// The rows whose record does not have a field; none: all do.
-    pub(crate) fn absent(&self, field: usize) -> Option<BooleanBuffer> {
+    /// The rows that don't have a column's field; none: all do.
+    pub(crate) fn absent(&self, slot: Slot) -> Option<BooleanBuffer> {
+        let field = match slot {
+            Slot::Field(field) => field,
+            Slot::Register(register) => return self.absent.get(&register).cloned(),
+            Slot::Meta(_) => return None,
+        };
         let absent = self.fields[field].absent.as_ref()?;
         let Some(rows) = self.rows() else { return Some(absent.clone()) };
         let of_rows = BooleanBuffer::collect_bool(rows.len(), |row| absent.value(rows[row] as usize));
@@ -133,6 +141,12 @@ impl<'a> Frame<'a> {
     pub(crate) fn set_json(&mut self, register: usize, column: ArrayRef) {
         self.set(register, column);
         self.json.insert(register);
+    }
+
+    /// Says for which rows a column that is set has no value, not even NULL.
+    pub(crate) fn set_absent(&mut self, register: usize, absent: BooleanBuffer) {
+        debug_assert_eq!(absent.len(), self.len);
+        self.absent.insert(register, absent);
     }
 
     /// Says of the values of a computed column why they don't fit, where they don't.
@@ -169,8 +183,8 @@ impl<'a> Frame<'a> {
         for column in self.registers.iter_mut().flatten().chain(self.unfit.values_mut()) {
             *column = kept(column);
         }
-        if let Some(deletes) = &self.deletes {
-            self.deletes = Some(BooleanBuffer::from_iter(keep.values().set_indices().map(|row| deletes.value(row))));
+        for rows in self.deletes.iter_mut().chain(self.absent.values_mut()) {
+            *rows = BooleanBuffer::from_iter(keep.values().set_indices().map(|row| rows.value(row)));
         }
         self.taken.clear();
         self.rows = Some(rows);
@@ -224,6 +238,9 @@ impl<'a> Frame<'a> {
         let rows = UInt32Array::from_iter_values(indices.values().iter().map(|row| self.record(*row as usize)));
         for column in self.registers.iter_mut().flatten().chain(self.unfit.values_mut()) {
             *column = take(column, indices, None).unwrap_or_else(|error| unreachable!("rows that there are: {error}"));
+        }
+        for rows in self.absent.values_mut() {
+            *rows = BooleanBuffer::from_iter(indices.values().iter().map(|row| rows.value(*row as usize)));
         }
         self.taken.clear();
         self.rows = Some(rows);

@@ -51,7 +51,7 @@ impl Reread {
             return frame.set(self.to, column);
         }
         let made = encode::documents_from_columns(
-            &[encode::Column { name: &self.name, array: &column, raw, optional: false }],
+            &[encode::Column { name: &self.name, array: &column, raw, absent: None }],
             column.len(),
         );
         let mut records = Records::empty("values".into(), Position::offset(0), Layout::Json);

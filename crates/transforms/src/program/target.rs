@@ -28,8 +28,6 @@ enum Source {
     Either(usize, usize),
     /// A computed column.
     Register(usize),
-    /// An object of a source field in which something was set or removed.
-    Edited(usize, usize),
     /// Nothing has that name.
     Nothing,
 }
@@ -62,7 +60,7 @@ impl Target {
         let field_of = |(column, source): &(Column, Source)| match *source {
             Source::Field(field) | Source::Declared(field, _) => Some(builder.inputs.fields[field].path.join(".")),
             Source::Either(..) => Some(column.name.clone()),
-            Source::Register(_) | Source::Edited(..) | Source::Nothing => None,
+            Source::Register(_) | Source::Nothing => None,
         };
         let of_columns = columns.iter().map(field_of).collect();
         let declared = declared::leaving(builder);
@@ -138,22 +136,14 @@ impl Target {
         self.columns.iter().map(|(column, _)| column.name.clone()).collect()
     }
 
-    /// The rows whose record has no field for a column; none: all have one. What is computed is always there.
+    /// The rows that have no field for a column; none: all have one.
     fn absent(source: Source, frame: &Frame<'_>) -> Option<BooleanBuffer> {
+        let of = |field| frame.absent(Slot::Field(field));
         match source {
-            Source::Field(field) | Source::Declared(field, _) => frame.absent(field),
-            Source::Either(key, path) => Some(&frame.absent(key)? & &frame.absent(path)?),
-            Source::Register(_) => None,
-            Source::Edited(_, field) => frame.absent(field),
+            Source::Field(field) | Source::Declared(field, _) => of(field),
+            Source::Either(key, path) => Some(&of(key)? & &of(path)?),
+            Source::Register(register) => frame.absent(Slot::Register(register)),
             Source::Nothing => Some(BooleanBuffer::new_set(frame.len())),
-        }
-    }
-
-    /// The rows whose record has no field for a slot; none: all have one.
-    pub(crate) fn lacks(slot: Slot, frame: &Frame<'_>) -> Option<BooleanBuffer> {
-        match slot {
-            Slot::Field(field) => frame.absent(field),
-            _ => None,
         }
     }
 
@@ -181,7 +171,7 @@ impl Target {
         match source {
             Source::Field(field) | Source::Declared(field, _) => of(Slot::Field(field)),
             Source::Either(key, path) => Some(&of(Slot::Field(key))? | &of(Slot::Field(path))?),
-            Source::Register(register) | Source::Edited(register, _) => of(Slot::Register(register)),
+            Source::Register(register) => of(Slot::Register(register)),
             Source::Nothing => Some(BooleanBuffer::new_unset(frame.len())),
         }
     }
@@ -209,7 +199,7 @@ impl Target {
             let fields = match *source {
                 Source::Field(field) | Source::Declared(field, _) => [Some(field), None],
                 Source::Either(key, path) => [Some(key), Some(path)],
-                Source::Register(_) | Source::Edited(..) | Source::Nothing => [None, None],
+                Source::Register(_) | Source::Nothing => [None, None],
             };
             for slot in fields.into_iter().flatten() {
                 let Some(decoded) = frame.field(Slot::Field(slot)) else { continue };
@@ -231,9 +221,7 @@ impl Target {
         let mut dead = Vec::new();
         for ((column, source), identifies) in self.columns.iter().zip(&self.identifies) {
             let (slot, raw) = match *source {
-                Source::Register(register) | Source::Edited(register, _) => {
-                    (Slot::Register(register), frame.is_json(Slot::Register(register)))
-                }
+                Source::Register(register) => (Slot::Register(register), frame.is_json(Slot::Register(register))),
                 Source::Declared(field, json) => (Slot::Field(field), json),
                 Source::Field(_) | Source::Either(..) | Source::Nothing => {
                     converted.push(None);
@@ -270,7 +258,7 @@ impl Target {
                 (Source::Either(key, path), None) => {
                     either(&frame.column(Slot::Field(key)), &frame.column(Slot::Field(path)))
                 }
-                (Source::Register(_) | Source::Edited(..) | Source::Declared(..) | Source::Nothing, None) => {
+                (Source::Register(_) | Source::Declared(..) | Source::Nothing, None) => {
                     new_null_array(&arrow_type(column.ty), frame.len())
                 }
             });
@@ -306,9 +294,10 @@ fn source(column: &Column, builder: &mut Builder<'_>) -> Source {
         _ => Source::Field(inputs.field(path, Want::Strict(column.ty))),
     };
     match scope.columns.get(&column.name) {
-        Some(Origin::Register(register)) => return Source::Register(*register),
+        Some(Origin::Register(register) | Origin::Edited(Edited { register, .. })) => {
+            return Source::Register(*register);
+        }
         Some(Origin::Field(path)) => return field(path.clone(), inputs),
-        Some(Origin::Edited(edited)) => return Source::Edited(edited.register, edited.raw),
         None => {}
     }
     let key = (scope.open && !scope.removed.contains(&column.name)).then(|| vec![column.name.clone()]);

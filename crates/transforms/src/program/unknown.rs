@@ -131,7 +131,7 @@ impl Unknown {
     fn kill_bare(&self, chain: &Chain, target: &Target, frame: &mut Frame<'_>, records: &Records) {
         let mut bare = target.bare(frame);
         for (.., slot) in &self.pending {
-            let absent = Target::lacks(*slot, frame);
+            let absent = frame.absent(*slot);
             bare.retain(|row| absent.as_ref().is_some_and(|absent| absent.value(*row)));
         }
         let mut bare: Vec<u32> = bare.into_iter().map(|row| frame.record(row)).collect();

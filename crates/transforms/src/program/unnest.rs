@@ -137,6 +137,9 @@ impl Unnest {
             if !column.misfits.is_empty() {
                 frame.set_unfit(*register, causes(&column.misfits, frame.len()));
             }
+            if let Some(absent) = column.absent {
+                frame.set_absent(*register, absent);
+            }
             match column.json {
                 true => frame.set_json(*register, column.array),
                 false => frame.set(*register, column.array),

@@ -60,7 +60,7 @@ pub(super) fn text(report: &Report) -> String {
         if report.unattributed > 0 {
             let count = thousands(report.unattributed);
             text.push_str(&format!(
-                "  {count} rows and dead letters may belong to records that can no longer be read\n"
+                "  {count} rows and dead letters may belong to records that can no longer be read, or to earlier generations\n"
             ));
         }
     }

@@ -1,5 +1,5 @@
 //! Several sinks: what the spec says of each alone is checked as if it were the only one, and what is found is told where it stands.
-use super::Problem;
+use super::{Problem, SINGLE_LANE};
 use crate::{
     catalog::{Catalog, Connections, Role},
     sink::DeliveryMode,
@@ -20,10 +20,14 @@ pub(super) fn check(
     for (at, sink) in sinks.iter().enumerate() {
         let found = super::check(&alone(value, sink), Vec::new(), catalog, connections, compiler);
         for problem in found.err().unwrap_or_default() {
-            let path = placed(&problem.path, at, transforms);
-            let is_known = |known: &Problem| (&known.path, &known.code) == (&path, &problem.code);
+            let problem = Problem { path: placed(&problem.path, at, transforms), ..problem };
+            let problem = of_one(problem, sink);
+            let is_known = |known: &Problem| {
+                (&known.path, &known.code) == (&problem.path, &problem.code)
+                    && (known.code != SINGLE_LANE || known.message == problem.message)
+            };
             if !problems.iter().any(is_known) {
-                problems.push(Problem { path, ..problem });
+                problems.push(problem);
             }
         }
     }
@@ -59,6 +63,16 @@ fn alone(value: &Value, sink: &Value) -> Value {
         }
     }
     value
+}
+
+/// A finding about a setting of them all, which says of which sink it is true.
+fn of_one(problem: Problem, sink: &Value) -> Problem {
+    match sink.get("name").and_then(Value::as_str) {
+        Some(name) if problem.code == SINGLE_LANE => {
+            Problem { message: format!("sink {name}: {}", problem.message), ..problem }
+        }
+        _ => problem,
+    }
 }
 
 /// Where a finding about the sink at this place stands in the spec of several.

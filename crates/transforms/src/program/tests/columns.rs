@@ -137,17 +137,22 @@ fn absent(processed: &Processed) -> Vec<String> {
 
 #[test]
 fn a_field_that_is_missing_is_told_from_null() {
-    let transforms = json!([{"type": "filter", "condition": "id > 0"}, {"type": "map", "set": {"full": "name", "twice": "age * 2"}, "remove": ["secret"]}]);
-    let columns = ["id", "name", "full", "twice", "secret", "a.b", "nobody"].map(|name| column(name, Type::Json));
+    let transforms = json!([{"type": "filter", "condition": "id > 0"}, {"type": "map", "set": {"full": "name", "twice": "age * 2", "made.age": "age"}, "remove": ["secret"]}]);
+    let columns =
+        ["id", "name", "full", "twice", "secret", "a.b", "made", "nobody"].map(|name| column(name, Type::Json));
     let lines = [
         r#"{"id": 1, "name": null, "age": 1, "secret": 1, "a": {"b": null}}"#,
         r#"{"id": 0}"#,
         r#"{"id": 2, "a.b": 1}"#,
         r#"{"id": 3, "name": "x", "a": {"c": 1}}"#,
+        r#"{"id": 4, "name": "x", "a": null, "age": null}"#,
     ];
     let found =
         program(&plan(spec(transforms, json!({})), Demand::Columns(columns.into()))).process(records(&lines)).unwrap();
-    assert_eq!(absent(&found), ["secret,nobody", "name,full,secret,nobody", "secret,a.b,nobody"]);
+    assert_eq!(
+        absent(&found),
+        ["secret,nobody", "name,full,secret,made,nobody", "secret,a.b,made,nobody", "secret,nobody"]
+    );
     let whole = [column("id", Type::Bigint)];
     let found =
         program(&plan(spec(json!([]), json!({})), Demand::Columns(whole.into()))).process(records(&lines)).unwrap();

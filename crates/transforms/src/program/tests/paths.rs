@@ -42,6 +42,22 @@ fn a_path_is_set_or_removed_and_nothing_else_changes() {
             r#"{"address":3}"#,
             "dead: city can't be set in a value that is not an object",
         ),
+        (json!({"set": {"address.city": "town"}}), r#"{"a":1}"#, r#"{"a":1}"#),
+        (json!({"set": {"address.city": "town"}}), r#"{"address":{"city":"x","zip":1}}"#, r#"{"address":{"zip":1}}"#),
+        (
+            json!({"set": {"address.city": "town.name"}}),
+            r#"{"town":null,"address":{"city":"x"}}"#,
+            r#"{"town":null,"address":{"city":null}}"#,
+        ),
+        (json!({"set": {"b": "address"}, "remove": ["b.city"]}), r#"{"a":1,"b":2}"#, r#"{"a":1}"#),
+        (json!({"set": {"b": "a.c.d"}}), r#"{"a":{"c":{"d":null}}}"#, r#"{"a":{"c":{"d":null}},"b":null}"#),
+        (json!({"set": {"b": "a.c.d"}}), r#"{"a":{"c":"x"}}"#, r#"{"a":{"c":"x"},"b":null}"#),
+        (
+            json!({"set": {"b": "a.c.d"}}),
+            r#"{"a":{"c":{"d":1},"c":null},"b":1}"#,
+            r#"{"a":{"c":{"d":1},"c":null},"b":null}"#,
+        ),
+        (json!({"set": {"b": "a.c.d"}}), r#"{"a":{"c":{}},"b":1}"#, r#"{"a":{"c":{}}}"#),
         (json!({"set": {"\"a.b\"": "1"}}), r#"{"a":{"b":2}}"#, r#"{"a":{"b":2},"a.b":1}"#),
         (
             json!({"set": {"a.n": "b", "c": "a.n"}}),
