@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, fs};
 use tokio_postgres::NoTls;
 
 type Record = Map<String, Value>;
+type Model = fn(&Record) -> Record;
 
 /// A field or path of a record: none where it is missing, null where something else than an object is on the way.
 fn at<'a>(record: &'a Record, path: &[&str]) -> Option<&'a Value> {
@@ -32,7 +33,8 @@ fn of(record: &Record, fields: &[(&str, &[&str])]) -> Record {
 }
 
 /// Transforms, and what they make of a record.
-fn cases() -> Vec<(Value, fn(&Record) -> Record)> {
+fn cases() -> Vec<(Value, Model)> {
+    let case = |transforms: Value, model: Model| (transforms, model);
     let map = |map: Value| {
         let mut map = map;
         map["type"] = json!("map");
@@ -40,47 +42,47 @@ fn cases() -> Vec<(Value, fn(&Record) -> Record)> {
     };
     let sql = |query: &str| json!([{"type": "sql", "query": query}]);
     vec![
-        (json!([]), Record::clone),
-        (map(json!({"set": {"b": "a"}, "remove": ["a", "o"]})), |record| {
+        case(json!([]), Record::clone),
+        case(map(json!({"set": {"b": "a"}, "remove": ["a", "o"]})), |record| {
             let mut made = record.clone();
             put(&mut made, "b", record.get("a"));
             made.remove("a");
             made.remove("o");
             made
         }),
-        (map(json!({"set": {"city": "o.c", "a": "o.e.f"}})), |record| {
+        case(map(json!({"set": {"city": "o.c", "a": "o.e.f"}})), |record| {
             let mut made = record.clone();
             put(&mut made, "city", at(record, &["o", "c"]));
             put(&mut made, "a", at(record, &["o", "e", "f"]));
             made
         }),
-        (map(json!({"select": ["id", "a", "o"]})), |record| {
+        case(map(json!({"select": ["id", "a", "o"]})), |record| {
             of(record, &[("id", &["id"]), ("a", &["a"]), ("o", &["o"])])
         }),
-        (map(json!({"set": {"city": "a"}, "select": ["id", "city"]})), |record| {
+        case(map(json!({"set": {"city": "a"}, "select": ["id", "city"]})), |record| {
             of(record, &[("id", &["id"]), ("city", &["a"])])
         }),
-        (sql("select id, a, o.c as city, o from input"), |record| {
+        case(sql("select id, a, o.c as city, o from input"), |record| {
             of(record, &[("id", &["id"]), ("a", &["a"]), ("city", &["o", "c"]), ("o", &["o"])])
         }),
-        (sql("select * exclude (o), a as b from input"), |record| {
+        case(sql("select * exclude (o), a as b from input"), |record| {
             let mut made = record.clone();
             made.remove("o");
             put(&mut made, "b", record.get("a"));
             made
         }),
-        (
+        case(
             json!([{"type": "sql", "query": "select id, a as x, o from input"}, {"type": "map", "set": {"b": "x", "city": "o.c"}, "remove": ["x"]}]),
             |record| of(record, &[("id", &["id"]), ("b", &["a"]), ("city", &["o", "c"]), ("o", &["o"])]),
         ),
-        (map(json!({"remove": ["o.c"]})), |record| {
+        case(map(json!({"remove": ["o.c"]})), |record| {
             let mut made = record.clone();
             if let Some(Value::Object(object)) = made.get_mut("o") {
                 object.remove("c");
             }
             made
         }),
-        (map(json!({"set": {"p.q": "a"}})), |record| {
+        case(map(json!({"set": {"p.q": "a"}})), |record| {
             let mut made = record.clone();
             if let Some(a) = record.get("a") {
                 made.insert("p".into(), json!({"q": a}));
@@ -88,7 +90,7 @@ fn cases() -> Vec<(Value, fn(&Record) -> Record)> {
             made
         }),
         // What is computed is always there.
-        (map(json!({"set": {"b": "upper(a)", "city": "coalesce(o.c, a)"}})), |record| {
+        case(map(json!({"set": {"b": "upper(a)", "city": "coalesce(o.c, a)"}})), |record| {
             let text = |value: Option<&Value>| value.and_then(Value::as_str).map(String::from);
             let (a, c) = (text(record.get("a")), text(at(record, &["o", "c"])));
             let mut made = record.clone();
@@ -164,6 +166,7 @@ async fn a_missing_field_is_missing_wherever_it_goes() {
         postgres = Some(client);
     }
     let url = format!("postgres://dataflow:dataflow@127.0.0.1:5432/dataflow?options=-csearch_path%3D{schema}");
+    fs::write(path("dataflow.toml"), format!("[connections.postgres.default]\nurl = {url:?}\n")).unwrap();
     for (number, (transforms, model)) in cases().into_iter().enumerate() {
         let (came, name) = (records(number as u64), format!("t{number}"));
         let lines: String = came.iter().map(|record| format!("{}\n", Value::Object(record.clone()))).collect();
@@ -178,49 +181,43 @@ async fn a_missing_field_is_missing_wherever_it_goes() {
                 "batch": {"maxRecords": batch},
             });
             fs::write(path("spec.json"), spec.to_string()).unwrap();
-            let (code, said, why) =
-                tokio::task::block_in_place(|| output(&["run", &path("spec.json"), "--data-dir", &path("data")]));
-            assert_eq!(code, 0, "{spec}: {said}{why}");
-            let verify = ["verify", "--file", &path("spec.json"), "--data-dir", &path("data")];
-            let (code, said, why) = tokio::task::block_in_place(|| output(&verify));
-            assert_eq!(code, 0, "{spec}: {said}{why}");
+            let (file, data, config) = (path("spec.json"), path("data"), path("dataflow.toml"));
+            let of = ["--data-dir", &data, "--config", &config];
+            for command in [&["run", &file][..], &["verify", "--file", &file]] {
+                let (code, said, why) = tokio::task::block_in_place(|| output(&[command, &of].concat()));
+                assert_eq!(code, 0, "{} {spec}: {said}{why}", command[0]);
+            }
         };
-        for batch in [7, 1_000] {
-            let out = path(&format!("{name}-{batch}.jsonl"));
-            run("file", json!({"type": "file", "path": out}), batch);
-            let written = fs::read_to_string(&out).unwrap();
-            let written: Vec<Record> = written.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-            for ((came, made), written) in came.iter().zip(&made).zip(&written) {
-                assert_eq!(written, made, "{transforms} of {came:?}");
-            }
-            assert_eq!(written.len(), made.len());
+        let batch = [7, 1_000][number % 2];
+        let out = path(&format!("{name}-{batch}.jsonl"));
+        run("file", json!({"type": "file", "path": out}), batch);
+        let written = fs::read_to_string(&out).unwrap();
+        let written: Vec<Record> = written.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        for ((came, made), written) in came.iter().zip(&made).zip(&written) {
+            assert_eq!(written, made, "{transforms} of {came:?}");
+        }
+        assert_eq!(written.len(), made.len());
 
-            let db = rusqlite::Connection::open(path("out.db")).unwrap();
-            let table_name = format!("{name}_{batch}");
-            db.execute_batch(&format!("create table {table_name} ({COLUMNS}, o json, p json)")).unwrap();
-            run("sqlite", json!({"type": "sqlite", "path": path("out.db"), "table": table_name, "key": "id"}), batch);
-            let sql = format!(
-                "select json_object('id', id, 'a', a, 'b', b, 'city', city, 'o', json(o), 'p', json(p)) from {table_name} order by id"
-            );
-            let mut rows = db.prepare(&sql).unwrap();
-            let rows: Vec<String> = rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-            let rows: Vec<Record> = rows.iter().map(|row| serde_json::from_str(row).unwrap()).collect();
+        let db = rusqlite::Connection::open(path("out.db")).unwrap();
+        let table_name = format!("{name}_{batch}");
+        db.execute_batch(&format!("create table {table_name} ({COLUMNS}, o json, p json)")).unwrap();
+        run("sqlite", json!({"type": "sqlite", "path": path("out.db"), "table": table_name, "key": "id"}), batch);
+        let sql = format!(
+            "select json_object('id', id, 'a', a, 'b', b, 'city', city, 'o', json(o), 'p', json(p)) from {table_name} order by id"
+        );
+        let mut rows = db.prepare(&sql).unwrap();
+        let rows: Vec<String> = rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        let rows: Vec<Record> = rows.iter().map(|row| serde_json::from_str(row).unwrap()).collect();
+        assert_eq!(rows, table(&made), "{transforms} of {came:?}");
+
+        if let Some(client) = &postgres {
+            client.batch_execute(&format!("create table {table_name} ({COLUMNS}, o jsonb, p jsonb)")).await.unwrap();
+            run("postgres", json!({"type": "postgres", "table": table_name, "key": "id"}), batch);
+            let rows =
+                client.query(&format!("select to_json(t)::text from {table_name} t order by id"), &[]).await.unwrap();
+            let rows: Vec<Record> = rows.iter().map(|row| serde_json::from_str(row.get(0)).unwrap()).collect();
+            // JSON's null is no NULL, but reads like one.
             assert_eq!(rows, table(&made), "{transforms} of {came:?}");
-
-            if let Some(client) = &postgres {
-                client
-                    .batch_execute(&format!("create table {table_name} ({COLUMNS}, o jsonb, p jsonb)"))
-                    .await
-                    .unwrap();
-                run("postgres", json!({"type": "postgres", "url": url, "table": table_name, "key": "id"}), batch);
-                let rows = client
-                    .query(&format!("select to_json(t)::text from {table_name} t order by id"), &[])
-                    .await
-                    .unwrap();
-                let rows: Vec<Record> = rows.iter().map(|row| serde_json::from_str(row.get(0)).unwrap()).collect();
-                // JSON's null is no NULL, but reads like one.
-                assert_eq!(rows, table(&made), "{transforms} of {came:?}");
-            }
         }
     }
     if let Some(client) = &postgres {

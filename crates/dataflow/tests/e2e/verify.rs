@@ -393,8 +393,10 @@ fn dead_letters_that_are_not_as_they_should_be_are_found() {
 fn a_dead_letter_of_another_record_says_what_differs() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let node = |records: &str| fs::write(at("in.jsonl"), records).unwrap();
-    node("{\"id\":\"x\" }\n{\"id\":1}\n");
+    // The record is in the middle: a file is known by its beginning and by what was read last.
+    let around = "{\"id\":1}\n".repeat(1_000);
+    let write = |records: &str| fs::write(at("in.jsonl"), format!("{around}{records}{around}")).unwrap();
+    write("{\"id\":\"x\" }\n{\"id\":1}\n");
     let spec = json!({
         "pipelineId": "one",
         "source": {"type": "file", "path": at("in.jsonl")},
@@ -403,8 +405,8 @@ fn a_dead_letter_of_another_record_says_what_differs() {
     });
     fs::write(at("spec.json"), spec.to_string()).unwrap();
     assert_eq!(output(&["run", &at("spec.json"), "--data-dir", &at("data")]).0, 3);
-    // The same record with the same length of file, and a blank less.
-    node("{\"id\":\"x\"}\n {\"id\":1}\n");
+    // A blank less, and one more in the next.
+    write("{\"id\":\"x\"}\n {\"id\":1}\n");
     let (_, report, why) = output(&["verify", "--file", &at("spec.json"), "--data-dir", &at("data")]);
     assert!(report.contains("record of 11 bytes") && report.contains("record of 10 bytes"), "{report}{why}");
 }
@@ -427,7 +429,7 @@ fn a_column_that_has_another_type_since_proves_nothing_of_what_was_before() {
         });
         fs::write(at("spec.json"), spec.to_string()).unwrap();
         let (code, _, stderr) = output(&["run", &at("spec.json"), "--data-dir", &at("data")]);
-        assert_eq!(code, 3, "{stderr}");
+        assert!(matches!(code, 0 | 3), "{stderr}");
         let verify = || {
             let (code, report, why) =
                 output(&["verify", "--file", &at("spec.json"), "--data-dir", &at("data"), "--output", "json"]);

@@ -27,8 +27,6 @@ pub(crate) enum Origin {
 pub(crate) struct Edited {
     /// The column with the current objects, as JSON texts.
     pub(crate) register: usize,
-    /// The column of the source with the original objects.
-    pub(crate) raw: usize,
     /// The path of the original objects.
     pub(crate) base: Vec<String>,
     /// The paths of the changed fields, with their new origin; `None` for a removed one.

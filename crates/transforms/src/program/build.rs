@@ -287,20 +287,19 @@ impl<'a> Builder<'a> {
             );
             return Err(finding.fix("write a name with a point in it between double quotes"));
         }
-        let (object, base, raw, mut changed) = match self.scope.columns.get(top) {
-            Some(Origin::Edited(it)) => (Slot::Register(it.register), it.base.clone(), it.raw, it.changed.clone()),
+        let (object, base, mut changed) = match self.scope.columns.get(top) {
+            Some(Origin::Edited(it)) => (Slot::Register(it.register), it.base.clone(), it.changed.clone()),
             Some(Origin::Register(_)) => {
                 let message = format!("{top} is computed by an earlier transform and has no fields");
                 return Err(Finding::new("unknown-field", message));
             }
             Some(Origin::Field(base)) => {
                 let base = base.clone();
-                let raw = self.raw(base.clone());
-                (Slot::Field(raw), base, raw, Vec::new())
+                (Slot::Field(self.raw(base.clone())), base, Vec::new())
             }
             None if self.scope.has(top) => {
-                let raw = self.raw(vec![top.clone()]);
-                (Slot::Field(raw), vec![top.clone()], raw, Vec::new())
+                let base = vec![top.clone()];
+                (Slot::Field(self.raw(base.clone())), base, Vec::new())
             }
             None => {
                 return Err(Finding::new(
@@ -324,7 +323,7 @@ impl<'a> Builder<'a> {
         changed.retain(|(known, _)| !known.starts_with(&within));
         changed.push((within.clone(), value));
         self.step(Step::Edit(Edit { register, object, path: within, value: slot }));
-        self.scope.columns.insert(top.clone(), Origin::Edited(Edited { register, raw, base, changed }));
+        self.scope.columns.insert(top.clone(), Origin::Edited(Edited { register, base, changed }));
         Ok(())
     }
 
