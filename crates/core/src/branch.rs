@@ -8,7 +8,8 @@ use std::{fmt, sync::Arc};
 pub type BranchNumber = u32;
 
 /// A branch of a pipeline, by which sinks know it: `orders` is the first one of the pipeline `orders`, and `orders/1` the next. The
-/// key of its progress in a target: a sink never takes it apart.
+/// key of its progress in a target. The number depends on the order of sinks and updates, so another node may have the same sink
+/// under another one: whoever looks for others' progress looks for that of the pipeline.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BranchId {

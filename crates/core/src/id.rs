@@ -149,11 +149,6 @@ impl Incarnation {
         Self::try_from(format!("{number}-{random}"))
     }
 
-    /// Whether it was made after `other` in one journal, or beside it after a restore: then `other`'s journal doesn't know it.
-    pub fn is_unknown_to(&self, other: &Self) -> bool {
-        self != other && self.number() >= other.number()
-    }
-
     fn number(&self) -> u64 {
         self.as_str().split('-').next().and_then(|number| number.parse().ok()).unwrap_or(0)
     }
@@ -165,7 +160,7 @@ impl Incarnation {
 pub struct Generation {
     /// Counts those of a pipeline, from 1.
     pub number: u64,
-    /// Random, but for the first one: that is known by the pipeline's [`Incarnation`].
+    /// Random, but for the first one of a new pipeline: that is known by its [`Incarnation`].
     pub nonce: u64,
 }
 

@@ -1,5 +1,7 @@
 //! The limits of the domain, in one place.
 
+/// How many deleted pipelines of an id are known: a target that has progress of an earlier one needs a user's decision.
+pub const REMEMBERED_PIPELINES: usize = 100;
 /// Longest pipeline id, in bytes.
 pub const MAX_PIPELINE_ID: usize = 128;
 /// Longest command id or batch id, in bytes.

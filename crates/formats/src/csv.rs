@@ -32,8 +32,41 @@ pub(crate) fn undouble(raw: &str, quote: u8, into: &mut String) {
     into.push_str(rest);
 }
 
+/// The texts of a record's fields, and whether each was quoted.
+///
+/// # Errors
+/// Text after a closing quote, or no closing quote.
+pub fn texts(record: &str, delimiter: u8, quote: u8) -> Result<Vec<(String, bool)>, String> {
+    let layout = CsvLayout { delimiter, quote, columns: Vec::new(), null_values: Vec::new(), header: None };
+    let mut spans = Vec::new();
+    spread(record.as_bytes(), 0, record.len(), &layout, &mut spans).map_err(|(_, what)| what)?;
+    let fields = spans.into_iter().map(|FieldSpan { start, end, quoted, .. }| {
+        let mut text = record[start..end].to_owned();
+        if quoted {
+            undouble(&record[start..end], quote, &mut text);
+        }
+        (text, quoted)
+    });
+    Ok(fields.collect())
+}
+
 /// Splits the record `start..end` into its fields; their number must equal the number of columns.
 pub(crate) fn split(
+    data: &[u8],
+    start: usize,
+    end: usize,
+    layout: &CsvLayout,
+    places: &mut Vec<FieldSpan>,
+) -> Result<(), (&'static str, String)> {
+    spread(data, start, end, layout, places)?;
+    let (found, columns) = (places.len(), layout.columns.len());
+    if found == columns {
+        return Ok(());
+    }
+    Err(("csv-fields", format!("the record has {found} fields, the header has {columns}")))
+}
+
+fn spread(
     data: &[u8],
     start: usize,
     end: usize,
@@ -57,11 +90,7 @@ pub(crate) fn split(
         }
         at += 1;
     }
-    let (found, columns) = (places.len(), layout.columns.len());
-    if found == columns {
-        return Ok(());
-    }
-    Err(("csv-fields", format!("the record has {found} fields, the header has {columns}")))
+    Ok(())
 }
 
 /// Reads the rest of a field after its opening quote.

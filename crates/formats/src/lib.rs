@@ -1,5 +1,5 @@
 //! Reads records into columns, and writes columns as records.
-mod csv;
+pub mod csv;
 pub mod decode;
 pub mod dialect;
 pub mod encode;

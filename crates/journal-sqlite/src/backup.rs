@@ -32,10 +32,11 @@ pub fn backup(path: &Path, to: &Path) -> Result<(), Error> {
 /// Restores the journal at `path` from a backup, or from any journal that no process has open. Existing files of a
 /// journal are kept under another name, which is returned.
 ///
-/// Raises every shard's epoch to at least `least`. Since the backup was made, the node may have claimed its shards and
-/// its sinks have seen those epochs; with a lower epoch it would stay fenced forever. The number of those claims is
-/// unknown, but no shard is claimed a thousand times a second, so the milliseconds since 1970 exceed every epoch
-/// ever given out, including those after an earlier restore.
+/// Raises every shard's epoch to at least `least`, and above those of the journal that is replaced. Since the backup was
+/// made, the node may have claimed its shards and its sinks have seen those epochs; with a lower epoch it would stay
+/// fenced forever. Where that journal is gone, the number of those claims is unknown, but no shard is claimed a thousand
+/// times a second, so the milliseconds since 1970 exceed every epoch ever given out, including those after an earlier
+/// restore, unless the clock was set back.
 ///
 /// # Errors
 /// As [`backup`]. The files that existed before are still there, possibly under their other name.
@@ -45,6 +46,7 @@ pub fn restore(backup: &Path, path: &Path, least: Epoch) -> Result<Option<PathBu
     let partial = &unfinished.0;
     check(partial)?;
     let failed = |cause| failure::of(partial, "can't be written", &cause);
+    let least = newest_epoch(path).map_or(least, |newest| least.max(Epoch(newest.0 + 1)));
     let db = schema::connect(partial, OpenFlags::empty()).map_err(failed)?;
     statements::raise_epochs(&db, least).map_err(failed)?;
     let written = schema::written(&db, partial, None)?;
@@ -55,6 +57,19 @@ pub fn restore(backup: &Path, path: &Path, least: Epoch) -> Result<Option<PathBu
     // The old marker stays until here: if the process ends earlier, no node starts without its journal.
     Marker::keep(path, written)?;
     Ok(kept)
+}
+
+/// Returns whether `file`, however it is written, is one of the files of the journal at `path`.
+pub fn is_part_of(path: &Path, file: &Path) -> bool {
+    let whole = |file: &Path| file.canonicalize().ok();
+    whole(file)
+        .is_some_and(|file| dataflow_locks::database_files(path).iter().any(|own| whole(own) == Some(file.clone())))
+}
+
+/// The highest epoch of the journal at `path`, if there is one that can be read.
+fn newest_epoch(path: &Path) -> Option<Epoch> {
+    let db = path.exists().then(|| open(path).ok()).flatten()?;
+    statements::epochs(&db).ok()?.into_iter().map(|(_, epoch)| epoch).max()
 }
 
 /// Returns whether any file of a journal exists. A leftover write-ahead log alone would be read as part of the next
@@ -81,13 +96,27 @@ fn keep(path: &Path, least: Epoch) -> Result<Option<PathBuf>, Error> {
     Ok(Some(other))
 }
 
-/// Copies a journal in one read transaction.
-fn copy(path: &Path, partial: &Partial) -> Result<(), Error> {
+/// Checks that a file is a journal that this build can restore.
+///
+/// # Errors
+/// [`Error::Unavailable`] if it can't be read, [`Error::Corrupt`] if it is no journal, [`Error::OtherBuild`] if only
+/// another build can read it.
+pub fn check_backup(path: &Path) -> Result<(), Error> {
+    open(path).map(drop)
+}
+
+fn open(path: &Path) -> Result<Connection, Error> {
     let read = |cause| failure::of(path, "can't be read", &cause);
     let db = schema::connect(path, OpenFlags::empty()).map_err(read)?;
     db.busy_timeout(schema::BUSY).map_err(read)?;
     schema::check(&db, path, WriteLevel::NEWEST)?;
     schema::written(&db, path, None)?;
+    Ok(db)
+}
+
+/// Copies a journal in one read transaction.
+fn copy(path: &Path, partial: &Partial) -> Result<(), Error> {
+    let db = open(path)?;
     partial.remove()?;
     let to = &partial.0;
     // Only the owner may read a journal. SQLite accepts an empty file.

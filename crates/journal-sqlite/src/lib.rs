@@ -12,7 +12,7 @@ mod statements;
 mod sums;
 mod writer;
 
-pub use backup::{backup, is_kept, restore};
+pub use backup::{backup, check_backup, is_kept, is_part_of, restore};
 pub use seen::marker;
 
 use async_trait::async_trait;

@@ -57,9 +57,7 @@ impl Written {
         }
         if self.moves < seen.moves && !self.lacks_heads {
             return Err(Error::NotAsLeft(format!(
-                "{path} holds {} of the {} changes that were written to it: an older copy was put in its place, or {path}-wal was \
-                 removed",
-                self.moves, seen.moves
+                "{path} lacks changes that were written to it: an older copy was put in its place, or {path}-wal was removed"
             )));
         }
         Ok(())

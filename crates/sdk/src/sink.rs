@@ -147,6 +147,10 @@ pub struct OpenLane {
     pub begin: Positions,
     /// The generations that the journal knows beside this one: the target may have no other.
     pub known: Vec<Generation>,
+    /// Those of the pipeline's other branches, which may have written to the same target.
+    pub siblings: Vec<Generation>,
+    /// The pipelines of this id that the journal has had before: what they have left at the target is nobody's any more.
+    pub ancestors: Vec<Incarnation>,
     /// The handle of the last generation before this one: while nothing of this one is in the journal, the target must be as
     /// that says.
     pub earlier: Option<serde_json::Value>,

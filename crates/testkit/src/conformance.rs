@@ -86,6 +86,8 @@ pub async fn sink<S: Subject, F: Future<Output = S>>(fresh: impl Fn() -> F) {
     if keeps_progress && fresh().await.is_shared() {
         nodes::another_node_is_refused(&fresh().await).await;
         nodes::a_later_incarnation_is_told_of(&fresh().await).await;
+        nodes::another_number_of_a_branch_is_no_way_around(&fresh().await).await;
+        nodes::a_branch_that_was_never_added_is_told_of(&fresh().await).await;
     }
     if fresh().await.refused_name().is_some() {
         match fresh().await.delivery() {
@@ -375,7 +377,8 @@ async fn lanes_are_apart(subject: &dyn Subject) {
         Fence { generation: Generation::new(2, 0), ..first.clone() },
         Fence { incarnation: other_incarnation, ..first.clone() },
     ] {
-        let run = try_open(subject, &other, None).await.unwrap_or_else(|error| panic!("{other:?}: {error}"));
+        let lane = OpenLane { ancestors: vec![first.incarnation.clone()], ..open_lane(&other) };
+        let run = open_as(subject, lane).await.unwrap_or_else(|error| panic!("{other:?}: {error}"));
         assert!(run.found.is_none(), "{other:?} has a token of its own");
         run.close().await;
     }

@@ -70,6 +70,8 @@ pub fn open_lane(fence: &Fence) -> OpenLane {
         counted: Counters::default(),
         begin: [("p/9".into(), Position::offset(fence.generation.number))].into(),
         known: Vec::new(),
+        siblings: vec![Generation::FIRST],
+        ancestors: Vec::new(),
         earlier: None,
         remembered: None,
         sealed: Vec::new(),

@@ -113,6 +113,10 @@ pub struct LastRun {
 pub struct BranchView {
     /// The branch.
     pub branch: Branch,
+    /// The pipelines of its id that the journal has had before.
+    pub ancestors: Vec<Incarnation>,
+    /// The generations of the pipeline's other branches.
+    pub siblings: Vec<Generation>,
     /// Most bytes of pushed records that may wait; `None`: the pipeline's source accepts none.
     pub pushes: Option<u64>,
     /// What was pushed to the pipeline, without the ids of batches.

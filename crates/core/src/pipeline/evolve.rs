@@ -1,6 +1,7 @@
 //! Taking an event into the state.
 use super::{
     event::{Cause, Event, LaneOpened, LaneProgress, Lost, NewGeneration, RecordedEvent},
+    inbox::begins_late,
     remembered::remember,
     state::{Branch, Deleted, Failed, Inbox, LastRun, Phase, Pipeline, Running, State, Status},
 };
@@ -181,9 +182,11 @@ fn created(
     incarnation: &Incarnation,
     pushes: Option<u64>,
 ) -> Option<State> {
-    let (version, commands, reserved_versions) = match state {
-        State::Empty => (0, VecDeque::new(), 0),
-        State::Deleted(deleted) => (deleted.version, deleted.commands.clone(), deleted.reserved_versions),
+    let (version, commands, reserved_versions, ancestors) = match state {
+        State::Empty => (0, VecDeque::new(), 0, Vec::new()),
+        State::Deleted(deleted) => {
+            (deleted.version, deleted.commands.clone(), deleted.reserved_versions, deleted.with_ancestors())
+        }
         State::Present(_) => return None,
     };
     let mut branches = BTreeMap::new();
@@ -194,6 +197,7 @@ fn created(
     Some(State::Present(Box::new(Pipeline {
         id: id.clone(),
         incarnation: incarnation.clone(),
+        ancestors,
         spec: spec.clone(),
         pushes,
         events: 0,
@@ -225,6 +229,9 @@ fn updated(
         (Some(own), None) => {
             let id = BranchId::new(pipeline.id.clone(), number);
             let mut branch = Branch::new(id, pipeline.incarnation.clone(), sink.cloned(), own);
+            if let Some(generation) = generation {
+                branch.progress.generation = generation.generation;
+            }
             // What all others have is not kept.
             let gone = pipeline.inbox.first();
             if pushes.is_some() && gone > 0 {
@@ -249,12 +256,6 @@ fn updated(
     }
     pipeline.collect_inbox();
     Some(())
-}
-
-fn begins_late(gone: u64) -> Warned {
-    let message =
-        "records that were pushed before the sink was added are no longer stored: the sink gets only later ones".into();
-    Warned { code: "begins-late".into(), subject: String::new(), message, records: gone }
 }
 
 fn changed(branch: &mut Branch, spec: PipelineSpec, generation: Option<&NewGeneration>) -> Option<()> {
@@ -389,6 +390,7 @@ fn deleted(state: &State, at: Timestamp) -> Option<State> {
     let pipeline = state.pipeline().filter(|pipeline| !pipeline.runs())?;
     Some(State::Deleted(Deleted {
         incarnation: pipeline.incarnation.clone(),
+        ancestors: pipeline.ancestors.clone(),
         events: pipeline.events,
         version: pipeline.version,
         reserved_versions: pipeline.branches.values().map(|branch| branch.reserved_versions).max().unwrap_or(0),

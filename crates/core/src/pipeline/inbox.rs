@@ -9,6 +9,7 @@ use crate::{
     id::BatchId,
     position::{Position, Positions},
     shard::{FNV_BASIS, fnv1a},
+    warned::Warned,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -110,6 +111,11 @@ impl Inbox {
         }
     }
 
+    /// Whether it has received as many records as there are before a position, be they others.
+    pub fn has_as_many(&self, position: &Position) -> bool {
+        position.as_offset().is_some_and(|at| at <= self.received)
+    }
+
     /// The position of the first record whose body is in a chunk of this beginning of a name; the end if there is none.
     pub fn first_in(&self, chunks: &str) -> u64 {
         let first = self.pending.iter().find(|batch| batch.chunk.0.starts_with(chunks));
@@ -130,18 +136,20 @@ impl Inbox {
         position.and_then(Position::as_offset).unwrap_or(0).clamp(self.first(), self.received)
     }
 
-    /// The pending records that a generation passes over which begins at `begin` after the one that is `settled`. Where the
-    /// sink's position says nothing of them, none is known to be delivered but what the journal says.
+    /// The records that a generation passes over which begins at `begin` after the one that is `settled`, and how many of them
+    /// are pending: others were delivered to a target that has lost them since, which its counts say. Where the sink's position
+    /// says nothing of them, none is known to be delivered but what the journal says.
     pub fn discarded(&self, progress: &Progress, settled: &[LaneProgress], begin: &Positions) -> Option<Lost> {
         let mut current = progress.positions_with(settled);
         let reached = current.remove(Self::PARTITION).filter(|at| self.has_received(at));
-        let from = self.nearest(reached.as_ref().or_else(|| progress.position(Self::PARTITION)));
+        let reached = reached.as_ref().or_else(|| progress.position(Self::PARTITION)).and_then(Position::as_offset);
+        let from = reached.unwrap_or(self.first()).min(self.received);
         let to = self.nearest(begin.get(Self::PARTITION));
         (from < to).then(|| Lost {
             partition: Self::PARTITION.into(),
             from: Position::offset(from),
             to: Position::offset(to),
-            records: to - from,
+            records: to.saturating_sub(from.max(self.first())),
         })
     }
 
@@ -179,6 +187,13 @@ impl Inbox {
             self.bytes = self.bytes.saturating_sub(batch.bytes);
         }
     }
+}
+
+/// What to know of a branch that begins when so many pushed records are no longer kept.
+pub(super) fn begins_late(gone: u64) -> Warned {
+    let message =
+        "records that were pushed before the sink was added are no longer stored: the sink gets only later ones".into();
+    Warned { code: "begins-late".into(), subject: String::new(), message, records: gone }
 }
 
 /// The pushed records that a branch has given up once a generation begins: what it gave up before stays so unless it goes back.

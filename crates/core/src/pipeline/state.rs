@@ -11,6 +11,7 @@ pub use super::{
 use crate::{
     branch::BranchNumber,
     id::{CommandId, Incarnation, PipelineId, SinkName},
+    limits::REMEMBERED_PIPELINES,
     pipeline::{event::Cause, then::Update},
     position::Position,
     spec::PipelineSpec,
@@ -74,6 +75,9 @@ pub struct Pipeline {
     pub id: PipelineId,
     /// What tells it apart from others of its id.
     pub incarnation: Incarnation,
+    /// Those of its id before it, the last ones first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ancestors: Vec<Incarnation>,
     /// What it is.
     pub spec: PipelineSpec,
     /// Most bytes of pushed records that may wait; `None`: its source accepts none.
@@ -102,6 +106,9 @@ pub struct Pipeline {
 pub struct Deleted {
     /// Which it was.
     pub incarnation: Incarnation,
+    /// Those of its id before it, the last ones first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ancestors: Vec<Incarnation>,
     /// Events of its id so far.
     pub events: u64,
     /// The version it reached; a new one of its id goes on counting from here, so that no old `If-Match` fits it.
@@ -113,6 +120,13 @@ pub struct Deleted {
     pub at: Timestamp,
     /// The commands it had carried out, so that a repeated one is still known.
     pub commands: VecDeque<Remembered>,
+}
+
+impl Deleted {
+    /// The pipelines of its id that the journal has had, it among them.
+    pub(super) fn with_ancestors(&self) -> Vec<Incarnation> {
+        [&self.incarnation].into_iter().chain(&self.ancestors).take(REMEMBERED_PIPELINES).cloned().collect()
+    }
 }
 
 impl Pipeline {
@@ -132,9 +146,12 @@ impl Pipeline {
     }
 
     /// A branch with what it needs to know of its pipeline.
-    pub fn view(&self, branch: BranchNumber) -> Option<BranchView> {
-        let branch = self.branches.get(&branch)?.clone();
-        Some(BranchView { branch, pushes: self.pushes, inbox: self.inbox.without_ids() })
+    pub fn view(&self, number: BranchNumber) -> Option<BranchView> {
+        let branch = self.branches.get(&number)?.clone();
+        let others = self.branches.iter().filter(|(other, _)| **other != number).map(|(_, other)| &other.progress);
+        let siblings = others.flat_map(|progress| progress.before().into_iter().chain([progress.generation])).collect();
+        let (ancestors, inbox) = (self.ancestors.clone(), self.inbox.without_ids());
+        Some(BranchView { branch, ancestors, siblings, pushes: self.pushes, inbox })
     }
 
     /// Which branch each sink of a spec has. A sink keeps its branch, and one that was removed gets it back; so does one

@@ -191,7 +191,8 @@ fn an_update_stops_only_the_branches_that_it_changes() {
 fn a_sink_that_is_added_begins_a_branch() {
     let past = running();
     let three = to(&["c", "a", "b"]);
-    let begun = updated_for(Some("c"), three.clone(), None);
+    // After a restore, the journal may have given its number before.
+    let begun = updated_for(Some("c"), three.clone(), Some(generation(1, Positions::new())));
     let added = past.clone().when(change(&past, three.clone()));
     let added = added.then_of([(2, begun.clone()), (2, started())]).then_effects_of([(2, Effect::StartRun)]).after();
     assert_eq!(
@@ -200,6 +201,10 @@ fn a_sink_that_is_added_begins_a_branch() {
     );
     assert_eq!(branch(&added, 2).progress.counters(), counters(0));
     assert_eq!(branch(&added, 2).id.as_str(), "orders/2");
+    let view = |number| added.state.pipeline().unwrap().view(number).unwrap();
+    let (first, new) = (Generation::FIRST, Generation::new(1, NONCE));
+    assert_eq!(branch(&added, 2).progress.generation, new);
+    assert_eq!((view(0).siblings, view(2).siblings), (vec![first, new], vec![first, first]));
     // Where nothing runs, it waits to be started with the others.
     let stopped_all = [(0, stop_requested()), (1, stop_requested()), (0, stopped()), (1, stopped())];
     let at_rest = stopped_all.into_iter().fold(past, |past, (branch, event)| past.and_of(branch, event));

@@ -31,6 +31,10 @@ pub(super) fn main(args: &Args, output: Output) -> Result<Outcome, Failure> {
         ));
     }
     is_free(&args.to, args.replace)?;
+    if sqlite::is_part_of(&path, &args.to) {
+        let failure = Failure::failed(format!("{} is the journal itself", args.to.display()));
+        return Err(failure.fix("name a file outside the data folder"));
+    }
     sqlite::backup(&path, &args.to).map_err(failed)?;
     match output {
         Output::Json => output::json(&json!({"backup": args.to})),

@@ -28,6 +28,8 @@ pub(super) fn main(args: &Args, output: Output) -> Result<Outcome, Failure> {
         let failure = Failure::failed(format!("there is no backup {}", args.backup.display()));
         return Err(failure.fix("name the file that `dataflow backup` wrote"));
     }
+    // Before the data folder is made.
+    sqlite::check_backup(&args.backup).map_err(failed)?;
     let data = DataDir::lock(&args.to.folder()?).map_err(node::Error::from)?;
     let path = data.journal();
     if sqlite::is_kept(&path) && !args.replace {

@@ -73,7 +73,12 @@ async fn a_restored_node_goes_on_exactly() {
     assert!(code == 1 && stderr.contains("already holds a journal"), "{stderr}");
     let (code, stdout, stderr) = restore(&saved, &data, &["--replace"]);
     assert!(code == 0 && stdout.contains("journal.replaced-"), "{stdout}{stderr}");
-    let node = start(&data);
+    // The sink is to see more epochs than seconds pass.
+    let mut node = start(&data);
+    for _ in 0..8 {
+        node.kill();
+        node = start(&data);
+    }
     append(&input, 4_000..5_000);
     let view = delivered(&node, "numbers", 5_000).await;
     assert_eq!(view["status"], "running", "{view:#}");
@@ -90,6 +95,85 @@ async fn a_restored_node_goes_on_exactly() {
     delivered(&node, "numbers", 6_000).await;
     assert_eq!(query(&target, "select count(*) from numbers"), 6_000);
     assert_eq!(query(&target, "select count(distinct id) from numbers"), 6_000);
+}
+
+/// A pipeline of a backup from before its first start, which now writes elsewhere, does not go on where it was there.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_it_wrote_to_another_table_is_not_taken_for_this_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (data, input, target, saved) = (path("data"), path("in.jsonl"), path("out.db"), path("backup.db"));
+    append(&input, 0..10);
+    let spec = |table: &str| from_file(&input, json!({"type": "sqlite", "path": target, "table": table}));
+    let mut node = start(&data);
+    let (status, body) = node.request("POST", "/api/pipelines", Some(&spec("one"))).await;
+    assert_eq!(status, 201, "{body}");
+    backup(&data, &saved);
+    node.start("numbers").await;
+    delivered(&node, "numbers", 10).await;
+    node.kill();
+    assert_eq!(restore(&saved, &data, &["--replace"]).0, 0);
+    node = start(&data);
+    let (status, body) = node.request("PUT", "/api/pipelines/numbers", Some(&spec("other"))).await;
+    assert_eq!(status, 200, "{body}");
+    node.start("numbers").await;
+    let failed = node.until("numbers", "failed", |view| view["status"] == "failed").await;
+    assert_eq!(failed["error"]["code"], "journal-behind", "{failed:#}");
+    let to = json!({"to": "beginning"});
+    let (status, body) = node.request("PUT", "/api/pipelines/numbers/checkpoint?force=true", Some(&to)).await;
+    assert_eq!(status, 200, "{body}");
+    node.start("numbers").await;
+    append(&input, 10..15);
+    let rows = async |table: &str| query(&target, &format!("select count(*) from {table}"));
+    node.until("numbers", "read", |view| count(view, "recordsInFlight") == 0 && count(view, "lag") == 0).await;
+    for _ in 0..200 {
+        if rows("other").await == 15 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!((rows("one").await, rows("other").await), (10, 15));
+}
+
+/// Pushed records that a restored target lacks are not here to be written again: their batches are, once they are pushed again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_restored_target_has_lost_of_pushes_is_pushed_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let node = start(&path("data"));
+    let sink = json!({"type": "sqlite", "path": path("out.db"), "table": "numbers", "mode": "append"});
+    node.create_and_start(&json!({"pipelineId": "numbers", "source": {"type": "http"}, "sink": sink})).await;
+    let push = async |id: u64| {
+        let batch = json!({"batchId": format!("batch-{id}"), "records": [{"data": {"id": id}}]});
+        let (status, answer) =
+            node.request("POST", "/api/pipelines/numbers/batches?wait=delivered", Some(&batch)).await;
+        assert_eq!((status, &answer["delivered"]), (200, &json!(true)), "{answer}");
+    };
+    let stop = async || node.post("/api/pipelines/numbers/stop").await;
+    push(1).await;
+    stop().await;
+    fs::copy(path("out.db"), path("saved.db")).unwrap();
+    node.start("numbers").await;
+    push(2).await;
+    push(3).await;
+    stop().await;
+    fs::copy(path("saved.db"), path("out.db")).unwrap();
+    node.start("numbers").await;
+    let failed = node.until("numbers", "failed", |view| view["status"] == "failed").await;
+    assert_eq!(failed["error"]["code"], "token-behind", "{failed:#}");
+    assert!(failed["error"]["fix"].as_str().unwrap().contains("push their batches again"), "{failed:#}");
+    let to = json!({"to": "sink-token"});
+    let (status, body) = node.request("PUT", "/api/pipelines/numbers/checkpoint", Some(&to)).await;
+    assert_eq!(status, 200, "{body}");
+    node.start("numbers").await;
+    for id in 1..=4 {
+        push(id).await;
+    }
+    assert_eq!(query(&path("out.db"), "select count(*) from numbers"), 4);
+    assert_eq!(query(&path("out.db"), "select count(distinct id) from numbers"), 4);
+    let view = node.get("/api/pipelines/numbers").await;
+    assert_eq!((count(&view, "recordsRead"), count(&view, "recordsLost")), (6, 2), "{view:#}");
+    crate::program::assert_balanced(&view);
 }
 
 /// A file is not cut, and once a user has said where to go on, the ledger says what it has.
@@ -320,10 +404,14 @@ async fn a_backup_takes_nobodys_place() {
     let (code, _, stderr) = restore(&folder.path().join("here.db"), &folder.path().join("from-here"), &[]);
     assert_eq!(code, 0, "{stderr}");
 
+    let own = data.join("node/journal.db");
+    let (code, _, stderr) = output(&["backup", "--replace", "--data-dir", &text(&data), &text(&own)]);
+    assert!(code == 1 && stderr.contains("is the journal itself"), "{stderr}");
+
     fs::write(folder.path().join("none"), "no backup, but long enough to be looked at by SQLite").unwrap();
     let (code, _, stderr) = restore(&folder.path().join("none"), &folder.path().join("other"), &[]);
     assert!(code == 1 && stderr.contains("none"), "{stderr}");
-    assert!(!folder.path().join("other/node/journal.db").exists());
+    assert!(!folder.path().join("other").exists());
 }
 
 /// What the journal held is not promised any more once its file, or its write-ahead log after a kill, is gone.

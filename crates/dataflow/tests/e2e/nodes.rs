@@ -60,7 +60,7 @@ async fn takes_over(sink: Value, place: &str, doubled: u64, rows: impl AsyncFn()
         first.post("/api/pipelines/numbers/stop").await;
     }
 
-    second.create_and_start(&spec(&input, sink)).await;
+    second.create_and_start(&spec(&input, sink.clone())).await;
     let view = failed(&second).await;
     assert_eq!(view["error"]["code"], "target-of-another-node", "{view:#}");
     assert_eq!(rows().await, 1_000, "nothing was written by the second");
@@ -70,6 +70,14 @@ async fn takes_over(sink: Value, place: &str, doubled: u64, rows: impl AsyncFn()
     };
     let (code, _, stderr) = set(&[]);
     assert!(code == 1 && stderr.contains("of another node") && stderr.contains("--take-over"), "{stderr}");
+    // A file keeps no positions to go on from.
+    if sink["type"] == "file" {
+        for to in ["sink-token", "journal"] {
+            let args = ["checkpoint", "set", "numbers", "--to", to, "--take-over", "--server", &second.url];
+            let (code, _, stderr) = output(&args);
+            assert!(code == 1 && stderr.contains("keeps no positions"), "{stderr}");
+        }
+    }
     let (code, _, stderr) = set(&["--take-over"]);
     assert_eq!(code, 0, "{stderr}");
     second.post("/api/pipelines/numbers/start").await;
@@ -154,8 +162,10 @@ async fn others_that_are_meant_to_share_a_target_do() {
     let (code, _, stderr) = output(&["pipeline", "delete", "numbers", "--server", &first.url]);
     assert_eq!(code, 0, "{stderr}");
     first.create_and_start(&spec(&input, sink)).await;
-    delivered(&first, 100).await;
+    let view = delivered(&first, 100).await;
     assert_eq!(query(&target, "select count(*) from numbers"), 300);
+    let warned = view["warnings"].to_string();
+    assert!(warned.contains("written-before") && warned.contains("100 row(s)"), "{view:#}");
 }
 
 /// A run that keeps its state elsewhere is another node, too.
@@ -183,4 +193,32 @@ fn a_run_takes_over_what_another_run_has_left() {
     assert_eq!((code, rows()), (0, 100), "{stderr}");
     let (code, _, stderr) = run("two", &["--from", "beginning"]);
     assert_eq!((code, rows()), (0, 200), "{stderr}");
+}
+
+/// The order of sinks says nothing of whose a target is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_node_with_the_sinks_in_another_order_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let input = path("in.jsonl");
+    numbers(&input, 0..100);
+    let sinks = |order: [&str; 2]| {
+        let table = |name: &&str| json!({"name": name, "type": "sqlite", "path": path("out.db"), "table": name});
+        let mut spec = spec(&input, json!(null));
+        spec.as_object_mut().unwrap().remove("sink");
+        spec["sinks"] = order.iter().map(table).collect();
+        spec
+    };
+    let (first, second) = (start(&path("first")), start(&path("second")));
+    first.create_and_start(&sinks(["a", "b"])).await;
+    delivered(&first, 200).await;
+    second.create_and_start(&sinks(["b", "a"])).await;
+    let refused = |view: &Value| {
+        let all = view["sinks"].as_array().unwrap();
+        all.iter().all(|sink| sink["error"]["code"] == "target-of-another-node")
+    };
+    second.until("numbers", "refused", refused).await;
+    for table in ["a", "b"] {
+        assert_eq!(query(&path("out.db"), &format!("select count(*) from {table}")), 100);
+    }
 }

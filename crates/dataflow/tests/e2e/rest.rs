@@ -3,6 +3,7 @@ use crate::program::{Node, count, dataflow, is, program, query};
 use dataflow_testkit::api::{Api, Asked, Reply};
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeSet,
     fs,
     path::Path,
     sync::{Arc, Mutex},
@@ -117,4 +118,32 @@ async fn a_list_that_was_read_once_is_proven() {
     orders.lock().unwrap()[4] = order(4, 6, 4);
     let report = verify(&node, "api-orders");
     assert_eq!((&report["verified"], &report["altered"]["count"]), (&json!(false), &json!(1)), "{report:#}");
+}
+
+/// Each page is refused once: more often in all than any one page is asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_an_api_that_fails_now_and_then_is_proven() {
+    let folder = tempfile::tempdir().unwrap();
+    let pages: usize = 8;
+    let refused: Arc<Mutex<Option<BTreeSet<usize>>>> = Arc::default();
+    let refusing = refused.clone();
+    let api = Api::new(move |asked: &Asked| {
+        let page: usize = asked.query.get("after").map_or(0, |after| after.parse().unwrap());
+        if refusing.lock().unwrap().as_mut().is_some_and(|refused| refused.insert(page)) {
+            return Reply::status(503);
+        }
+        let next = (page + 1 < pages).then(|| (page + 1).to_string());
+        Reply::json(json!({"data": [order(page as u64, 1, 0)], "paging": {"next": next}}))
+    });
+    let mut spec = example(&api, folder.path());
+    for field in ["pollInterval", "incremental", "auth"] {
+        spec["source"].as_object_mut().unwrap().remove(field);
+    }
+    let node = program().node(&folder.path().join("data"));
+    node.create_and_start(&spec).await;
+    node.until("api-orders", "completed", is("completed")).await;
+    *refused.lock().unwrap() = Some(BTreeSet::new());
+    let report = verify(&node, "api-orders");
+    assert_eq!((&report["verified"], &report["expected"]), (&json!(true), &json!(pages)), "{report:#}");
+    assert_eq!(refused.lock().unwrap().as_ref().map(BTreeSet::len), Some(pages));
 }

@@ -205,7 +205,14 @@ impl Entity {
         let left = view.branch.progress.left.records > 0 || view.branch.progress.left.handle.is_some();
         // The token may be of a start that an older journal does not know.
         let sink = self.context.parts.plugins.sink(&view.branch.spec.sink);
-        let has_token = sink.is_ok_and(|built| built.delivery == DeliveryMode::Transactional);
+        let has_token = sink.as_ref().is_ok_and(|built| built.delivery == DeliveryMode::Transactional);
+        let goes_on = matches!(place, ResetPoint::SinkToken | ResetPoint::Journal);
+        let handle = view.branch.progress.left.handle.as_ref();
+        if take_over && goes_on && !has_token && !force && sink.is_ok_and(|built| !built.recognizes(handle)) {
+            let reason = "it keeps no positions of what another node has written, which would be written again: name the \
+                positions to continue from, or choose \"end\", or \"beginning\", which writes everything again";
+            return Err(Rejected::Unsettled { reason: reason.into() }.into());
+        }
         let asked = left || has_token && matches!(place, ResetPoint::SinkToken);
         let Asked { settlement, decided, begun, uncounted } =
             if view.branch.needs_settlement() || asked || is_behind || take_over {

@@ -175,6 +175,8 @@ impl Entity {
             counted: view.branch.progress.earlier,
             begin: view.branch.progress.begin.clone(),
             known: view.branch.progress.before(),
+            siblings: view.siblings.clone(),
+            ancestors: view.ancestors.clone(),
             earlier: view.branch.progress.left.handle.clone(),
             remembered: view.branch.progress.left.remembered.clone(),
             sealed: view.branch.progress.left.sealed.clone(),

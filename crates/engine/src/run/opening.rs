@@ -88,6 +88,8 @@ impl Attempt<'_> {
             counted: progress.earlier,
             begin: progress.begin.clone(),
             known: progress.before(),
+            siblings: view.siblings.clone(),
+            ancestors: view.ancestors.clone(),
             earlier: progress.left.handle.clone(),
             remembered: progress.left.remembered.clone(),
             sealed: progress.left.sealed.clone(),

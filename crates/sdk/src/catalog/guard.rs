@@ -190,7 +190,7 @@ impl Source for Guarded<Box<dyn Source>> {
         self.inner.lag_unit()
     }
     async fn lag(&self, cx: &Context, at: &Positions) -> Result<Option<u64>, Error> {
-        self.inner.lag(cx, at).await.map_err(|error| self.redactor.error(error))
+        self.inner.lag(&self.with(cx), at).await.map_err(|error| self.redactor.error(error))
     }
 
     async fn count(&self, cx: &Context, from: &Positions, to: &Positions) -> Result<BTreeMap<Partition, u64>, Error> {

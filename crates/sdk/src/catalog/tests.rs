@@ -375,6 +375,8 @@ async fn whatever_a_connector_says_its_secrets_are_not_in_it() {
         counted: Default::default(),
         begin: Positions::new(),
         known: Vec::new(),
+        siblings: Vec::new(),
+        ancestors: Vec::new(),
         earlier: None,
         remembered: None,
         sealed: Vec::new(),

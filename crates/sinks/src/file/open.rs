@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     on_disk::{self, FileId},
-    owner::Owner,
+    owner::{Owner, may_write_again, written_before},
 };
 use dataflow_core::types::Type;
 use dataflow_sdk::{
@@ -77,11 +77,17 @@ pub(super) fn open(config: &FileSink, paths: &Paths, lane: &OpenLane, wanted: &W
     if there.length > handle.length {
         file.set_len(handle.length).map_err(|error| on_disk::failure("cut back", path, &error))?;
     }
+    let of_ancestor = |mark: &&Mark| {
+        mark.branch.pipeline() == lane.fence.branch.pipeline() && lane.ancestors.contains(&mark.owner.incarnation)
+    };
+    let rows = there.mark.as_ref().filter(|_| may_write_again(lane) && handle.length > 0).filter(of_ancestor);
+    let rows = rows.map_or(0, |mark| mark.ledger.rows_written);
     let mut mark = Mark::new(lane, there.mark, handle.base, handle.length);
     let begins = mark.begin.iter().map(|begin| (mark.generation, begin.clone())).collect();
     let marked = mark.write(&file);
     handle.marked = marked.is_ok();
-    let warnings = marked.err().map(|error| no_mark(path, &error)).into_iter().collect();
+    let before = (rows > 0).then(|| written_before(lane, &path.display().to_string(), rows));
+    let warnings = marked.err().map(|error| no_mark(path, &error)).into_iter().chain(before).collect();
     let (compression, csv) = (config.compression(), config.csv());
     if fresh {
         whole(&file, path, handle.length, compression)?;
@@ -176,13 +182,14 @@ impl There<'_> {
     /// after it, unless its own journal is older than that.
     fn is_taken_over(&self, lane: &OpenLane, replaces: bool) -> Result<bool, Error> {
         match &self.mark {
-            Some(Mark { branch, owner, .. })
-                if *branch == lane.fence.branch
-                    && *owner != Owner::of(lane)
+            Some(Mark { branch, owner, generation, .. })
+                if branch.pipeline() == lane.fence.branch.pipeline()
+                    && (branch, owner) != (&lane.fence.branch, &Owner::of(lane))
                     && self.length > 0
                     && (!replaces || owner.journal == lane.journal) =>
             {
-                owner.is_taken_over(lane, &self.path.display().to_string())
+                let unknown = *branch != lane.fence.branch && !lane.siblings.contains(generation);
+                owner.is_taken_over(lane, unknown, &self.path.display().to_string())
             }
             _ => Ok(false),
         }
@@ -231,7 +238,8 @@ impl There<'_> {
         let found = self.length;
         let base = match (&self.mark, earlier) {
             _ if taken_over => found,
-            // Without a mark, nothing tells whose it is that comes after.
+            // Where there can be a mark and is none, nothing tells whose it is that comes after.
+            (None, Some(earlier)) if !earlier.marked && !self.is_chosen(lane) => self.check(earlier, lane)?.length,
             (Some(_), Some(earlier)) => self.check(earlier, lane)?.length,
             (Some(mark), None) if mark.is_of(fence) => {
                 let (since, ahead) = match mark.generation == fence.generation {

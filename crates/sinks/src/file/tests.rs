@@ -290,6 +290,24 @@ async fn what_another_history_of_the_pipeline_wrote_is_told_of() {
     }
 }
 
+/// The journal alone says what the pipeline wrote in earlier generations; what comes after that is its own, uncommitted.
+#[tokio::test]
+async fn a_generation_begins_after_the_last_one_also_without_marks() {
+    for if_exists in ["append", "fail", "replace"] {
+        let target = Target::new("out.txt", json!({"ifExists": if_exists}));
+        let mut old = target.write(None, 1, "a").await;
+        let written = target.text();
+        old["marked"] = json!(false);
+        let mut file = std::fs::OpenOptions::new().append(true).open(target.path()).unwrap();
+        rustix::fs::fremovexattr(&file, "user.dataflow").unwrap();
+        file.write_all(b"{\"id\":2,").unwrap();
+        let fence = Fence { generation: numbered(2), ..fence("p", 2) };
+        let lane = OpenLane { first: false, earlier: Some(old), known: vec![numbered(1)], ..open_lane(&fence) };
+        target.sink().open(&context("p"), lane).await.unwrap_or_else(|error| panic!("{if_exists}: {error}"));
+        assert_eq!(target.text(), written, "{if_exists}");
+    }
+}
+
 /// Whoever has removed the attribute, or written the file anew in its place.
 #[tokio::test]
 async fn nothing_is_cut_off_a_file_that_has_lost_its_mark() {

@@ -6,9 +6,10 @@ use super::{
 };
 use crate::{
     claim::{Claim, Kind},
-    owner::Owner,
+    owner::{Owner, wrote_elsewhere},
 };
 use dataflow_core::{
+    branch::BranchId,
     id::{Generation, Incarnation},
     position::Positions,
     token::{Fence, Token},
@@ -39,6 +40,10 @@ pub(super) fn admit(mut ledger: Ledger, lane: &OpenLane, topic: &Topic, from: Ve
     if let Some(later) = known.and_then(|own| own.opening.as_ref()).filter(|opened| opened.rank() > lane.fence.rank()) {
         return Err(fenced(lane, later));
     }
+    let wrote = known.filter(|own| own.sequence() > 0).and_then(|own| own.opening.as_ref());
+    if let Some(other) = wrote.filter(|opening| opening.topic != topic.name) {
+        return Err(wrote_elsewhere(lane, &format!("topic {}", topic.name), &format!("topic {}", other.topic)));
+    }
     let is_new = known.is_none_or(|own| own.opening.is_none());
     let mut fenced = BTreeSet::new();
     let taken = take_over(&mut ledger, lane, topic, &mut fenced)?;
@@ -47,7 +52,7 @@ pub(super) fn admit(mut ledger: Ledger, lane: &OpenLane, topic: &Topic, from: Ve
     // Those of generations before this one have ended, unless that was decided without asking the brokers.
     let before = |(id, at): &(&LaneId, &Lane)| {
         let is_open = at.opening.as_ref().is_some_and(|opening| opening.rank() < lane.fence.rank());
-        id.incarnation == own.incarnation && id.generation.number < own.generation.number && is_open
+        id.is_of(&lane.fence) && id.generation.number < own.generation.number && is_open
     };
     let has_begun = ledger.lanes.get(&own).is_some_and(|own| own.sequence() > 0);
     if lane.fence.lane == 0 && !has_begun {
@@ -78,7 +83,11 @@ pub(super) fn admit(mut ledger: Ledger, lane: &OpenLane, topic: &Topic, from: Ve
     let mut others = Vec::new();
     for (id, other) in &ledger.lanes {
         let is_other = id.generation != own.generation || id.lane >= lane.lanes;
-        if id.incarnation != own.incarnation || !is_other || other.sequence() == 0 {
+        if !id.is_of(&lane.fence) || !is_other || other.sequence() == 0 {
+            continue;
+        }
+        // A branch that was never opened has its number from one that this journal has forgotten, if that wrote elsewhere.
+        if lane.first && other.opening.as_ref().is_some_and(|opening| opening.topic != topic.name) {
             continue;
         }
         match ledger.token_of(id) {
@@ -100,32 +109,39 @@ fn take_over(
     topic: &Topic,
     fenced: &mut BTreeSet<LaneId>,
 ) -> Result<Vec<Entry>, Error> {
-    let mine = &lane.fence.incarnation;
     let at_topic = |at: &Lane| at.opening.as_ref().filter(|opening| opening.topic == topic.name).cloned();
-    let mut owners: BTreeMap<(String, Incarnation), (bool, i64, bool)> = BTreeMap::new();
-    for (id, at) in ledger.lanes.iter().filter(|(id, _)| id.incarnation != *mine) {
+    // Also under another number of the branch.
+    let is_other = |id: &LaneId| match id.incarnation == lane.fence.incarnation {
+        true => id.branch != lane.fence.branch && !lane.siblings.contains(&id.generation),
+        false => true,
+    };
+    let mut owners: BTreeMap<(String, BranchId, Incarnation), (bool, i64, bool)> = BTreeMap::new();
+    for (id, at) in ledger.lanes.iter().filter(|(id, _)| is_other(id)) {
         let Some(opening) = at_topic(at) else { continue };
         let gone = is_another(opening.topic_id.as_deref(), topic.id.as_deref());
-        let owner = owners.entry((opening.journal, id.incarnation.clone())).or_insert((false, -1, true));
+        let owner =
+            owners.entry((opening.journal, id.branch.clone(), id.incarnation.clone())).or_insert((false, -1, true));
         *owner = (owner.0 || at.sequence() > 0, owner.1.max(at.last), owner.2 && gone);
     }
     // Who wrote last comes first.
     let mut owners: Vec<_> = owners.into_iter().collect();
     owners.sort_by_key(|(_, (wrote, last, _))| std::cmp::Reverse((*wrote, *last)));
     let (mut entries, mut adopted) = (Vec::new(), false);
-    for ((journal, incarnation), (_, _, gone)) in owners {
+    for ((journal, branch, incarnation), (_, _, gone)) in owners {
         let owner = Owner { journal, incarnation: incarnation.clone() };
         let gone = gone && owner.is_in_the_way(lane);
-        if !gone && !owner.is_taken_over(lane, &format!("topic {}", topic.name))? {
+        if !gone && !owner.is_taken_over(lane, true, &format!("topic {}", topic.name))? {
             continue;
         }
         let adopt = !gone && !std::mem::replace(&mut adopted, true);
-        let own = ledger.lanes.keys().filter(|id| id.incarnation == *mine).map(|id| id.generation.number);
+        let own = ledger.lanes.keys().filter(|id| id.is_of(&lane.fence)).map(|id| id.generation.number);
         let newest = own.max().unwrap_or(0).max(lane.fence.generation.number);
-        let theirs = ledger.lanes.iter().filter(|(id, at)| id.incarnation == incarnation && at_topic(at).is_some());
+        let is_theirs = |id: &LaneId| is_other(id) && id.branch == branch && id.incarnation == incarnation;
+        let theirs = ledger.lanes.iter().filter(|(id, at)| is_theirs(id) && at_topic(at).is_some());
         for id in theirs.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
             let next = Generation { number: id.generation.number + newest, ..id.generation };
-            let into = LaneId { incarnation: mine.clone(), generation: next, lane: id.lane };
+            let of = lane.fence.clone();
+            let into = LaneId { branch: of.branch, incarnation: of.incarnation, generation: next, lane: id.lane };
             if let Some(opening) = ledger.lanes.get_mut(&id).and_then(|at| at.opening.as_mut()) {
                 opening.journal.clone_from(&lane.journal);
             }
@@ -150,7 +166,7 @@ pub(super) fn check_claim(
         let is_gone = |opening: &Opening| {
             opening.topic == topic && id.is_none_or(|id| is_another(opening.topic_id.as_deref(), id))
         };
-        of.incarnation == lane.fence.incarnation && at.opening.as_ref().is_some_and(is_gone)
+        of.is_of(&lane.fence) && at.opening.as_ref().is_some_and(is_gone)
     };
     let written = ledger.lanes.iter().filter(lost).map(|(of, at)| (of.generation, at.rows_written() as i64));
     Claim::of(lane).check(Kind::Topic, topic, id.is_none(), written)

@@ -65,7 +65,9 @@ fn began(client: &Client, topic: &Topic, cx: &Context, audit: &Audit) -> Result<
     let mut began = vec![i64::MAX; topic.partitions as usize];
     if let Some(tokens) = tokens::look(client)? {
         let ledger = tokens.read(&cx.branch, &BTreeSet::new(), &cx.stop, &Waits::default())?;
-        let own = |(id, _): &(&LaneId, &Lane)| id.incarnation == cx.incarnation && id.generation == audit.generation;
+        let own = |(id, _): &(&LaneId, &Lane)| {
+            (&id.branch, &id.incarnation) == (&cx.branch, &cx.incarnation) && id.generation == audit.generation
+        };
         let openings = ledger.lanes.iter().filter(own).filter_map(|(_, lane)| lane.opening.as_ref());
         for opening in openings.filter(|opening| opening.is_of(topic)) {
             for (at, began) in began.iter_mut().enumerate() {

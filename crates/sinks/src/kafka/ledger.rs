@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 /// Which lane of a pipeline.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct LaneId {
+    pub(super) branch: BranchId,
     pub(super) incarnation: Incarnation,
     pub(super) generation: Generation,
     pub(super) lane: u32,
@@ -25,12 +26,18 @@ pub(super) struct LaneId {
 
 impl LaneId {
     pub(super) fn of(fence: &Fence) -> Self {
-        Self { incarnation: fence.incarnation.clone(), generation: fence.generation, lane: fence.lane }
+        let Fence { branch, incarnation, generation, lane, .. } = fence.clone();
+        Self { branch, incarnation, generation, lane }
+    }
+
+    /// Whether it is a lane of the branch that opens.
+    pub(super) fn is_of(&self, fence: &Fence) -> bool {
+        (&self.branch, &self.incarnation) == (&fence.branch, &fence.incarnation)
     }
 
     /// The id of the transactions of this lane: an opening fences whoever has used it before. `tokens`: the topic of tokens.
-    pub(super) fn transactional_id(&self, tokens: &str, branch: &BranchId) -> String {
-        format!("{tokens}-{branch}-{}-{}-{}", self.incarnation, self.generation, self.lane)
+    pub(super) fn transactional_id(&self, tokens: &str) -> String {
+        format!("{tokens}-{}-{}-{}-{}", self.branch, self.incarnation, self.generation, self.lane)
     }
 }
 
@@ -126,26 +133,26 @@ impl Lane {
     }
 
     /// All records of it, under an id.
-    fn entries(&self, branch: &BranchId, id: &LaneId) -> Result<Vec<Entry>, Error> {
+    fn entries(&self, id: &LaneId) -> Result<Vec<Entry>, Error> {
         let mut entries = Vec::new();
         for (partition, at) in &self.began {
-            entries.push(entry(branch, id, Part::Began(partition.clone()), Some(at))?);
+            entries.push(entry(id, Part::Began(partition.clone()), Some(at))?);
         }
         for (partition, at) in &self.positions {
-            entries.push(entry(branch, id, Part::At(partition.clone()), Some(at))?);
+            entries.push(entry(id, Part::At(partition.clone()), Some(at))?);
         }
         if let Some(opening) = &self.opening {
-            entries.push(entry(branch, id, Part::Opening, Some(opening))?);
+            entries.push(entry(id, Part::Opening, Some(opening))?);
         }
         if let Some(commit) = &self.commit {
-            entries.push(entry(branch, id, Part::Commit, Some(commit))?);
+            entries.push(entry(id, Part::Commit, Some(commit))?);
         }
         Ok(entries)
     }
 }
 
-fn entry<T: Serialize>(branch: &BranchId, id: &LaneId, part: Part, value: Option<&T>) -> Result<Entry, Error> {
-    let key = Key(branch.clone(), id.incarnation.clone(), id.generation, id.lane, part);
+fn entry<T: Serialize>(id: &LaneId, part: Part, value: Option<&T>) -> Result<Entry, Error> {
+    let key = Key(id.branch.clone(), id.incarnation.clone(), id.generation, id.lane, part);
     let failed = |error| Error::fatal("internal", format!("a token can't be written: {error}"));
     let value = value.map(serde_json::to_vec).transpose().map_err(failed)?;
     Ok(Entry { key: serde_json::to_vec(&key).map_err(failed)?, value })
@@ -154,7 +161,7 @@ fn entry<T: Serialize>(branch: &BranchId, id: &LaneId, part: Part, value: Option
 /// The records of an opening; of where the generation began, only if nobody has said it before.
 pub(super) fn opened(fence: &Fence, opening: &Opening, began: &Positions) -> Result<Vec<Entry>, Error> {
     let lane = Lane { opening: Some(opening.clone()), began: began.clone(), ..Lane::default() };
-    lane.entries(&fence.branch, &LaneId::of(fence))
+    lane.entries(&LaneId::of(fence))
 }
 
 /// The records of a commit that goes on from these positions.
@@ -172,20 +179,20 @@ pub(super) fn committed(token: &Token, before: &Positions) -> Result<Vec<Entry>,
         warnings: warnings.clone(),
     };
     let lane = Lane { commit: Some(commit), positions: moved.collect(), ..Lane::default() };
-    let mut entries = lane.entries(&fence.branch, &LaneId::of(fence))?;
+    let mut entries = lane.entries(&LaneId::of(fence))?;
     for gone in before.keys().filter(|partition| !positions.contains_key(*partition)) {
-        entries.push(entry::<()>(&fence.branch, &LaneId::of(fence), Part::At(gone.clone()), None)?);
+        entries.push(entry::<()>(&LaneId::of(fence), Part::At(gone.clone()), None)?);
     }
     Ok(entries)
 }
 
 /// Which lane of which pipeline wrote a record.
-pub(super) fn writer(key: &[u8]) -> Option<(BranchId, LaneId)> {
+pub(super) fn writer(key: &[u8]) -> Option<LaneId> {
     let Key(branch, incarnation, generation, lane, _) = serde_json::from_slice(key).ok()?;
-    Some((branch, LaneId { incarnation, generation, lane }))
+    Some(LaneId { branch, incarnation, generation, lane })
 }
 
-/// What there is of a pipeline.
+/// What there is of a branch, and of others of its pipeline.
 #[derive(Clone, Debug)]
 pub(super) struct Ledger {
     pub(super) branch: BranchId,
@@ -202,14 +209,15 @@ impl Ledger {
     /// # Errors
     /// If its key says that it is, and nothing else that is known.
     pub(super) fn take(&mut self, key: &[u8], value: Option<&[u8]>, offset: i64) -> Result<(), Error> {
-        let start = format!("[\"{}\",", self.branch);
-        if !key.starts_with(start.as_bytes()) {
+        let start = format!("[\"{}", self.branch.pipeline());
+        let next = key.strip_prefix(start.as_bytes()).and_then(<[u8]>::first);
+        if !matches!(next, Some(b'"' | b'/')) {
             return Ok(());
         }
         let shown = String::from_utf8_lossy(key);
-        let Key(_, incarnation, generation, number, part) = serde_json::from_slice(key)
+        let Key(branch, incarnation, generation, number, part) = serde_json::from_slice(key)
             .map_err(|error| unreadable(&format!("the key {shown} in the topic of tokens: {error}")))?;
-        let lane = self.lanes.entry(LaneId { incarnation, generation, lane: number }).or_default();
+        let lane = self.lanes.entry(LaneId { branch, incarnation, generation, lane: number }).or_default();
         lane.last = offset;
         let taken = match part {
             Part::Opening => read(value).map(|opening| lane.opening = opening),
@@ -236,7 +244,7 @@ impl Ledger {
         if lane.positions.len() != commit.partitions {
             return Err(unreadable(&format!(
                 "the token of pipeline {}, lane {} in the topic of tokens: it has the positions of {} of {} partitions",
-                self.branch,
+                id.branch,
                 id.lane,
                 lane.positions.len(),
                 commit.partitions
@@ -244,7 +252,7 @@ impl Ledger {
         }
         Ok(Some(Token {
             fence: Fence {
-                branch: self.branch.clone(),
+                branch: id.branch.clone(),
                 incarnation: id.incarnation.clone(),
                 generation: id.generation,
                 lane: id.lane,
@@ -274,10 +282,10 @@ impl Ledger {
     /// Makes the records of a lane those of another; what has to be written for it. None: they are removed.
     pub(super) fn turn(&mut self, from: &LaneId, into: Option<LaneId>) -> Result<Vec<Entry>, Error> {
         let Some(lane) = self.lanes.remove(from) else { return Ok(Vec::new()) };
-        let mut entries = lane.entries(&self.branch, from)?;
+        let mut entries = lane.entries(from)?;
         entries.iter_mut().for_each(|entry| entry.value = None);
         if let Some(into) = into {
-            entries.extend(lane.entries(&self.branch, &into)?);
+            entries.extend(lane.entries(&into)?);
             self.lanes.insert(into, lane);
         }
         Ok(entries)
@@ -286,7 +294,9 @@ impl Ledger {
     /// Whether what a pipeline wrote last went to this very topic.
     pub(super) fn has_traces(&self, traces: &Traces, topic: &str, id: Option<&str>) -> bool {
         let of_pipeline = self.lanes.iter().filter(|(lane, _)| {
-            lane.incarnation == traces.incarnation && traces.generations.contains(&lane.generation)
+            lane.branch == traces.branch
+                && lane.incarnation == traces.incarnation
+                && traces.generations.contains(&lane.generation)
         });
         let last = of_pipeline.max_by_key(|(_, lane)| lane.last).and_then(|(_, lane)| lane.opening.as_ref());
         last.is_some_and(|opening| opening.topic == topic && !is_another(opening.topic_id.as_deref(), id))

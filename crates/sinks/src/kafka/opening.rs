@@ -75,7 +75,7 @@ pub(super) fn producer(
     alone: bool,
 ) -> Result<Producer, Error> {
     let client = Client::new(config, &lane.fence.branch);
-    let id = id.transactional_id(&client.tokens, &lane.fence.branch);
+    let id = id.transactional_id(&client.tokens);
     Producer::open(client, config, &id, &topic.limits, alone)
 }
 

@@ -86,6 +86,6 @@ fn tokens_of_version_1_are_read_and_written() {
 
 #[test]
 fn a_lane_keeps_the_id_of_its_transactions() {
-    let id = LaneId::of(&fence()).transactional_id("dataflow-tokens", &fence().branch);
+    let id = LaneId::of(&fence()).transactional_id("dataflow-tokens");
     assert_eq!(id, "dataflow-tokens-orders-incarnation-1-2-5f3a-3");
 }

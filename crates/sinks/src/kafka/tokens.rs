@@ -54,13 +54,13 @@ struct Open {
     /// Where its first record is.
     offset: i64,
     /// Whose it is; otherwise what is known of that.
-    holder: Result<(BranchId, LaneId), String>,
+    holder: Result<LaneId, String>,
     /// When that record was made, in milliseconds since the Unix epoch.
     since: Option<i64>,
 }
 
 fn partition_of(branch: &BranchId) -> i32 {
-    (xxh3_64(branch.as_str().as_bytes()) % PARTITIONS as u64) as i32
+    (xxh3_64(branch.pipeline().as_str().as_bytes()) % PARTITIONS as u64) as i32
 }
 
 /// Looks for the topic; none: nobody has committed anything yet.
@@ -122,7 +122,7 @@ impl Tokens<'_> {
         if low >= high {
             return Ok(ledger);
         }
-        self.wait_for(number, high, |(of, lane)| of == branch && fenced.contains(lane), (stop, waits))?;
+        self.wait_for(number, high, |lane| fenced.contains(lane), (stop, waits))?;
         self.assign(&self.committed, number, low)?;
         let begun = Instant::now();
         loop {
@@ -170,7 +170,7 @@ impl Tokens<'_> {
         &self,
         number: i32,
         offset: i64,
-        is_fenced: impl Fn(&(BranchId, LaneId)) -> bool,
+        is_fenced: impl Fn(&LaneId) -> bool,
         (stop, waits): (&CancellationToken, &Waits),
     ) -> Result<(), Error> {
         let begun = Instant::now();
@@ -243,7 +243,7 @@ impl Tokens<'_> {
         let since = since.and_then(|since| jiff::Timestamp::from_millisecond(since).ok());
         let since = since.map_or(String::new(), |since| format!(" since {since:.0}"));
         let holder = match holder {
-            Ok((branch, LaneId { incarnation, generation, lane })) => {
+            Ok(LaneId { branch, incarnation, generation, lane }) => {
                 format!("pipeline {branch} (incarnation {incarnation}, generation {generation}), lane {lane}")
             }
             Err(unknown) => unknown.clone(),

@@ -1,4 +1,4 @@
-//! Tables that a pipeline has made itself, noted beside its tokens: they get a column for each field.
+//! Tables that pipelines have made, noted beside their tokens: they get a column for each field.
 use super::{
     pool::Server,
     tokens::{Key, name},
@@ -24,8 +24,8 @@ pub(super) async fn note(
     transaction.execute(&note, &values).await.map(drop)
 }
 
-/// Whether a pipeline has made the table `there`, in whichever generation; noted for this one, too.
-pub(super) async fn by_pipeline(
+/// Whether any pipeline has made the table `there`: if two start at once, it is chance which one. Noted for this one, too.
+pub(super) async fn by_any(
     server: &Server,
     client: &Object,
     schema: &str,
@@ -34,7 +34,7 @@ pub(super) async fn by_pipeline(
 ) -> Result<bool, Error> {
     let note = format!(
         "update {0} set made = $5 where pipeline = $1 and incarnation = $2 and generation = $3 and lane = $4 and page = 0 \
-            and exists (select from {0} where pipeline = $1 and incarnation = $2 and made = $5)",
+            and exists (select from {0} where made = $5)",
         name(schema)
     );
     let key = Key::of(fence);
@@ -43,7 +43,7 @@ pub(super) async fn by_pipeline(
     Ok(noted.map_err(|error| server.failed("keep progress (table dataflow_tokens) in", &error))? > 0)
 }
 
-/// Whether this generation has noted that its pipeline has made the table `there`.
+/// Whether this generation has noted that a pipeline has made the table `there`.
 pub(super) async fn by_generation(
     server: &Server,
     client: &Object,

@@ -14,6 +14,7 @@ mod locks;
 mod made;
 mod moment;
 mod numeric;
+mod others;
 mod pairs;
 mod pipeline;
 mod schema;
@@ -78,8 +79,8 @@ pub struct PostgresSink {
     #[serde(default = "yes")]
     pub create_table: bool,
     /// What happens to fields without a column in the table. Existing columns are never changed. A record whose fields
-    /// all lack a column is a dead letter. Default: `add` for a table that this pipeline has
-    /// made, if `columns` is not given, and `ignore` for any other.
+    /// all lack a column is a dead letter. Default: `add` for a table that a
+    /// pipeline has made, if neither gives `columns`, and `ignore` for any other.
     pub unknown_fields: Option<Unknown>,
     /// How long to wait for a lock of an earlier writer before breaking it.
     #[serde(default = "ten_seconds")]

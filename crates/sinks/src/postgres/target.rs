@@ -128,7 +128,7 @@ pub(super) async fn prepare(
                 server.failed(&format!("create table {} in", options.table), &error).fix(format!("run: {statement}"))
             })?;
         }
-        if makes {
+        if makes && options.owns_what_it_made() {
             let relation = relation().await?;
             made::note(&transaction, schema, &claim.fence, relation.as_deref()).await.map_err(failed)?;
         }
@@ -156,7 +156,7 @@ async fn is_own(
     definition: &Definition,
 ) -> Result<bool, Error> {
     match options.owns_what_it_made() {
-        true => made::by_pipeline(server, client, schema, &claim.fence, definition.relation.as_deref()).await,
+        true => made::by_any(server, client, schema, &claim.fence, definition.relation.as_deref()).await,
         false => Ok(options.own),
     }
 }

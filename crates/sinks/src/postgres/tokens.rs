@@ -2,11 +2,12 @@
 use super::{
     definition,
     locks::{Ended, breaking_locks, lock_ddl},
+    others::take_over,
     pool::Server,
 };
 use crate::{
     claim::{Claim, Kind},
-    owner::Owner,
+    owner::wrote_elsewhere,
     table::{
         ddl::quote,
         pages::Pages,
@@ -14,14 +15,14 @@ use crate::{
     },
 };
 use dataflow_core::{
-    id::{Epoch, Generation, Incarnation},
+    id::{Epoch, Generation},
     token::{Fence, Token},
 };
 use dataflow_sdk::{
     Error,
     sink::{OpenLane, Traces},
 };
-use deadpool_postgres::{Object, Transaction};
+use deadpool_postgres::Object;
 use std::time::Duration;
 use tokio_postgres::{error::SqlState, types::ToSql};
 
@@ -32,7 +33,7 @@ pub(super) fn name(schema: &str) -> String {
 
 fn ddl(schema: &str) -> String {
     format!(
-        "create table if not exists {} (pipeline text, incarnation text, generation text, lane integer, \
+        "create table if not exists {} (pipeline text collate \"C\", incarnation text, generation text, lane integer, \
          journal text not null, target text not null, epoch bigint not null, opening bigint not null, \
          sequence bigint not null, positions jsonb not null, counters jsonb not null, chunks jsonb not null, \
          updated_at timestamptz not null, relation text, made text, began text not null, page integer not null, partitions integer not null, \
@@ -131,13 +132,24 @@ pub(super) async fn fence(
         let values: [&(dyn ToSql + Sync); 4] = [&key.pipeline, &key.incarnation, &target, &there];
         transaction.execute(&rename, &values).await.map_err(failed)?;
     }
+    let elsewhere = format!(
+        "select target from {name} where pipeline = $1 and incarnation = $2 and generation = $3 and lane = $4 \
+            and page = 0 and sequence > 0 and target <> $5"
+    );
+    let values: [&(dyn ToSql + Sync); 5] = [&key.pipeline, &key.incarnation, &key.generation, &key.lane, &target];
+    if let Some(row) = transaction.query_opt(&elsewhere, &values).await.map_err(failed)? {
+        let [target, other] = [target, row.get(0)].map(|table| format!("table {schema}.{table}"));
+        return Err(wrote_elsewhere(lane, &target, &other));
+    }
+    // A branch that was never opened has its number from one that this journal has forgotten, if that wrote elsewhere.
     let others = format!(
         "select {} from {name} t where pipeline = $1 and incarnation = $2 and (generation <> $3 or lane >= $4) \
-            and page = 0 and sequence > 0",
+            and page = 0 and sequence > 0 and (target = $5 or not $6)",
         columns(&name)
     );
     let lanes = lane.lanes as i32;
-    let values: [&(dyn ToSql + Sync); 4] = [&key.pipeline, &key.incarnation, &key.generation, &lanes];
+    let values: [&(dyn ToSql + Sync); 6] =
+        [&key.pipeline, &key.incarnation, &key.generation, &lanes, &target, &lane.first];
     let others = transaction.query(&others, &values).await.map_err(failed)?;
     transaction.commit().await.map_err(failed)?;
     match own {
@@ -183,99 +195,6 @@ async fn unmoved(server: &Server, name: &str, fence: &Fence, otherwise: Error) -
         true => otherwise,
         false => guarded(fence, &format!("PostgreSQL at {}", server.name), &guards),
     }
-}
-
-/// Converts the progress that others of this pipeline have at the target to that of its next generations.
-async fn take_over(
-    server: &Server,
-    transaction: &Transaction<'_>,
-    schema: &str,
-    target: &str,
-    lane: &OpenLane,
-    wait: Duration,
-) -> Result<(), Error> {
-    let doing = "look for progress of others (table dataflow_tokens) in";
-    let failed = |error| server.failed(doing, &error);
-    let (name, key) = (name(schema), Key::of(&lane.fence));
-    // Of two that open at the same time, the later one sees what the first has written.
-    let lock = "select pg_advisory_xact_lock(hashtextextended($1, 0))";
-    let whose = format!("{name} {} {target}", key.pipeline);
-    let whose: [&(dyn ToSql + Sync); 1] = [&whose];
-    let locking = transaction.execute(lock, &whose);
-    breaking_locks(server, transaction, wait, Ended::Silent, doing, locking).await?;
-    let others = format!(
-        "select journal, incarnation from {name} where pipeline = $1 and incarnation <> $2 and target = $3 \
-         group by journal, incarnation order by max(sequence) > 0 desc, max(updated_at) desc"
-    );
-    let others = transaction.query(&others, &[&key.pipeline, &key.incarnation, &target]).await.map_err(failed)?;
-    let called = format!("table {schema}.{target} in PostgreSQL at {}", server.name);
-    let mut adopted = false;
-    for row in &others {
-        let (journal, other): (String, &str) = (row.get(0), row.get(1));
-        let owner = Owner { journal, incarnation: stored_id::<Incarnation>(other)? };
-        let gone = owner.is_in_the_way(lane) && {
-            // Waits for one that is just committing.
-            let lock =
-                format!("select 1 from {name} where pipeline = $1 and incarnation = $2 and target = $3 for update");
-            let values: [&(dyn ToSql + Sync); 3] = [&key.pipeline, &other, &target];
-            let locking = transaction.query(&lock, &values);
-            breaking_locks(server, transaction, wait, Ended::Silent, doing, locking).await?;
-            let elsewhere = is_elsewhere(transaction, schema, target, &values).await.map_err(failed)?;
-            elsewhere || is_empty(transaction, schema, target).await.map_err(failed)?
-        };
-        if !gone && !owner.is_taken_over(lane, &called)? {
-            continue;
-        }
-        let number = "split_part(generation, '-', 1)::bigint";
-        let adopt = format!(
-            "update {name} set incarnation = $2, journal = $4, \
-             generation = ({number} + (select max({number}) from {name} where pipeline = $1 and incarnation = $2)) \
-             || substr(generation, strpos(generation, '-')) \
-             where pipeline = $1 and incarnation = $5 and target = $3"
-        );
-        let forget = format!("delete from {name} where pipeline = $1 and incarnation = $2 and target = $3");
-        // A frozen earlier writer may hold their rows.
-        if !gone && !std::mem::replace(&mut adopted, true) {
-            let values: [&(dyn ToSql + Sync); 5] = [&key.pipeline, &key.incarnation, &target, &lane.journal, &other];
-            let adopting = transaction.execute(&adopt, &values);
-            breaking_locks(server, transaction, wait, Ended::All, doing, adopting).await?;
-        }
-        let values: [&(dyn ToSql + Sync); 3] = [&key.pipeline, &other, &target];
-        let forgetting = transaction.execute(&forget, &values);
-        breaking_locks(server, transaction, wait, Ended::All, doing, forgetting).await?;
-    }
-    Ok(())
-}
-
-/// Returns whether all rows recorded by this progress (of a pipeline, an incarnation, a target) are in another table
-/// than the one of this name: their table was dropped, and somebody has recreated it.
-async fn is_elsewhere(
-    transaction: &Transaction<'_>,
-    schema: &str,
-    table: &str,
-    whose: &[&(dyn ToSql + Sync); 3],
-) -> Result<bool, tokio_postgres::Error> {
-    let (name, table) = (name(schema), format!("{}.{}", quote(schema), quote(table)));
-    let Some(there) = definition::relation(transaction, &table, &name).await? else { return Ok(false) };
-    let written = format!(
-        "select coalesce(bool_and(coalesce(relation <> $4 and split_part(relation, ':', 1) = split_part($4, ':', 1), false)), false) \
-         from {name} where pipeline = $1 and incarnation = $2 and target = $3 and sequence > 0"
-    );
-    let [pipeline, incarnation, target] = *whose;
-    Ok(transaction.query_one(&written, &[pipeline, incarnation, target, &there]).await?.get(0))
-}
-
-/// Returns whether a table has no row or doesn't exist: then nothing is left of what others have written to it. An
-/// unreadable table doesn't count as empty.
-async fn is_empty(transaction: &Transaction<'_>, schema: &str, table: &str) -> Result<bool, tokio_postgres::Error> {
-    let table = format!("{}.{}", quote(schema), quote(table));
-    let look = "select to_regclass($1) is null, coalesce(has_table_privilege(to_regclass($1), 'select'), false)";
-    let found = transaction.query_one(look, &[&table]).await?;
-    let (gone, readable): (bool, bool) = (found.get(0), found.get(1));
-    if gone || !readable {
-        return Ok(gone);
-    }
-    Ok(transaction.query_one(&format!("select not exists (select from {table})"), &[]).await?.get(0))
 }
 
 /// Advances the token of a lane, which has these pages, by one commit, whose rows are in `relation`.

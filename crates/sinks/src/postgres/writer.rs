@@ -1,7 +1,7 @@
 //! Opening and writing: token and rows in one transaction, the token first.
 use super::{
     encode::{Encoder, Refused},
-    failure, holders, pipeline,
+    failure, holders, others, pipeline,
     pool::Server,
     search::Search,
     statement::{Encoded, Written},
@@ -43,13 +43,15 @@ pub(super) async fn open(
     tokens::create(&server, &mut client, &schema, wait).await?;
     let Found { token, pages, others, begins } =
         tokens::fence(&server, &mut client, &schema, target::name_of(&options.table), lane, wait).await?;
-    let mut warnings = Vec::new();
-    let (mut added, claim) = (Vec::new(), Claim::of(lane));
+    let (mut warnings, mut added, claim) = (Vec::new(), Vec::new(), Claim::of(lane));
     let prepared = target::prepare(&server, &mut client, &options, (&schema, &claim), None, &mut added, wait).await?;
     let target = prepared.map(|(target, more)| {
         warnings.extend(more);
         Arc::new(target)
     });
+    if target.as_ref().is_some_and(|target| target.layout.key.is_empty()) {
+        warnings.extend(others::of_ancestors(&server, &mut client, &schema, &options.table, lane).await?);
+    }
     let demand = demand(target.as_deref());
     let remembered = target.as_ref().map(|target| Remembered::of(&options, &target.layout));
     options = options.as_before(remembered.as_ref());

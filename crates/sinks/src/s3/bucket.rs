@@ -219,6 +219,13 @@ impl Bucket {
         all.await.map_err(self.trouble("list", folder)).map_err(Trouble::error)
     }
 
+    /// The folders in a folder.
+    pub(super) async fn folders(&self, folder: &str) -> Result<Vec<String>, Error> {
+        let found = self.store.list_with_delimiter(Some(&path(folder)?)).await;
+        let found = found.map_err(self.trouble("list", folder)).map_err(Trouble::error)?;
+        Ok(found.common_prefixes.iter().map(ToString::to_string).collect())
+    }
+
     /// Deletes an object, if it is there.
     pub(super) async fn delete(&self, key: &str) -> Result<(), Error> {
         match self.store.delete(&path(key)?).await.map_err(self.trouble("delete", key)) {

@@ -26,7 +26,11 @@ pub(super) async fn open(config: &S3Sink, cx: &Context, lane: OpenLane) -> Resul
     let key = record::key(&root, &fence.branch, fence.lane);
     let found = look(&bucket, &root, &key, &lane).await?;
     let handle = lane.journalled.as_ref().and_then(|known| known.handle.as_ref()).map(Handle::from_json).transpose()?;
-    let others = if fence.lane == 0 { surplus(&bucket, &root, &lane).await? } else { Vec::new() };
+    let mut others = Vec::new();
+    if fence.lane == 0 {
+        others = surplus(&bucket, &root, &lane).await?;
+        others.extend(of_other_branches(&bucket, &root, &lane).await?);
+    }
 
     // From here on an owner of before can begin no upload, and so seal nothing that nobody knows of.
     let (before, version) = found.map_or((None, None), |(record, version)| (Some(record), Some(version)));
@@ -148,6 +152,23 @@ async fn surplus(bucket: &Bucket, root: &str, lane: &OpenLane) -> Result<Vec<(St
             && let Some((record, _)) = look(bucket, root, &key, lane).await?
         {
             others.push((key, record));
+        }
+    }
+    Ok(others)
+}
+
+/// The records of the pipeline under another number of the branch that are taken over.
+async fn of_other_branches(bucket: &Bucket, root: &str, lane: &OpenLane) -> Result<Vec<(String, Record)>, Error> {
+    let mut others = Vec::new();
+    for folder in record::other_branches(bucket, root, &lane.fence.branch).await? {
+        for (key, _) in bucket.list(&folder).await? {
+            let Some((bytes, _)) = bucket.read(&key).await?.filter(|_| record::lane_of(&key).is_some()) else {
+                continue;
+            };
+            let record = Record::from_json(&bytes)?;
+            if record.owner.is_taken_over(lane, !lane.siblings.contains(&record.generation), &bucket.place(&key))? {
+                others.push((key, record));
+            }
         }
     }
     Ok(others)

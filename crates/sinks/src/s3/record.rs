@@ -30,6 +30,17 @@ pub(super) fn folder(root: &str, branch: &BranchId) -> String {
     format!("{root}{FOLDER}/{}", shown(branch))
 }
 
+/// The folders of the records of a pipeline's other branches.
+pub(super) async fn other_branches(bucket: &Bucket, root: &str, branch: &BranchId) -> Result<Vec<String>, Error> {
+    let (own, pipeline) = (folder(root, branch), branch.pipeline().as_str());
+    let of_pipeline = |found: &String| {
+        let name = found.rsplit('/').next().and_then(|name| name.strip_prefix(pipeline));
+        *found != own && name.is_some_and(|rest| rest.is_empty() || rest.starts_with('+'))
+    };
+    let all = bucket.folders(&format!("{root}{FOLDER}")).await?;
+    Ok(all.into_iter().filter(of_pipeline).collect())
+}
+
 /// The key of a lane's record.
 pub(super) fn key(root: &str, branch: &BranchId, lane: u32) -> String {
     format!("{}/{lane}.json", folder(root, branch))
@@ -123,7 +134,7 @@ impl Record {
     /// Whether the lane may be opened beside what this says: not by an older owner, nor beside another node's. None: it may.
     /// Otherwise the number of the last commit that the journal has of the lane, which is older than what was counted.
     pub(super) fn admits(&self, lane: &OpenLane, place: &str) -> Result<Option<u64>, Error> {
-        let taken_over = self.owner.is_taken_over(lane, place)?;
+        let taken_over = self.owner.is_taken_over(lane, false, place)?;
         if taken_over || self.owner != Owner::of(lane) {
             return Ok(None);
         }

@@ -3,15 +3,14 @@ use super::failure;
 use crate::{
     claim::{Claim, Kind},
     on_disk::FileId,
-    owner::Owner,
+    owner::wrote_elsewhere,
     table::{
-        ddl::quote,
         pages::Pages,
         tokens::{Counts, Found, Holder, Row, Stored, TABLE, began, fenced, guarded, outdated, stored_id},
     },
 };
 use dataflow_core::{
-    id::{Epoch, Generation, Incarnation},
+    id::{Epoch, Generation},
     token::{Fence, Token},
 };
 use dataflow_sdk::{
@@ -68,31 +67,19 @@ macro_rules! tokens {
     };
 }
 const READ: &str = tokens!("pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4");
-/// Who else of this pipeline has progress at this target; who wrote last comes first.
-const OTHERS: &str = "select journal, incarnation from dataflow_tokens \
-    where pipeline = ?1 and incarnation <> ?2 and target = ?3 \
-    group by journal, incarnation order by max(sequence) > 0 desc, max(updated_at) desc";
-const NEWEST: &str = "select max(cast(?3 as integer), coalesce(max(cast(generation as integer)), 0)) from dataflow_tokens where pipeline = ?1 and incarnation = ?2";
-/// Makes another's progress that of generations to come.
-const ADOPT: &str = "update dataflow_tokens set incarnation = ?2, journal = ?4, \
-    generation = (cast(generation as integer) + ?6) || substr(generation, instr(generation, '-')) \
-    where pipeline = ?1 and incarnation = ?5 and target = ?3";
-const FORGET: &str = "delete from dataflow_tokens where pipeline = ?1 and incarnation = ?2 and target = ?3";
-
-/// Drops the progress that other journals have at a target.
-const FORGET_OTHERS: &str = "delete from dataflow_tokens where target = ?3 and journal <> \
-    (select journal from dataflow_tokens where pipeline = ?1 and incarnation = ?2 limit 1)";
-
 const WRITTEN: &str = "select generation, coalesce(sum(counters ->> 'rowsWritten'), 0) from dataflow_tokens \
     where pipeline = ?1 and incarnation = ?2 and target = ?3 group by generation";
-
 /// Whether progress is of a table of this name; what was written last comes first.
 const TRACES: &str = "select generation, target = ?3 from dataflow_tokens \
     where pipeline = ?1 and incarnation = ?2 and page = 0 order by updated_at desc";
 
 /// Tokens of other generations, or of lanes that this one has not.
-const OTHER_LANES: &str =
-    tokens!("pipeline = ?1 and incarnation = ?2 and (generation <> ?3 or lane >= ?4) and sequence > 0");
+const OTHER_LANES: &str = tokens!(
+    "pipeline = ?1 and incarnation = ?2 and (generation <> ?3 or lane >= ?4) and sequence > 0 and (target = ?5 or not ?6)"
+);
+/// Where a lane has written instead.
+const ELSEWHERE: &str = "select target from dataflow_tokens \
+    where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4 and page = 0 and sequence > 0 and target <> ?5";
 
 /// An open database file.
 pub(super) struct Database {
@@ -191,6 +178,12 @@ impl Database {
         self.take_over(lane, target)?;
         let fence = &lane.fence;
         let (pipeline, incarnation, generation) = key(fence);
+        let own = params![pipeline, incarnation, generation, fence.lane, target];
+        let elsewhere = self.connection.query_row(ELSEWHERE, own, |row| row.get::<_, String>(0)).optional();
+        if let Some(other) = elsewhere.map_err(failed)? {
+            let [target, other] = [target, &other].map(|table| format!("table {table} in {}", self.path.display()));
+            return Err(wrote_elsewhere(lane, &target, &other));
+        }
         let (epoch, opening) = (signed(fence.epoch.0), signed(fence.opening));
         let values =
             params![pipeline, incarnation, generation, fence.lane, epoch, opening, lane.journal, target, began(lane)?];
@@ -198,50 +191,6 @@ impl Database {
             0 => Err(self.unmoved(fence, |holder| holder.rank() <= fence.rank())?),
             _ => Ok(()),
         }
-    }
-
-    /// Makes the progress that others of this pipeline have at the target that of its next generations.
-    fn take_over(&self, lane: &OpenLane, target: &str) -> Result<(), Error> {
-        let failed = |error| self.failed("keep progress (table dataflow_tokens) in", &error);
-        let (pipeline, incarnation, generation) = key(&lane.fence);
-        let mut others = self.connection.prepare(OTHERS).map_err(failed)?;
-        let others = others.query_map(params![pipeline, incarnation, target], |row| {
-            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
-        });
-        let name = format!("table {target} in {}", self.path.display());
-        let mut adopted = false;
-        for (journal, other) in others.and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(failed)? {
-            let owner = Owner { journal, incarnation: stored_id::<Incarnation>(&other)? };
-            let gone = owner.is_in_the_way(lane) && self.is_empty(target).map_err(failed)?;
-            if !gone && !owner.is_taken_over(lane, &name)? {
-                continue;
-            }
-            if !gone && !std::mem::replace(&mut adopted, true) {
-                let newest = params![pipeline, incarnation, generation];
-                let newest: i64 = self.connection.query_row(NEWEST, newest, |row| row.get(0)).map_err(failed)?;
-                let values = params![pipeline, incarnation, target, lane.journal, other, newest];
-                self.connection.execute(ADOPT, values).map_err(failed)?;
-            }
-            self.connection.execute(FORGET, params![pipeline, other, target]).map_err(failed)?;
-        }
-        Ok(())
-    }
-
-    /// Whether a table has no row, or is not there: then nothing is left of what others have written to one of this name.
-    fn is_empty(&self, table: &str) -> rusqlite::Result<bool> {
-        let there =
-            "select exists (select 1 from sqlite_schema where type in ('table', 'view') and name = ?1 collate nocase)";
-        if !self.connection.query_row(there, [table], |row| row.get(0))? {
-            return Ok(true);
-        }
-        self.connection.query_row(&format!("select not exists (select 1 from {})", quote(table)), [], |row| row.get(0))
-    }
-
-    /// Drops the progress of other nodes at a table that was missing, so that nothing is left of what they have written to it.
-    pub(super) fn forget_others(&self, target: &str, claim: &Claim) -> Result<(), Error> {
-        let (pipeline, incarnation, _) = key(&claim.fence);
-        let forgotten = self.connection.execute(FORGET_OTHERS, params![pipeline, incarnation, target]);
-        forgotten.map(drop).map_err(|error| self.failed("keep progress (table dataflow_tokens) in", &error))
     }
 
     /// Makes sure that the missing table `target` has no rows that a pipeline has written.
@@ -322,12 +271,14 @@ impl Database {
     }
 
     /// What a lane finds that has [fenced](Self::fence) others.
-    pub(super) fn found(&self, lane: &OpenLane) -> Result<Found, Error> {
+    pub(super) fn found(&self, lane: &OpenLane, target: &str) -> Result<Found, Error> {
         let fence = &lane.fence;
         let failed = |error| self.failed("read progress (table dataflow_tokens) in", &error);
         let (pipeline, incarnation, generation) = key(fence);
         let mut others = self.connection.prepare(OTHER_LANES).map_err(failed)?;
-        let others = others.query_map(params![pipeline, incarnation, generation, lane.lanes], read);
+        // A branch that was never opened has its number from one that this journal has forgotten, if that wrote elsewhere.
+        let of_lane = params![pipeline, incarnation, generation, lane.lanes, target, lane.first];
+        let others = others.query_map(of_lane, read);
         let others = others.and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(failed)?;
         let own = self.row(fence)?.ok_or_else(|| fenced(fence, None))?;
         Found::of(lane, &own, others)

@@ -1,4 +1,4 @@
-//! Tables that a pipeline has made itself, noted beside its tokens: they get a column for each field.
+//! Tables that pipelines have made, noted beside their tokens: they get a column for each field.
 use super::database::{Database, key};
 use dataflow_core::{id::Generation, token::Fence};
 use dataflow_sdk::Error;
@@ -6,17 +6,17 @@ use rusqlite::params;
 
 /// Notes the table that a pipeline has made.
 const MADE: &str = "update dataflow_tokens set made = ?5 where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4 and page = 0";
-/// Notes the same for this generation, too, if an earlier one has made it.
+/// Notes the same for this generation, too, if any pipeline has made it.
 const HAS_MADE: &str = "update dataflow_tokens set made = ?5 where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4 and page = 0 \
-    and exists (select 1 from dataflow_tokens where pipeline = ?1 and incarnation = ?2 and made = ?5)";
+    and exists (select 1 from dataflow_tokens where made = ?5)";
 
 impl Database {
-    /// Notes, beside the token of a lane, that its pipeline has made the table `target`.
+    /// Notes, beside the token of a lane, that a pipeline has made the table `target`.
     pub(super) fn note_made(&self, target: &str, fence: &Fence) -> Result<(), Error> {
         self.note(MADE, target, fence).map(drop)
     }
 
-    /// Whether a pipeline has made the table `target`, in whichever generation.
+    /// Whether any pipeline has made the table `target`: if two start at once, it is chance which one.
     pub(super) fn has_made(&self, target: &str, fence: &Fence) -> Result<bool, Error> {
         Ok(self.note(HAS_MADE, target, fence)? > 0)
     }
@@ -27,7 +27,7 @@ impl Database {
         noted.map_err(|error| self.failed("keep progress (table dataflow_tokens) in", &error))
     }
 
-    /// Whether this generation has noted that its pipeline has made the table `target`.
+    /// Whether this generation has noted that a pipeline has made the table `target`.
     pub(super) fn is_made(&self, target: &str, generation: &Generation) -> Result<bool, Error> {
         if !self.has_tokens()? {
             return Ok(false);

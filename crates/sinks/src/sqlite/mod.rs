@@ -7,6 +7,7 @@ mod deferred;
 mod drops;
 mod failure;
 mod made;
+mod others;
 mod rows;
 mod schema;
 #[cfg(test)]
@@ -65,8 +66,8 @@ pub struct SqliteSink {
     #[serde(default = "yes")]
     pub create_table: bool,
     /// What becomes of fields that the table has no column for. Columns that are there are never changed. A record of which
-    /// no field has a column is a dead letter. Default: `add` for a table that this pipeline has
-    /// made, if `columns` is not given, and `ignore` for any other.
+    /// no field has a column is a dead letter. Default: `add` for a table that a
+    /// pipeline has made, if neither gives `columns`, and `ignore` for any other.
     pub unknown_fields: Option<Unknown>,
     /// How long to wait for whoever holds a lock on the file.
     #[serde(default = "ten_seconds")]

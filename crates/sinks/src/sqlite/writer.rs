@@ -10,6 +10,7 @@ use super::{
 use crate::{
     blocking::{Alive, Owned},
     claim::Claim,
+    owner::{may_write_again, written_before},
     table::{
         Layout, Options, Pages, Remembered, Said, ddl,
         drops::warning,
@@ -46,10 +47,15 @@ pub(super) fn open(config: &SqliteSink, lane: &OpenLane) -> Result<Opened, Error
         kept: None,
         swallowed: 0,
     };
-    let (found, warnings) = target.transaction(|target| {
+    let (found, mut warnings) = target.transaction(|target| {
         target.db.fence(lane, &config.table)?;
-        Ok((target.db.found(lane)?, target.prepare(None)?))
+        Ok((target.db.found(lane, &config.table)?, target.prepare(None)?))
     })?;
+    if may_write_again(lane) && target.options.key().is_empty() {
+        let rows = target.db.rows_before(&config.table, lane)?;
+        let table = || format!("table {} in {}", config.table, config.path.display());
+        warnings.extend((rows > 0).then(|| written_before(lane, &table(), rows)));
+    }
     let Found { token, pages, others, begins } = found;
     target.pages = pages;
     let demand = target.demand();
@@ -153,7 +159,9 @@ impl Target {
             }
             let Some(columns) = columns else { return Ok(Vec::new()) };
             self.run(&self.create(&columns))?;
-            self.db.note_made(&table, &self.claim.fence)?;
+            if self.options.owns_what_it_made() {
+                self.db.note_made(&table, &self.claim.fence)?;
+            }
             self.db.forget_others(&table, &self.claim)?;
             found = describe(self)?;
         }

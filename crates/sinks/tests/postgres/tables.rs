@@ -74,10 +74,10 @@ async fn rows_of_nulls_wait_for_columns() {
     target.drop().await;
 }
 
-/// A table that the pipeline has made gets a column for every field, in all lanes and after each start; any other one is its
-/// owner's, also in the same place.
+/// A table that pipelines have made gets a column for every field, in all lanes and after each start, from each of them;
+/// any other one is its owner's, also in the same place.
 #[tokio::test]
-async fn a_table_of_its_own_gets_every_field() {
+async fn a_table_that_was_made_gets_every_field() {
     let Some(mut target) = Target::new("", json!({})).await else { return };
     let column = |name: &str, ty| Column { name: name.into(), ty };
     let (first, more) = ([column("id", Type::Bigint)], [column("name", Type::Text)]);
@@ -102,7 +102,7 @@ async fn a_table_of_its_own_gets_every_field() {
     }
     target.more = json!({});
     let opened = target.sink().open(&context("q"), open_lane(&fence("q", 1))).await.unwrap();
-    assert_eq!(opened.demand, Demand::Columns(all.clone()), "of another pipeline");
+    assert_eq!(opened.demand, Demand::Growing(all.clone()), "of another pipeline");
     target.client.batch_execute("delete from users; drop table users; create table users (id bigint)").await.unwrap();
     let choice = OpenLane {
         known: vec![Generation::FIRST, next.generation],
@@ -110,6 +110,16 @@ async fn a_table_of_its_own_gets_every_field() {
     };
     let opened = target.sink().open(&context("p"), choice).await.unwrap();
     assert_eq!(opened.demand, Demand::Columns(first.to_vec()), "made by somebody else");
+
+    target.client.batch_execute("drop table users").await.unwrap();
+    target.more = json!({"columns": ["id"]});
+    let listed = Fence { incarnation: Incarnation::try_from("2-again").unwrap(), ..fence("p", 1) };
+    let listed = OpenLane { ancestors: vec![next.incarnation.clone()], ..open_lane(&listed) };
+    let mut writer = target.sink().open(&context("p"), listed).await.unwrap().writer;
+    assert_eq!(writer.define(&first).await.unwrap(), Demand::Columns(first.to_vec()));
+    target.more = json!({});
+    let opened = target.sink().open(&context("q"), open_lane(&fence("q", 2))).await.unwrap();
+    assert_eq!(opened.demand, Demand::Columns(first.to_vec()), "made with columns that its maker lists");
     target.drop().await;
 }
 

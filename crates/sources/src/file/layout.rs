@@ -6,7 +6,7 @@ use super::{
     names::name,
     split::{Caps, Dialect, Splitter},
 };
-use dataflow_formats::foreign;
+use dataflow_formats::{csv, foreign};
 use dataflow_sdk::{
     Error,
     batch::Warning,
@@ -117,29 +117,11 @@ fn fields(record: &[u8], dialect: Dialect) -> Result<Vec<String>, String> {
     if let Some(encoding) = foreign::format(record) {
         return Err(format!("it is not UTF-8; {encoding}"));
     }
-    let mut reader = csv_core::ReaderBuilder::new().delimiter(dialect.delimiter).quote(dialect.quote).build();
-    let mut text = vec![0; record.len() + 1];
-    let mut ends = vec![0; record.len() + 1];
-    let (mut read, mut written, mut ended) = (0, 0, 0);
-    loop {
-        let (result, input, output, fields) =
-            reader.read_record(&record[read..], &mut text[written..], &mut ends[ended..]);
-        (read, written, ended) = (read + input, written + output, ended + fields);
-        match result {
-            csv_core::ReadRecordResult::InputEmpty => {}
-            csv_core::ReadRecordResult::Record => break,
-            other => return Err(format!("{other:?}")),
-        }
-    }
-    if record[read..].iter().any(|byte| !byte.is_ascii_whitespace()) {
+    let text = std::str::from_utf8(record).map_err(|_| format!("it is not UTF-8; {}", foreign::encoding(record)))?;
+    let text = text.trim_start_matches('\u{feff}').trim_end_matches('\r');
+    let fields = csv::texts(text, dialect.delimiter, dialect.quote)?;
+    if fields.iter().any(|(text, quoted)| !quoted && text.contains('\r')) {
         return Err(format!("its {}", foreign::RETURNS));
     }
-    let mut begin = 0;
-    let names = ends[..ended].iter().map(|&end| {
-        let name = std::str::from_utf8(&text[begin..end])
-            .map_err(|_| format!("it is not UTF-8; {}", foreign::encoding(record)))?;
-        begin = end;
-        Ok(name.to_owned())
-    });
-    names.collect()
+    Ok(fields.into_iter().map(|(text, _)| text).collect())
 }

@@ -168,6 +168,20 @@ async fn csv_whose_lines_have_no_line_feed_is_no_empty_file() {
     assert!(error.to_string().contains("carriage returns"), "{error:?}");
 }
 
+/// A header is read as strictly as a record is.
+#[tokio::test]
+async fn a_header_that_is_no_csv_names_no_fields() {
+    for header in ["id,\"na\"me", "id,\"name\" ", "\"id\" ,name"] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.csv");
+        fs::write(&path, format!("{header}\n1,a\n")).unwrap();
+        let mut reader = open(&source(&path, json!({})), &Positions::new()).await.unwrap();
+        let error = read_all(&mut *reader).await.unwrap_err();
+        assert_eq!(error.code(), "bad-header");
+        assert!(error.to_string().contains("continues after its closing quote"), "{error:?}");
+    }
+}
+
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();

@@ -80,8 +80,8 @@ impl Pair {
         Self { source, sinks, lanes }
     }
 
-    /// All pairs for which the promises are proved. The first ones suffer every strike; the others complete all
-    /// combinations of source and sink, and are only restored.
+    /// All pairs for which the promises are proved. The first ones suffer every strike; the others are only
+    /// restored, so that each source and each sink meets that with several of the other kind.
     pub const ALL: [Self; 30] = [
         Self::new(Place::File, &[Place::File], 1),
         Self::new(Place::File, &[Place::Sqlite], 1),

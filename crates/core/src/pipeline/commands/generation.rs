@@ -53,3 +53,22 @@ pub(super) fn begin(
         unsettled,
     })
 }
+
+/// That of a branch which an update adds. `nonce` is random: after a restore, the journal may give the number of one that it has
+/// forgotten, and that has written, to another branch.
+pub(super) fn of_new_branch(nonce: u64) -> NewGeneration {
+    NewGeneration {
+        generation: Generation { nonce, ..Generation::FIRST },
+        met: Vec::new(),
+        positions: Positions::new(),
+        reached: Positions::new(),
+        given_up: Positions::new(),
+        settled: Vec::new(),
+        lost: None,
+        retargeted: None,
+        discarded: None,
+        passed: Vec::new(),
+        notes: Warnings::default(),
+        unsettled: None,
+    }
+}

@@ -135,8 +135,9 @@ pub(super) fn plan(
         if let Some(branch) = ends.filter(|_| !wanted.reset) {
             GivenUp::check_end(pipeline, branch, settlement.lanes())?;
         }
-        let ends = ends.map(|branch| branch.progress.positions());
-        return Ok(updated(None, ends.filter(|_| settled)));
+        let positions = ends.map(|branch| branch.progress.positions());
+        let generation = ends.is_none().then(|| generation::of_new_branch(*nonce));
+        return Ok(updated(generation, positions.filter(|_| settled)));
     };
     let mut kept = branch.progress.positions_with(settlement.lanes());
     if !branch.starts_generation(&spec, change) {

@@ -1,5 +1,5 @@
 use dataflow_core::{
-    id::RunId,
+    id::{Incarnation, RunId},
     pipeline::{Command, CommandKind, Event, Rejected, State, Status, event::LaneProgress, testing::*},
 };
 
@@ -55,4 +55,19 @@ fn dead_letters_are_given_up_only_where_that_is_asked_for() {
     assert_eq!(refused, Rejected::Undelivered { records: 0, dead_letters: 23 });
     assert_eq!(refused.to_string(), "deleting it would lose 23 dead letter(s)");
     past.when(CommandKind::Delete { discard: true }).then([Event::PipelineDeleted]);
+}
+
+/// What they have left at a target is nobody's any more, unlike what a pipeline of the same id has that this journal never had.
+#[test]
+fn those_before_one_of_the_same_id_are_known() {
+    let name = |number: u64| Incarnation::try_from(format!("{number}-x")).unwrap();
+    let again = |past: Given, number| {
+        let created = Event::PipelineCreated { spec: Box::new(spec()), incarnation: name(number), pushes: None };
+        past.and(Event::PipelineDeleted).and(created)
+    };
+    let past = (1..=3).fold(given([created()]), again);
+    let known = |given: &Given| given.state.pipeline().unwrap().view(0).unwrap().ancestors;
+    assert_eq!(known(&past), [name(2), name(1), incarnation()]);
+    let past = (4..=200).fold(past, again);
+    assert_eq!(known(&past), (100..=199).rev().map(name).collect::<Vec<_>>(), "the last hundred");
 }

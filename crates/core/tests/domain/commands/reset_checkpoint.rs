@@ -93,6 +93,19 @@ fn pending_pushed_records_that_are_passed_over_are_lost_and_whole_batches_are_fo
     }
 }
 
+/// A target that was restored from an older copy: nothing is here to write again, so it has to be pushed again.
+#[test]
+fn batches_that_were_delivered_to_a_target_which_has_lost_them_are_forgotten() {
+    let past = half_done().and(processed(10, 2)).and(stop_requested()).and(stopped());
+    let (positions, settlement) = (at(100), settled(1));
+    let reset = Reset { positions, passed: vec![], reached: Positions::new(), settlement, nonce: NONCE };
+    let after = past.when(reset_to("sink-token", reset)).after();
+    for (batch, forgotten) in [("a", false), ("b", true)] {
+        let again = after.clone().when(ingest(batch, 100)).after().state;
+        assert_eq!(again.pipeline().unwrap().inbox.received > 200, forgotten, "{batch}");
+    }
+}
+
 /// Another inbox has received what the sink's position counts.
 #[test]
 fn a_sinks_position_that_says_nothing_of_what_is_pending_hides_no_loss() {

@@ -115,8 +115,16 @@ pub(crate) fn recover(
                 places(&token.positions),
                 places(&known.positions)
             ),
-            "choose: set the checkpoint to \"sink-token\" to write again what the target has lost (records that the \
-                source no longer has are counted as lost), or to \"journal\" to count all of it as lost",
+            match pushed {
+                None => {
+                    "choose: set the checkpoint to \"sink-token\" to write again what the target has lost (records that the \
+                        source no longer has are counted as lost), or to \"journal\" to count all of it as lost"
+                }
+                Some(_) => {
+                    "set the checkpoint to \"sink-token\": pushed records that the target has lost are no longer here and are \
+                        counted as lost; then push their batches again, with the same ids"
+                }
+            },
         )),
         (DeliveryMode::Unfenced, _) if journal_sequence > 0 => Ok(opened(Recovery::AtLeastOnce, known)),
         (DeliveryMode::Keyed | DeliveryMode::Staged, _) if journal_sequence > 0 => Ok(opened(Recovery::Journal, known)),
@@ -152,12 +160,17 @@ fn forgotten(left: u64, held: u64) -> Failure {
 fn behind(lane: u32, at: &Position, inbox: &Inbox) -> Failure {
     let (first, received) = (inbox.first(), inbox.received);
     let pending = received - first;
+    let differs = if inbox.has_as_many(at) {
+        "received other batches than the sink has, or the same ones in another order"
+    } else {
+        "has not received"
+    };
     Failure::decide(
         Cause::JOURNAL_BEHIND,
         "sink",
         format!(
-            "the journal is behind the sink: the sink's token of lane {lane} is at pushed record {at}, which this \
-                journal has not received (its last is {received}). The node's folder may have been restored from a \
+            "the journal is behind the sink: the sink's token of lane {lane} is at pushed record {at}, up to which this \
+                journal {differs} (its last is {received}). The node's folder may have been restored from a \
                 backup. {pending} {} pending here, from {first}; batches that were acknowledged after the backup but \
                 had not reached the sink are gone",
             if pending == 1 { "record is" } else { "records are" },
