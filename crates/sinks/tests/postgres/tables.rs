@@ -114,7 +114,7 @@ async fn a_table_that_was_made_gets_every_field() {
     target.client.batch_execute("drop table users").await.unwrap();
     target.more = json!({"columns": ["id"]});
     let listed = Fence { incarnation: Incarnation::try_from("2-again").unwrap(), ..fence("p", 1) };
-    let listed = OpenLane { ancestors: vec![next.incarnation.clone()], ..open_lane(&listed) };
+    let listed = OpenLane { ancestors: vec![fence("p", 1).incarnation], ..open_lane(&listed) };
     let mut writer = target.sink().open(&context("p"), listed).await.unwrap().writer;
     assert_eq!(writer.define(&first).await.unwrap(), Demand::Columns(first.to_vec()));
     target.more = json!({});
