@@ -168,6 +168,10 @@ impl Error {
     fn of_ask(error: AskError, pipeline: &str) -> Self {
         match error {
             AskError::Rejected(rejected) => Self::of_rejected(rejected, pipeline),
+            AskError::NotOwner(_) => Self {
+                retry_after: Some(RETRY_AFTER_SECONDS),
+                ..Self::new(UNAVAILABLE, format!("the pipeline {pipeline:?} can't be reached here: {error}"))
+            },
             AskError::Unavailable(why) => Self {
                 retry_after: Some(RETRY_AFTER_SECONDS),
                 ..Self::new(UNAVAILABLE, format!("the pipeline {pipeline:?} can't be reached at the moment: {why}"))
@@ -251,6 +255,10 @@ impl Error {
     pub(crate) fn of_list(error: AskError) -> Self {
         match error {
             AskError::Rejected(rejected) => Self::of_rejected(rejected, ""),
+            AskError::NotOwner(_) => Self {
+                retry_after: Some(RETRY_AFTER_SECONDS),
+                ..Self::new(UNAVAILABLE, format!("the pipelines can't be listed here: {error}"))
+            },
             AskError::Unavailable(why) => Self {
                 retry_after: Some(RETRY_AFTER_SECONDS),
                 ..Self::new(UNAVAILABLE, format!("the pipelines can't be listed at the moment: {why}"))

@@ -4,8 +4,9 @@ mod connections;
 use crate::{node::Node, plugins::Connectors, settings::Settings};
 use dataflow_api::{ApiState, Hosts, Readiness};
 use dataflow_api_types::NodeView;
-use dataflow_core::{id::CommandId, shard::SHARDS};
+use dataflow_core::id::CommandId;
 use dataflow_engine::{
+    answers::Overview,
     parts::{Clock, Parts, Random},
     region::ShardRegion,
 };
@@ -85,21 +86,24 @@ impl Door {
     }
 }
 
-/// Ready is a node that owns all shards, as there is no other that could, has none of them closed, can write its journal, and
-/// isn't stopping.
+/// Ready is a node that owns all shards that it was to take over, has none of them closed, can write its journal, and isn't
+/// stopping.
 async fn readiness(region: &dyn ShardRegion, closing: &AtomicBool) -> Readiness {
     if closing.load(Ordering::Relaxed) {
         return Readiness::NotReady("the node is stopping".into());
     }
-    let overview = region.overview().await;
-    match (overview.shards_owned + overview.closed.len(), overview.unwritable, overview.closed.as_slice()) {
-        (SHARDS, None, []) => Readiness::Ready,
-        (SHARDS, None, [why]) => Readiness::NotReady(why.clone()),
-        (SHARDS, None, [first, more @ ..]) => {
+    let Overview { shards_owned, shards_assigned, unwritable, closed, .. } = region.overview().await;
+    let lost = shards_assigned.saturating_sub(shards_owned + closed.len());
+    match (lost, unwritable, closed.as_slice()) {
+        (0, None, []) => Readiness::Ready,
+        (0, None, [why]) => Readiness::NotReady(why.clone()),
+        (0, None, [first, more @ ..]) => {
             Readiness::NotReady(format!("{first}; {} more are closed, see the log", more.len()))
         }
-        (SHARDS, Some(why), _) => Readiness::NotReady(format!("the journal can't be written: {why}")),
-        (owned, ..) => Readiness::NotReady(format!("the node owns {owned} of {SHARDS} shards")),
+        (0, Some(why), _) => Readiness::NotReady(format!("the journal can't be written: {why}")),
+        (lost, ..) => {
+            Readiness::NotReady(format!("another node has taken over {lost} of this node's {shards_assigned} shards"))
+        }
     }
 }
 

@@ -102,7 +102,6 @@ pub fn parts(settings: &Settings, connectors: &Connectors, data: &DataDir) -> Re
         net: Arc::new(TcpNet),
         journal: Journal::new(Arc::new(journal)),
         plugins: Arc::new(connectors.clone()),
-        openings: Arc::default(),
     };
     #[cfg(feature = "fault-points")]
     let parts = crate::faults::around(parts)?;

@@ -124,7 +124,6 @@ async fn a_new_sink_is_a_folder_and_a_line() {
         net: Arc::new(TcpNet),
         journal: Journal::new(Arc::new(Memory::new())),
         plugins: Arc::new(connectors),
-        openings: Arc::default(),
     };
     let node = Node::build(&Settings::default(), &Default::default(), parts, None).await.unwrap();
     let actor = Actor::try_from("test").unwrap();

@@ -55,7 +55,6 @@ async fn node(journal: &Memory, seed: u64) -> (Node, Arc<Mortal>) {
         net: Arc::new(TcpNet),
         journal: Journal::new(Arc::new(journal.clone())),
         plugins: Arc::new(plugins),
-        openings: Arc::default(),
     };
     let settings = Settings { compute_threads: Some(2), ..Settings::default() };
     (Node::build(&settings, &Default::default(), parts, None).await.unwrap(), tasks)

@@ -199,6 +199,7 @@ pub struct DeadLetter {
     /// Of CSV whose fields are named by its file: the line that names them. Not in lists.
     pub header: Option<String>,
     /// Its bytes, as far as they were kept. Not in lists.
+    #[serde(with = "crate::base64_bytes::optional")]
     pub original: Option<Vec<u8>>,
     /// What came with the bytes. Not in lists.
     pub sent: Sent,
@@ -208,6 +209,7 @@ pub struct DeadLetter {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sent {
     /// Its key.
+    #[serde(with = "crate::base64_bytes::optional")]
     pub key: Option<Vec<u8>>,
     /// Its own metadata (headers), a JSON object.
     pub metadata: Option<String>,
@@ -294,6 +296,9 @@ pub struct LastRecovery {
 pub struct Overview {
     /// Shards owned here.
     pub shards_owned: usize,
+    /// Shards that this node was to take over and was not told to release: the same, and those that are closed, or that
+    /// another node has taken over.
+    pub shards_assigned: usize,
     /// Pipelines of those shards, by status.
     pub by_status: BTreeMap<Status, usize>,
     /// Entities in memory.

@@ -131,7 +131,7 @@ async fn letters(journal: &Journal, chunk: &ChunkRef) -> Result<Vec<DeadLetter>,
 }
 
 /// What is left of a letter whose chunk is not there.
-fn missing(chunk: &ChunkRef) -> DeadLetter {
+pub(crate) fn missing(chunk: &ChunkRef) -> DeadLetter {
     DeadLetter {
         sink: None,
         number: 0,

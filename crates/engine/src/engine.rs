@@ -45,7 +45,7 @@ async fn watch_ownership(region: Region, journal: Journal, closing: Cancellation
         loop {
             tokio::time::sleep(LOOK).await;
             look_at(&journal, &region).await;
-            match journal.epochs().await {
+            match journal.epochs(&region.owned()).await {
                 Ok(epochs) => region.seen(&epochs),
                 Err(error) => tracing::debug!(%error, "can't check whether this node still owns its shards"),
             }
@@ -76,7 +76,7 @@ impl Default for EngineSettings {
 }
 
 impl Engine {
-    /// [Acquires](ShardHost::acquire) all shards. One of which the journal has something damaged stays closed, and the others do
+    /// [Acquires](ShardHost::acquire) all shards, from whoever had them. One of which the journal has something damaged stays closed, and the others do
     /// without it.
     ///
     /// # Errors
@@ -94,7 +94,7 @@ impl Engine {
         let holder = Holder::new(context.parts.rng.name());
         let (spawner, closing) = (context.parts.spawner.clone(), context.closing.clone());
         let region = Region::new(holder, context);
-        let acquired = stream::iter(ShardId::all().map(|shard| region.acquire(shard))).buffered(LOADS);
+        let acquired = stream::iter(ShardId::all().map(|shard| region.take_over(shard))).buffered(LOADS);
         if let Err(error) = acquired.try_collect::<()>().await {
             closing.cancel();
             return Err(error);

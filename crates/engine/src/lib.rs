@@ -3,6 +3,7 @@
 //! A message for a pipeline goes through the [`ShardRegion`](region::ShardRegion) to its entity, which decides, has the
 //! events appended to its shard's log, and performs what follows: above all, the run, from source to checkpoint.
 pub mod answers;
+mod base64_bytes;
 pub mod causes;
 mod chunks;
 pub mod claims;
@@ -20,5 +21,5 @@ mod status;
 mod telemetry;
 
 pub use engine::{Engine, EngineSettings};
-pub use host::ShardHost;
+pub use host::{Acquired, ShardHost};
 pub use telemetry::describe_metrics;

@@ -18,7 +18,7 @@ use rand::{
 use std::{
     fmt,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
+    sync::{Arc, Mutex, PoisonError},
 };
 use tokio::task::JoinHandle;
 
@@ -39,8 +39,6 @@ pub struct Parts {
     pub journal: Journal,
     /// Connectors and transforms.
     pub plugins: Arc<dyn Plugins>,
-    /// Counts the openings of lanes while the node runs.
-    pub openings: Arc<AtomicU64>,
 }
 
 /// What time it is. Waiting goes through `tokio::time`, which tests pause.

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use dataflow_core::{
     id::{Actor, BatchId, CommandId, PipelineId, Reason, SinkName, TraceParent},
     pipeline::{Rejected, Status},
+    shard::ShardId,
     spec::PipelineSpec,
 };
 use serde::{Deserialize, Serialize};
@@ -129,7 +130,7 @@ pub enum Action {
         /// Hash of the records, made by the door.
         hash: String,
         /// The body as it came.
-        #[serde(with = "body")]
+        #[serde(with = "crate::base64_bytes")]
         body: Bytes,
         /// Answer only once the sink has committed them; at most this long.
         delivered: Option<Duration>,
@@ -191,17 +192,6 @@ fn of_sink(what: &str, sink: &Option<SinkName>) -> Value {
 /// Those that are set.
 fn flags<'a>(flags: &[(&'a str, bool)]) -> Vec<&'a str> {
     flags.iter().filter(|(_, set)| *set).map(|(name, _)| *name).collect()
-}
-
-mod body {
-    use bytes::Bytes;
-    use serde::{Deserialize, Deserializer, Serializer};
-    pub(super) fn serialize<S: Serializer>(body: &Bytes, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_bytes(body)
-    }
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
-        Vec::<u8>::deserialize(from).map(Bytes::from)
-    }
 }
 
 /// Where to go on.
@@ -295,6 +285,9 @@ pub enum AskError {
     /// The shard's owner can't be reached, or is busy; the message may be sent again with the same command id.
     #[error("the pipeline can't be reached at the moment: {0}")]
     Unavailable(String),
+    /// Another node owns this shard, or takes it over: its owner may be asked, with the same command id.
+    #[error("this node does not own the pipeline's shard ({0}): another node has taken it over, or is about to")]
+    NotOwner(ShardId),
     /// Something that it takes is damaged in the journal, and what.
     #[error("{0}")]
     Damaged(String),
@@ -325,9 +318,8 @@ impl From<dataflow_journal::Error> for AskError {
             | dataflow_journal::Error::Trimmed { .. }
             | dataflow_journal::Error::NotAsLeft(_) => Self::Damaged(error.to_string()),
             dataflow_journal::Error::OtherBuild(_) => Self::OtherBuild(error.to_string()),
-            dataflow_journal::Error::Unavailable(_) | dataflow_journal::Error::Fenced { .. } => {
-                Self::Unavailable(error.to_string())
-            }
+            dataflow_journal::Error::Unavailable(_) => Self::Unavailable(error.to_string()),
+            dataflow_journal::Error::Fenced { shard, .. } => Self::NotOwner(shard),
         }
     }
 }

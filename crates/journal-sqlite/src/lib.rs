@@ -117,8 +117,9 @@ impl Log for Sqlite {
         self.readers.run(move |db| statements::head(db, shard)).await
     }
 
-    async fn epochs(&self) -> Result<Vec<(ShardId, Epoch)>, Error> {
-        self.readers.run(statements::epochs).await
+    async fn epochs(&self, of: &[ShardId]) -> Result<Vec<(ShardId, Epoch)>, Error> {
+        let of = of.to_vec();
+        self.readers.run(move |db| statements::epochs(db, &of)).await
     }
 
     async fn append(&self, shard: ShardId, epoch: Epoch, next: Seq, rows: Vec<Row>) -> Appended {

@@ -158,9 +158,14 @@ pub(crate) fn raise_epochs(db: &Connection, least: Epoch) -> Result<()> {
     Ok(())
 }
 
-/// The epochs of all shards with undamaged heads.
-pub(crate) fn epochs(db: &Connection) -> Result<Vec<(ShardId, Epoch)>> {
-    Ok(heads(db)?.into_iter().flatten().map(|(shard, stored)| (shard, stored.head.epoch)).collect())
+/// The epochs of those of these shards that have undamaged heads.
+pub(crate) fn epochs(db: &Connection, of: &[ShardId]) -> Result<Vec<(ShardId, Epoch)>> {
+    let head = |shard: &ShardId| match claimed(db, *shard) {
+        Ok(found) => Ok(found.map(|stored| (*shard, stored.head.epoch))),
+        Err(error) if Damaged::is(&error) => Ok(None),
+        Err(error) => Err(error),
+    };
+    of.iter().filter_map(|shard| head(shard).transpose()).collect()
 }
 
 /// Returns whether heads have disappeared: a node claims all shards before anything else.

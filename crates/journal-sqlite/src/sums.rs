@@ -31,6 +31,11 @@ impl Damaged {
         rusqlite::Error::FromSqlConversionFailure(0, Type::Null, Box::new(Self(said)))
     }
 
+    /// Whether `cause` reports a damaged row.
+    pub(crate) fn is(cause: &rusqlite::Error) -> bool {
+        Self::of(cause).is_some()
+    }
+
     /// Returns the journal's error if `cause` reports a damaged row.
     pub(crate) fn of(cause: &rusqlite::Error) -> Option<Error> {
         let rusqlite::Error::FromSqlConversionFailure(_, _, cause) = cause else { return None };

@@ -134,13 +134,13 @@ impl Journal {
         self.store.head(shard).await
     }
 
-    /// Lists the epochs of all shards that were ever claimed, unordered, without claiming any. A node that finds an
-    /// epoch higher than its own has been replaced.
+    /// Lists the epochs of those of these shards that were ever claimed, unordered, without claiming any. A node that finds
+    /// an epoch higher than its own has been replaced.
     ///
     /// # Errors
     /// If the store can't be asked.
-    pub async fn epochs(&self) -> Result<Vec<(ShardId, Epoch)>, Error> {
-        self.store.epochs().await
+    pub async fn epochs(&self, of: &[ShardId]) -> Result<Vec<(ShardId, Epoch)>, Error> {
+        self.store.epochs(of).await
     }
 
     /// Appends events at `next`, all or none, if the head is still `(epoch, next)`. Events too long for the log, or too

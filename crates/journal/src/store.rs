@@ -64,8 +64,8 @@ pub trait Log: Send + Sync {
     /// Returns the head of a shard; [`Head::UNCLAIMED`] if nobody has ever claimed it.
     async fn head(&self, shard: ShardId) -> Result<Head, Error>;
 
-    /// Returns the epochs of all shards that were ever claimed, unordered.
-    async fn epochs(&self) -> Result<Vec<(ShardId, Epoch)>, Error>;
+    /// Returns the epochs of those of these shards that were ever claimed, unordered. A damaged head is left out.
+    async fn epochs(&self, of: &[ShardId]) -> Result<Vec<(ShardId, Epoch)>, Error>;
 
     /// Writes rows, all or none, if the head is still `(epoch, next)`; `next` is the place of the first row.
     async fn append(&self, shard: ShardId, epoch: Epoch, next: Seq, rows: Vec<Row>) -> Appended;

@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, sync::Arc};
 /// Most examples of each kind of finding; the others are only counted.
 pub const MAX_EXAMPLES: usize = 100;
 
-/// The subject of an audit.
+/// The subject of an audit: what the branch and incarnation of its [context](crate::Context) have written.
 #[derive(Clone, Debug, Default)]
 pub struct Audit {
     /// The generation that has written what is expected.

@@ -140,7 +140,7 @@ pub(crate) fn received(received: Received) -> ReceivedView {
 
 /// What a node holds.
 pub(crate) fn region(overview: Overview) -> RegionView {
-    let Overview { shards_owned, by_status, entities, runs, unwritable, closed } = overview;
+    let Overview { shards_owned, shards_assigned: _, by_status, entities, runs, unwritable, closed } = overview;
     RegionView {
         shards_owned,
         pipelines: by_status.values().sum(),

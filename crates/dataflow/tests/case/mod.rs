@@ -57,7 +57,6 @@ impl Case {
             net: Arc::new(TcpNet),
             journal: self.journal.clone(),
             plugins: self.connectors.clone(),
-            openings: Arc::default(),
         };
         self.node = Some(Node::build(&Settings::default(), &Default::default(), parts, None).await.unwrap());
     }

@@ -24,6 +24,7 @@ use dataflow_core::{
     chunk::{ChunkId, ChunkName, Content},
     id::{Actor, CommandId, SinkName},
     pipeline::{Branch, Command, CommandKind, Decision, Effect, Event, Pipeline, RecordedEvent, Rejected, decide},
+    shard::ShardId,
     time::Timestamp,
 };
 use dataflow_sdk::Paths;
@@ -272,9 +273,10 @@ impl Entity {
     fn unavailable(&self) -> AskError {
         match &self.lost {
             Some(AppendError::Corrupt(error)) => AskError::Internal(error.clone()),
+            Some(AppendError::Fenced) => AskError::NotOwner(ShardId::of(&self.cell.pipeline)),
             Some(error) => AskError::Unavailable(error.to_string()),
             None if self.context.closing.is_cancelled() => AskError::Unavailable("the node is shutting down".into()),
-            None => AskError::Unavailable("the pipeline's shard moves to another node".into()),
+            None => AskError::NotOwner(ShardId::of(&self.cell.pipeline)),
         }
     }
 }

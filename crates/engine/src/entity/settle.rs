@@ -162,7 +162,7 @@ impl Entity {
     ) -> Result<LaneProgress, String> {
         let journalled = view.branch.progress.by_lane.get(&lane);
         let level = self.context.parts.journal.write_level().map_err(|error| error.to_string())?;
-        let own = fence(&view.branch, self.log.epoch(), lane, &self.context.parts.openings);
+        let own = fence(&view.branch, lane, (self.log.epoch(), self.log.opening()));
         let open = OpenLane {
             fence: own.clone(),
             lanes: view.branch.progress.fixed_lanes().unwrap_or(1),

@@ -102,6 +102,7 @@ impl Entity {
         let run = Run {
             view,
             epoch: self.log.epoch(),
+            opening: self.log.opening(),
             parts: self.context.parts.clone(),
             paths: self.context.paths.clone(),
             default_lanes: self.context.default_lanes,
@@ -169,9 +170,11 @@ impl Entity {
         match happened {
             Happened::Report(Report::Asked(reply)) => {
                 let view = self.cell.state().pipeline().and_then(|pipeline| pipeline.view(branch));
-                let known = view
-                    .filter(|view| view.branch.running().is_some())
-                    .map(|view| Known { view, epoch: self.log.epoch() });
+                let known = view.filter(|view| view.branch.running().is_some()).map(|view| Known {
+                    view,
+                    epoch: self.log.epoch(),
+                    opening: self.log.opening(),
+                });
                 // Without an answer the run knows that it is over.
                 if let Some(known) = known
                     && reply.send(known).is_err()

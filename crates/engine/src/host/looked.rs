@@ -6,7 +6,10 @@ use crate::{
     region::{AskError, Query, Reply, UserQuery},
     shard::{PipelineCell, load_pipeline},
 };
-use dataflow_core::id::{PipelineId, SinkName};
+use dataflow_core::{
+    id::{PipelineId, SinkName},
+    shard::ShardId,
+};
 use std::sync::Arc;
 
 impl LocalRegion {
@@ -57,7 +60,7 @@ impl LocalRegion {
             return Err(AskError::Unavailable(ENDING.into()));
         }
         if shard.log.lost().is_cancelled() {
-            return Err(AskError::Unavailable("another node has taken over this shard".into()));
+            return Err(AskError::NotOwner(ShardId::of(pipeline)));
         }
         Ok(shard)
     }

@@ -3,7 +3,7 @@ mod looked;
 mod pushed;
 mod shards;
 
-pub use shards::ShardHost;
+pub use shards::{Acquired, ShardHost};
 
 use crate::{
     answers::{Listing, Measured, Overview},
@@ -22,7 +22,7 @@ use dataflow_journal::{Error, Holder};
 use futures::{StreamExt, TryStreamExt, stream};
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, atomic::AtomicU64},
     time::Duration,
 };
 use tokio::{
@@ -52,6 +52,17 @@ struct Shard {
     tasks: TaskTracker,
 }
 
+/// A shard that was acquired.
+#[derive(Clone, Debug)]
+enum ShardState {
+    /// It is this node's, unless its log was lost meanwhile.
+    Open(Arc<Shard>),
+    /// It can't be read, and why.
+    Closed(Error),
+    /// Another node has taken it over.
+    Lost,
+}
+
 /// The door to an entity in memory.
 #[derive(Clone, Debug)]
 struct Handle {
@@ -72,15 +83,16 @@ pub(crate) struct Region(Arc<LocalRegion>);
 impl Region {
     /// A region that owns nothing yet; `holder` is what the journal calls this node.
     pub(crate) fn new(holder: Holder, context: EntityContext) -> Self {
-        let (shards, unwritable) = (RwLock::default(), Mutex::default());
-        Self(Arc::new(LocalRegion { holder, shards, context, unwritable }))
+        let (shards, unwritable, openings) = (RwLock::default(), Mutex::default(), Arc::default());
+        let turns = ShardId::all().map(|_| tokio::sync::Mutex::default()).collect();
+        Self(Arc::new(LocalRegion { holder, shards, turns, context, unwritable, openings }))
     }
 
     /// The journal has these epochs: shards that another node owns by now are let go.
     pub(crate) fn seen(&self, epochs: &[(ShardId, Epoch)]) {
         for (shard, epoch) in epochs {
-            if let Some(Ok(shard)) = self.0.shards().get(shard) {
-                shard.log.seen(*epoch);
+            if let Some(ShardState::Open(held)) = self.0.shards().get(shard) {
+                held.log.seen(*epoch);
             }
         }
     }
@@ -120,18 +132,22 @@ impl Region {
     /// Ends all runs after what is under way, and takes snapshots.
     pub(crate) async fn close(&self) {
         self.0.context.closing.cancel();
-        let held: Vec<ShardId> = self.0.shards().keys().copied().collect();
-        futures::future::join_all(held.into_iter().map(|shard| self.release(shard))).await;
+        // Also those that are just being acquired.
+        futures::future::join_all(ShardId::all().map(|shard| self.release(shard))).await;
     }
 }
 
 #[derive(Debug)]
 struct LocalRegion {
     holder: Holder,
-    /// Those that were acquired; of closed ones why they are.
-    shards: RwLock<BTreeMap<ShardId, Result<Arc<Shard>, Error>>>,
+    /// Those that were acquired and not released.
+    shards: RwLock<BTreeMap<ShardId, ShardState>>,
+    /// One for each shard: it is taken over and let go in turn.
+    turns: Box<[tokio::sync::Mutex<()>]>,
     context: EntityContext,
     unwritable: Mutex<Option<Unwritable>>,
+    /// Counts the openings of lanes of all shards while the node runs: it then comes back under higher epochs.
+    openings: Arc<AtomicU64>,
 }
 
 /// A journal that can't be written.
@@ -144,7 +160,7 @@ struct Unwritable {
 }
 
 impl LocalRegion {
-    fn shards(&self) -> RwLockReadGuard<'_, BTreeMap<ShardId, Result<Arc<Shard>, Error>>> {
+    fn shards(&self) -> RwLockReadGuard<'_, BTreeMap<ShardId, ShardState>> {
         self.shards.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -152,22 +168,29 @@ impl LocalRegion {
     fn shard(&self, pipeline: &PipelineId) -> Result<Arc<Shard>, AskError> {
         let shard = ShardId::of(pipeline);
         match self.shards().get(&shard) {
-            Some(Ok(held)) => Ok(held.clone()),
-            Some(Err(why @ Error::OtherBuild(_))) => Err(AskError::OtherBuild(closed(shard, why))),
-            Some(Err(why)) => Err(AskError::Damaged(closed(shard, why))),
+            Some(ShardState::Open(held)) => Ok(held.clone()),
+            Some(ShardState::Closed(why @ Error::OtherBuild(_))) => Err(AskError::OtherBuild(closed(shard, why))),
+            Some(ShardState::Closed(why)) => Err(AskError::Damaged(closed(shard, why))),
             None if self.context.closing.is_cancelled() => Err(AskError::Unavailable(ENDING.into())),
-            None => Err(AskError::Unavailable("this node does not own the pipeline's shard".into())),
+            Some(ShardState::Lost) | None => Err(AskError::NotOwner(shard)),
         }
     }
 
     /// All shards that are not closed.
     fn open(&self) -> Vec<Arc<Shard>> {
-        self.shards().values().flatten().cloned().collect()
+        let open = |state: &ShardState| match state {
+            ShardState::Open(held) => Some(held.clone()),
+            ShardState::Closed(_) | ShardState::Lost => None,
+        };
+        self.shards().values().filter_map(open).collect()
     }
 
     /// Why those are closed that are.
     fn closed(&self) -> Vec<String> {
-        let why = |(shard, held): (&ShardId, &Result<_, Error>)| Some(closed(*shard, held.as_ref().err()?));
+        let why = |(shard, state): (&ShardId, &ShardState)| match state {
+            ShardState::Closed(why) => Some(closed(*shard, why)),
+            ShardState::Open(_) | ShardState::Lost => None,
+        };
         self.shards().iter().filter_map(why).collect()
     }
 
@@ -210,7 +233,7 @@ impl LocalRegion {
         let shard = self.shard(pipeline)?;
         let mut entities = shard.entities();
         if shard.closing.is_cancelled() {
-            return Err(AskError::Unavailable("the pipeline's shard moves to another node".into()));
+            return Err(AskError::NotOwner(ShardId::of(pipeline)));
         }
         let handle = self.wake(&shard, &mut entities, pipeline, None);
         handle.mailbox.try_send(Mail { command, decided, reply }).map_err(|_| {
@@ -225,7 +248,11 @@ impl LocalRegion {
     }
 
     /// The answer of an entity. While the journal can't be written it may never come: then why.
-    async fn answered(&self, answer: oneshot::Receiver<Result<Reply, AskError>>) -> Result<Reply, AskError> {
+    async fn answered(
+        &self,
+        shard: ShardId,
+        answer: oneshot::Receiver<Result<Reply, AskError>>,
+    ) -> Result<Reply, AskError> {
         let away = async {
             tokio::time::sleep(AWAY).await;
             loop {
@@ -237,7 +264,7 @@ impl LocalRegion {
         };
         tokio::select! {
             answer = answer => {
-                answer.unwrap_or_else(|_| Err(AskError::Unavailable("the pipeline has moved to another node".into())))
+                answer.unwrap_or(Err(AskError::NotOwner(shard)))
             }
             why = away => Err(AskError::Unavailable(format!(
                 "the journal can't be written; the request is carried out once it can: {why}"
@@ -306,7 +333,7 @@ impl ShardRegion for Region {
         }
         let decided = CancellationToken::new();
         let (answer, handle) = self.0.deliver(&pipeline, command, decided.clone())?;
-        let answer = self.0.answered(answer);
+        let answer = self.0.answered(ShardId::of(&pipeline), answer);
         let reply = match wait {
             None => answer.await?,
             Some(wait) => {
@@ -349,7 +376,12 @@ impl ShardRegion for Region {
         if self.0.context.closing.is_cancelled() {
             return Err(AskError::Unavailable(ENDING.into()));
         }
-        let snapshots = stream::iter(ids).map(|id| async move { self.0.snapshot(&id).await }).buffered(32);
+        let found = async |id| match self.0.snapshot(&id).await {
+            // Its shard has moved since it was found: its owner lists it.
+            Err(AskError::NotOwner(_)) => Ok(None),
+            found => found,
+        };
+        let snapshots = stream::iter(ids).map(found).buffered(32);
         // Some may have been deleted since they were found.
         let pipelines = snapshots.try_filter_map(async |snapshot| Ok(snapshot)).try_collect().await?;
         Ok(Listing { pipelines, next, closed: self.0.closed() })
@@ -362,6 +394,7 @@ impl ShardRegion for Region {
             |shard: &Arc<Shard>| shard.entities().values().map(|handle| handle.cell.live().len()).sum::<usize>();
         Overview {
             shards_owned: self.owned().len(),
+            shards_assigned: self.0.shards().len(),
             by_status: self.0.context.directory.by_status(),
             entities,
             runs: open.iter().map(running).sum(),

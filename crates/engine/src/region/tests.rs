@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
+use dataflow_core::chunk::{ChunkId, ChunkKind, ChunkRef};
 
 fn spec(text: &str) -> Box<PipelineSpec> {
     serde_json::from_str(text).unwrap()
@@ -57,4 +58,32 @@ fn the_order_of_settings_is_no_other_request() {
     let other = format!(r#"{{{sink},"source":{{"path":"a.json","type":"file"}}}}"#);
     assert_eq!(hash(&one), hash(&other));
     assert_ne!(hash(&one), hash(&one.replace("a.json", "c.json")));
+}
+
+fn missing() -> DeadLetter {
+    let chunk = ChunkRef { id: ChunkId("c".into()), kind: ChunkKind::DeadLetters, records: 1 };
+    crate::dead_letters::missing(&chunk)
+}
+
+/// Between nodes, bytes take a third more than they are, not four times as much.
+#[test]
+fn bytes_travel_as_base64() {
+    let body: Vec<u8> = (0..=255).cycle().take(3_000).collect();
+    let action = |body: Vec<u8>| Action::Ingest {
+        batch_id: BatchId::try_from("b-1").unwrap(),
+        records: 1,
+        hash: String::new(),
+        body: body.into(),
+        delivered: None,
+        replay: false,
+    };
+    let sent = serde_json::to_string(&action(body.clone())).unwrap();
+    assert_eq!(sent.len(), serde_json::to_string(&action(Vec::new())).unwrap().len() + 4_000);
+    let Action::Ingest { body: taken, .. } = serde_json::from_str(&sent).unwrap() else { panic!("{sent}") };
+    assert_eq!(taken, body);
+
+    let letter = DeadLetter { original: Some(body.clone()), ..missing() };
+    let sent = serde_json::to_string(&letter).unwrap();
+    assert!(sent.len() < 5_000, "{}", sent.len());
+    assert_eq!(serde_json::from_str::<DeadLetter>(&sent).unwrap(), letter);
 }

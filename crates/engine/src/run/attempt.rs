@@ -11,10 +11,7 @@ use dataflow_core::{
 };
 use dataflow_sdk::{Context, Paths, catalog::BuiltSink, inbox::Inbox, sink::DeliveryMode, source::Source};
 use futures::{TryFutureExt, future::try_join_all};
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// What the lanes of an attempt have in common.
@@ -56,7 +53,8 @@ impl Attempt<'_> {
     async fn run(&self, mut planner: Planner) -> Result<Ended, Failure> {
         let (Run { parts, reports, live, stop, .. }, view) = (self.of, &self.view);
         let lanes = view.branch.progress.lanes.unwrap_or(1);
-        let opening = (0..lanes).map(|lane| self.open_sink(view, lane).map_err(move |failure| failure.in_lane(lane)));
+        let opening = (0..lanes)
+            .map(|lane| self.open_sink(view, lane, self.of.opening).map_err(move |failure| failure.in_lane(lane)));
         let opened = tokio::select! {
             opened = try_join_all(opening) => opened?,
             never = self.of.watch_source(view) => match never {},
@@ -99,10 +97,8 @@ impl Attempt<'_> {
     }
 }
 
-/// Who comes to the sink with a lane of this branch: each call is another opening, later than all before it.
-pub(crate) fn fence(branch: &Branch, epoch: Epoch, lane: u32, openings: &AtomicU64) -> Fence {
-    // The count restarts with the node, which then owns its shards under higher epochs.
-    let opening = openings.fetch_add(1, Ordering::Relaxed) + 1;
+/// Who comes to the sink with a lane of this branch. The shard's owner gives each opening of a lane its rank, above all before.
+pub(crate) fn fence(branch: &Branch, lane: u32, (epoch, opening): (Epoch, u64)) -> Fence {
     Fence {
         branch: branch.id.clone(),
         incarnation: branch.incarnation.clone(),

@@ -15,6 +15,7 @@ use super::{
     opening::OpenSink,
     patience::wait_for,
     plan::Partitions,
+    report::Known,
     source::Ended,
 };
 use dataflow_core::pipeline::{BranchView, CommandKind};
@@ -62,9 +63,9 @@ impl Attempt<'_> {
     /// Opens a lane that has left, and runs it.
     async fn open_again(&self, slot: &LaneSlot) -> Result<Ended, Failure> {
         let Run { parts, reports, live, stop, .. } = self.of;
-        let view = reports.known().await?.view;
+        let Known { view, opening, .. } = reports.known().await?;
         let sink = tokio::select! {
-            sink = self.open_sink(&view, slot.number) => sink?,
+            sink = self.open_sink(&view, slot.number, opening) => sink?,
             never = self.of.watch_source(&view) => match never {},
             () = stop.cancelled() => return Ok(Ended::unopened(live)),
         };

@@ -40,6 +40,8 @@ pub(crate) struct Run {
     /// The branch as of the start of the attempt under way.
     pub(crate) view: BranchView,
     pub(crate) epoch: Epoch,
+    /// The number of the [opening](dataflow_core::token::Fence::opening) of all lanes in this attempt.
+    pub(crate) opening: u64,
     pub(crate) parts: Parts,
     pub(crate) paths: Arc<Paths>,
     /// Most lanes where the spec names no number.
@@ -105,7 +107,7 @@ impl Run {
             // The journal has moved on since this attempt began, and a report of it may still be under way: what is cut
             // back or replayed from here on must not lie before the last checkpoint.
             match self.reports.known().await {
-                Ok(Known { view, epoch }) => (self.view, self.epoch) = (view, epoch),
+                Ok(Known { view, epoch, opening }) => (self.view, self.epoch, self.opening) = (view, epoch, opening),
                 Err(refused) => return End::Over(refused),
             }
         }

@@ -69,12 +69,12 @@ impl OpenSink {
 
 impl Attempt<'_> {
     /// Fences older writers of a lane, reads its token, and decides where it goes on.
-    pub(super) async fn open_sink(&self, view: &BranchView, lane: u32) -> Result<OpenSink, Failure> {
+    pub(super) async fn open_sink(&self, view: &BranchView, lane: u32, opening: u64) -> Result<OpenSink, Failure> {
         let Run { epoch, parts, live, .. } = self.of;
         let stop = self.cx.stop.child_token();
         let (end, cx) = (stop.clone().drop_guard(), Context { stop, ..self.cx.clone() });
         let level = parts.journal.write_level().map_err(|error| Failure::of("journal", other_build(&error)))?;
-        let fence = fence(&view.branch, *epoch, lane, &parts.openings);
+        let fence = fence(&view.branch, lane, (*epoch, opening));
         let progress = &view.branch.progress;
         let open = OpenLane {
             fence: fence.clone(),

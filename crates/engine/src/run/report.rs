@@ -17,6 +17,8 @@ pub(crate) enum Report {
 pub(crate) struct Known {
     pub(crate) view: BranchView,
     pub(crate) epoch: Epoch,
+    /// For lanes that are opened next: greater than all before.
+    pub(crate) opening: u64,
 }
 
 /// Why a report was not taken, or a question not answered: the pipeline is no longer the run's.

@@ -5,7 +5,7 @@ use dataflow_core::{
     pipeline::{State, evolve},
     shard::ShardId,
 };
-use dataflow_journal::{Entry, Error, Head, Holder, Journal};
+use dataflow_journal::{Claim, Entry, Error, Head, Holder, Journal};
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
 
@@ -24,19 +24,33 @@ pub(crate) struct Loaded {
     pub(crate) tail: usize,
 }
 
-/// A shard that was taken over, or why it stays closed: something that its pipelines depend on is damaged in the journal, or
-/// another build has written it.
-pub(crate) type Claimed = Result<(Head, Loaded), Error>;
+/// What became of a claim.
+pub(crate) enum Claimed {
+    Owned(Head, Loaded),
+    /// The epoch is not the expected one.
+    Held(Head),
+    /// Something that its pipelines depend on is damaged in the journal, or another build has written it.
+    Closed(Error),
+}
 
-/// Takes over a shard and loads its pipelines. While the journal can't be reached it is asked again, for half a minute.
-pub(crate) async fn claim_shard(journal: &Journal, shard: ShardId, holder: &Holder) -> Result<Claimed, Error> {
+/// Takes over a shard of this epoch and loads its pipelines. While the journal can't be reached it is asked again, for half a
+/// minute.
+pub(crate) async fn claim_shard(
+    journal: &Journal,
+    shard: ShardId,
+    expected: Epoch,
+    holder: &Holder,
+) -> Result<Claimed, Error> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let claimed = async {
-            let head = journal.take_over(shard, holder).await?;
+            let head = match journal.claim(shard, expected, holder).await? {
+                Claim::Claimed(head) => head,
+                Claim::Held(head) => return Ok(Claimed::Held(head)),
+            };
             match load_shard(journal, shard, head.epoch).await {
-                Ok(loaded) => Ok(Ok((head, loaded))),
-                Err(closed @ (Error::Corrupt(_) | Error::OtherBuild(_))) => Ok(Err(closed)),
+                Ok(loaded) => Ok(Claimed::Owned(head, loaded)),
+                Err(why @ (Error::Corrupt(_) | Error::OtherBuild(_))) => Ok(Claimed::Closed(why)),
                 Err(error) => Err(error),
             }
         };
@@ -46,7 +60,7 @@ pub(crate) async fn claim_shard(journal: &Journal, shard: ShardId, holder: &Hold
                 tokio::time::sleep(RETRY).await;
             }
             // Its head, too, is one of its shards'.
-            Err(closed @ Error::Corrupt(_)) => return Ok(Err(closed)),
+            Err(why @ Error::Corrupt(_)) => return Ok(Claimed::Closed(why)),
             outcome => return outcome,
         }
     }

@@ -82,6 +82,7 @@ pub(crate) struct ShardLog {
     journal: Journal,
     requests: mpsc::Sender<Request>,
     epoch: Arc<AtomicU64>,
+    openings: Arc<AtomicU64>,
     /// Another node owns the shard: nothing of it may be done here any more.
     lost: CancellationToken,
     /// Pipelines that have changed since the last snapshot: their state stays in memory until the next.
@@ -94,6 +95,7 @@ impl ShardLog {
         shard: ShardId,
         (holder, head): (Holder, Head),
         tail: Tail,
+        openings: Arc<AtomicU64>,
         journal: Journal,
         clock: Arc<dyn Clock>,
         spawner: &dyn Spawner,
@@ -115,7 +117,7 @@ impl ShardLog {
             lost: lost.clone(),
         };
         spawner.spawn("shard log", Box::pin(writer.run(inbox)));
-        Self { journal, requests, epoch, lost, changed }
+        Self { journal, requests, epoch, openings, lost, changed }
     }
 
     /// Appends events of a pipeline and takes them into its state.
@@ -139,6 +141,12 @@ impl ShardLog {
     /// The epoch that this node holds.
     pub(crate) fn epoch(&self) -> Epoch {
         Epoch(self.epoch.load(Ordering::Acquire))
+    }
+
+    /// A number for whoever opens lanes of this shard next. Each is greater than all before it, as long as the node owns the
+    /// shard, wherever the lanes are opened; the next owner has a higher epoch.
+    pub(crate) fn opening(&self) -> u64 {
+        self.openings.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// The journal has this epoch. If it is not this node's, another one owns the shard.

@@ -217,7 +217,6 @@ impl House {
             net: Arc::new(TcpNet),
             journal: self.journal.clone(),
             plugins: Arc::new(Simple),
-            openings: Arc::default(),
         };
         let settings = EngineSettings { default_lanes: self.lanes, ..EngineSettings::default() };
         self.engine = Engine::start(settings, parts).await.ok();

@@ -92,10 +92,11 @@ impl Log for Memory {
         Ok(self.shelf().log(shard).head.clone())
     }
 
-    async fn epochs(&self) -> Result<Vec<(ShardId, Epoch)>, Error> {
+    async fn epochs(&self, of: &[ShardId]) -> Result<Vec<(ShardId, Epoch)>, Error> {
         let shelf = self.shelf();
-        let claimed = shelf.logs.iter().filter(|(_, log)| log.head.holder.is_some());
-        Ok(claimed.map(|(shard, log)| (*shard, log.head.epoch)).collect())
+        let claimed =
+            of.iter().map(|shard| (*shard, &shelf.log(*shard).head)).filter(|(_, head)| head.holder.is_some());
+        Ok(claimed.map(|(shard, head)| (shard, head.epoch)).collect())
     }
 
     async fn append(&self, shard: ShardId, epoch: Epoch, next: Seq, rows: Vec<Row>) -> Appended {

@@ -137,7 +137,7 @@ pub(super) async fn open(config: &PostgresSink, cx: &Context, wanted: &Audit) ->
     };
     let relation = definition::relation(&client, &target, &kept).await.map_err(failed)?;
     options.own = options.owns_what_it_made()
-        && made::by_generation(&server, &client, &schema, &wanted.generation, relation.as_deref()).await?;
+        && made::by_generation(&server, &client, &schema, (cx, &wanted.generation), relation.as_deref()).await?;
     let layout = audit::layout(&options, &found)?;
     // It is going to have its own settings and temporary tables, so it doesn't return to the pool.
     let client = Object::take(client);

@@ -4,7 +4,7 @@ use super::{
     tokens::{Key, name},
 };
 use dataflow_core::{id::Generation, token::Fence};
-use dataflow_sdk::Error;
+use dataflow_sdk::{Context, Error};
 use deadpool_postgres::{Object, Transaction};
 use tokio_postgres::types::ToSql;
 
@@ -43,12 +43,12 @@ pub(super) async fn by_any(
     Ok(noted.map_err(|error| server.failed("keep progress (table dataflow_tokens) in", &error))? > 0)
 }
 
-/// Whether this generation has noted that a pipeline has made the table `there`.
+/// Whether this generation of the context's branch has noted that a pipeline has made the table `there`.
 pub(super) async fn by_generation(
     server: &Server,
     client: &Object,
     schema: &str,
-    generation: &Generation,
+    (cx, generation): (&Context, &Generation),
     there: Option<&str>,
 ) -> Result<bool, Error> {
     let failed = |error| server.failed("read progress (table dataflow_tokens) in", &error);
@@ -57,6 +57,10 @@ pub(super) async fn by_generation(
     if !client.query_one(columns, &[&name]).await.map_err(failed)?.get::<_, bool>(0) {
         return Ok(false);
     }
-    let noted = format!("select exists (select from {name} where generation = $1 and made = $2)");
-    Ok(client.query_one(&noted, &[&generation.to_string(), &there]).await.map_err(failed)?.get(0))
+    let noted = format!(
+        "select exists (select from {name} where pipeline = $1 and incarnation = $2 and generation = $3 and made = $4)"
+    );
+    let (pipeline, incarnation, generation) = (cx.branch.as_str(), cx.incarnation.as_str(), generation.to_string());
+    let key: [&(dyn ToSql + Sync); 4] = [&pipeline, &incarnation, &generation, &there];
+    Ok(client.query_one(&noted, &key).await.map_err(failed)?.get(0))
 }

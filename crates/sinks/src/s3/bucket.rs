@@ -190,7 +190,7 @@ impl Bucket {
             Err(Trouble::Gone) => return Ok(None),
             Err(trouble) => return Err(trouble.error()),
         };
-        let version = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: None };
+        let version = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
         let bytes = found.bytes().await.map_err(trouble()).map_err(Trouble::error)?;
         Ok(Some((bytes, version)))
     }
@@ -208,7 +208,7 @@ impl Bucket {
             Some(version) => PutMode::Update(version.clone()),
         };
         let put = self.store.put_opts(&path(key)?, content.into(), PutOptions::from(mode)).await;
-        put.map(|put| UpdateVersion { e_tag: put.e_tag, version: None }).map_err(self.trouble("write", key))
+        put.map(UpdateVersion::from).map_err(self.trouble("write", key))
     }
 
     /// The keys and sizes of all objects below a folder.

@@ -20,7 +20,7 @@ use crate::{
 use async_trait::async_trait;
 use dataflow_core::types::Type;
 use dataflow_sdk::{
-    Error,
+    Context, Error,
     audit::{Audit, Audited, Auditor, Findings},
     batch::{Demand, Output},
     sink::CommitError,
@@ -29,7 +29,7 @@ use rusqlite::{Connection, OptionalExtension, types::ValueRef};
 use std::path::PathBuf;
 
 /// Opens the target for reading.
-pub(super) fn open(config: &SqliteSink, wanted: &Audit) -> Result<Audited, Error> {
+pub(super) fn open(config: &SqliteSink, cx: &Context, wanted: &Audit) -> Result<Audited, Error> {
     let mut options = config.options().as_journalled(&wanted.lanes)?;
     let target = Database::look(&config.path, config.fence_timeout.into())?;
     let failed = |error: &rusqlite::Error| failure::classify("read the tables of", &config.path, error);
@@ -44,7 +44,7 @@ pub(super) fn open(config: &SqliteSink, wanted: &Audit) -> Result<Audited, Error
             not_durable: Vec::new(),
         });
     };
-    options.own = options.owns_what_it_made() && target.is_made(&options.table, &wanted.generation)?;
+    options.own = options.owns_what_it_made() && target.is_made(&options.table, cx, &wanted.generation)?;
     let layout = audit::layout(&options, &found)?;
     let strict = schema::is_strict(&target.connection, &options.table).map_err(|error| failed(&error))?;
     let numbered = matches!(found.primary_key.as_slice(), [only] if is_row_id(&found.columns, only));

@@ -1,7 +1,7 @@
 //! Tables that pipelines have made, noted beside their tokens: they get a column for each field.
 use super::database::{Database, key};
 use dataflow_core::{id::Generation, token::Fence};
-use dataflow_sdk::Error;
+use dataflow_sdk::{Context, Error};
 use rusqlite::params;
 
 /// Notes the table that a pipeline has made.
@@ -27,13 +27,15 @@ impl Database {
         noted.map_err(|error| self.failed("keep progress (table dataflow_tokens) in", &error))
     }
 
-    /// Whether this generation has noted that a pipeline has made the table `target`.
-    pub(super) fn is_made(&self, target: &str, generation: &Generation) -> Result<bool, Error> {
+    /// Whether this generation of the context's branch has noted that a pipeline has made the table `target`.
+    pub(super) fn is_made(&self, target: &str, cx: &Context, generation: &Generation) -> Result<bool, Error> {
         if !self.has_tokens()? {
             return Ok(false);
         }
-        let noted = "select exists (select 1 from dataflow_tokens where generation = ?1 and made = ?2)";
-        let noted = self.connection.query_row(noted, params![generation.to_string(), target], |row| row.get(0));
+        let noted = "select exists (select 1 from dataflow_tokens \
+            where pipeline = ?1 and incarnation = ?2 and generation = ?3 and made = ?4)";
+        let key = params![cx.branch.as_str(), cx.incarnation.as_str(), generation.to_string(), target];
+        let noted = self.connection.query_row(noted, key, |row| row.get(0));
         noted.map_err(|error| self.failed("read progress (table dataflow_tokens) in", &error))
     }
 }

@@ -176,7 +176,7 @@ impl Sink for SqliteSink {
     }
     async fn audit(&self, cx: &Context, audit: Audit) -> Result<Option<Audited>, Error> {
         cx.paths.admit(&self.path)?;
-        let config = self.clone();
-        crate::blocking::run(move || audit::open(&config, &audit).map(Some)).await?
+        let (config, cx) = (self.clone(), cx.clone());
+        crate::blocking::run(move || audit::open(&config, &cx, &audit).map(Some)).await?
     }
 }

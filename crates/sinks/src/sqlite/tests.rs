@@ -2,11 +2,11 @@
 mod deletes;
 mod refused;
 
-use super::SqliteSink;
+use super::{SqliteSink, database::Database};
 use async_trait::async_trait;
-use dataflow_core::{pipeline::event::LaneProgress, position::Position, types::Type};
+use dataflow_core::{id::Generation, pipeline::event::LaneProgress, position::Position, types::Type};
 use dataflow_sdk::{
-    Error, Records, SinkConfig, Span,
+    Context, Error, Records, SinkConfig, Span,
     batch::{Column, Demand, Output, Payload},
     records::Layout,
     sink::{CommitError, DeliveryMode, OpenLane, Opened, Sink},
@@ -122,6 +122,19 @@ async fn a_table_is_made_with_the_types_of_the_first_batch() {
         target.db().query_row("select sql from sqlite_schema where name = 'users'", [], |row| row.get(0)).unwrap();
     let expected = r#"CREATE TABLE "users" ("id" INTEGER, "price" NUMERIC, "camelCase" JSON TEXT, "at" TIMESTAMP, primary key ("id")) without rowid"#;
     assert_eq!(sql.to_lowercase(), expected.to_lowercase());
+}
+
+/// Generations are numbered anew in each pipeline, and in one that was made anew under its id.
+#[tokio::test]
+async fn what_another_pipeline_has_made_is_not_its_own() {
+    let target = Target::new(None, json!({}));
+    let Opened { mut writer, .. } = target.try_open(1).await.unwrap();
+    writer.define(&[Column { name: "id".into(), ty: Type::Integer }]).await.unwrap();
+    let database = Database::look(&target.path(), Duration::ZERO).unwrap().unwrap();
+    let (own, other) = (context("p"), context("another"));
+    let anew = Context { incarnation: "2-anew".try_into().unwrap(), ..own.clone() };
+    let is_made = |cx: &Context| database.is_made("users", cx, &Generation::FIRST).unwrap();
+    assert_eq!([&own, &other, &anew].map(is_made), [true, false, false]);
 }
 
 #[tokio::test]

@@ -44,8 +44,8 @@ impl Log for Watched {
         self.inner.head(shard).await
     }
 
-    async fn epochs(&self) -> Result<Vec<(ShardId, Epoch)>, Error> {
-        self.inner.epochs().await
+    async fn epochs(&self, of: &[ShardId]) -> Result<Vec<(ShardId, Epoch)>, Error> {
+        self.inner.epochs(of).await
     }
 
     async fn append(&self, shard: ShardId, epoch: Epoch, next: Seq, rows: Vec<Row>) -> Appended {

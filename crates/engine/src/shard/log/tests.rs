@@ -2,10 +2,10 @@
 use super::{AppendError, ShardLog, Tail};
 use crate::{
     parts::{SystemClock, TokioSpawner},
-    shard::{PipelineCell, claim_shard},
+    shard::{Claimed, PipelineCell, claim_shard},
 };
 use dataflow_core::{
-    id::{PipelineId, Seq},
+    id::{Epoch, PipelineId, Seq},
     pipeline::{
         RecordedEvent,
         testing::{command_id, created, described, updated, user},
@@ -37,10 +37,17 @@ impl Node {
 
     async fn on(journal: Journal, seed: u64) -> Self {
         let holder = Holder::new(format!("node-{seed}"));
-        let (head, mut loaded) = claim_shard(&journal, SHARD, &holder).await.unwrap().unwrap();
+        let mut expected = Epoch(0);
+        let (head, mut loaded) = loop {
+            match claim_shard(&journal, SHARD, expected, &holder).await.unwrap() {
+                Claimed::Owned(head, loaded) => break (head, loaded),
+                Claimed::Held(head) => expected = head.epoch,
+                Claimed::Closed(why) => panic!("{why}"),
+            }
+        };
         let tail = Tail { changed: BTreeMap::new(), events: 0 };
         let clock = Arc::new(SystemClock);
-        let log = ShardLog::start(SHARD, (holder, head), tail, journal, clock, &TokioSpawner);
+        let log = ShardLog::start(SHARD, (holder, head), tail, Arc::default(), journal, clock, &TokioSpawner);
         let orders = PipelineId::try_from("orders").unwrap();
         let state = loaded.states.remove(&orders).unwrap_or_default();
         let cell = PipelineCell::new(orders, state);
