@@ -1,4 +1,8 @@
 //! Chunks: blobs beside the journal, which count only once a fenced event or a token names them.
+mod scope;
+
+pub use scope::Scope;
+
 use crate::{
     branch::BranchNumber,
     id::{Epoch, Generation, Incarnation, PipelineId},
@@ -76,6 +80,19 @@ pub enum Content {
         /// How many of them come before these.
         before: u64,
     },
+    /// State of a lane's transforms after a commit, whole or as what the commit has changed.
+    State {
+        /// The branch.
+        branch: BranchNumber,
+        /// The [opening](crate::token::Fence::opening) of the lane.
+        opening: u64,
+        /// The lane.
+        lane: u32,
+        /// The lane's commit.
+        commit: u64,
+        /// Whether it is whole.
+        whole: bool,
+    },
     /// A pushed batch, under a random name.
     Pushed(String),
 }
@@ -84,18 +101,19 @@ impl Content {
     /// The branch that it is of; none: it is of the pipeline as a whole.
     pub fn branch(&self) -> Option<BranchNumber> {
         match self {
-            Self::Letters { branch, .. } | Self::JoinedLetters { branch, .. } | Self::MissingLetters { branch, .. } => {
-                Some(*branch)
-            }
+            Self::Letters { branch, .. }
+            | Self::JoinedLetters { branch, .. }
+            | Self::MissingLetters { branch, .. }
+            | Self::State { branch, .. } => Some(*branch),
             Self::Pushed(_) => None,
         }
     }
 }
 
 impl ChunkName {
-    /// How the names of all chunks of a pipeline begin.
-    pub fn prefix(pipeline: &PipelineId, incarnation: &Incarnation) -> String {
-        format!("{pipeline}/{incarnation}/")
+    /// Whose it is.
+    pub fn scope(&self) -> Scope {
+        Scope::Pipeline(self.pipeline.clone(), self.incarnation.clone())
     }
 }
 
@@ -107,15 +125,18 @@ impl From<ChunkName> for ChunkId {
 
 impl fmt::Display for ChunkName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { pipeline, incarnation, epoch, content } = self;
-        write!(f, "{}{epoch}/", Self::prefix(pipeline, incarnation))?;
-        match content {
+        write!(f, "{}{}/", self.scope(), self.epoch)?;
+        match &self.content {
             Content::Letters { branch, opening, lane, commit, letters } => {
                 write!(f, "letters.{branch}.{opening}.{lane}.{commit}.{letters}")
             }
             Content::JoinedLetters { branch, before, letters } => write!(f, "joined.{branch}.{before}.{letters}"),
             Content::MissingLetters { branch, generation, lane, commit, before } => {
                 write!(f, "missing.{branch}.{generation}.{lane}.{commit}.{before}")
+            }
+            Content::State { branch, opening, lane, commit, whole } => {
+                let kind = if *whole { "state" } else { "delta" };
+                write!(f, "{kind}.{branch}.{opening}.{lane}.{commit}")
             }
             Content::Pushed(name) => write!(f, "pushed.{name}"),
         }
@@ -171,6 +192,13 @@ impl FromStr for Content {
                 commit: number(commit)?,
                 before: number(before)?,
             },
+            [kind @ ("state" | "delta"), branch, opening, lane, commit] => Self::State {
+                branch: small(branch)?,
+                opening: number(opening)?,
+                lane: small(lane)?,
+                commit: number(commit)?,
+                whole: kind == "state",
+            },
             ["pushed", name] => Self::Pushed(name.to_owned()),
             _ => return Err(Unknown),
         })
@@ -183,6 +211,10 @@ impl FromStr for Content {
 pub enum ChunkKind {
     /// Dead letters of one commit, or of several that were joined.
     DeadLetters,
+    /// The whole state of a lane's transforms after a commit: whatever held it before counts no longer.
+    State,
+    /// What a commit has changed in the state of its lane's transforms: it counts on top of what came before.
+    StateDelta,
 }
 
 /// A chunk and what it holds, as events and tokens name it.
@@ -193,6 +225,6 @@ pub struct ChunkRef {
     pub id: ChunkId,
     /// What it holds.
     pub kind: ChunkKind,
-    /// Number of records in it.
+    /// Number of records in it; of a state, of its entries.
     pub records: u64,
 }

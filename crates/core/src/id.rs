@@ -114,6 +114,10 @@ text_id!(
     SinkName, "name", slug
 );
 text_id!(
+    /// The name of one of several sources of a pipeline, written as a pipeline's id is.
+    SourceName, "name", slug
+);
+text_id!(
     /// The id of a command (`Idempotency-Key`): repeated, it changes nothing.
     CommandId, "command id", printable
 );

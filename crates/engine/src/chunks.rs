@@ -3,7 +3,7 @@
 use crate::shard::PipelineCell;
 use dataflow_core::{
     branch::BranchNumber,
-    chunk::{ChunkId, ChunkName},
+    chunk::{ChunkId, ChunkName, Scope},
     id::{Epoch, Incarnation, PipelineId},
     pipeline::{Pipeline, State},
 };
@@ -21,7 +21,7 @@ pub(crate) async fn remove(journal: &Journal, pipeline: &PipelineId, chunks: &[C
 
 /// Removes all chunks of a pipeline that was deleted.
 pub(crate) async fn remove_all(journal: &Journal, pipeline: &PipelineId, incarnation: &Incarnation) {
-    match journal.chunks(&ChunkName::prefix(pipeline, incarnation)).await {
+    match journal.chunks(&Scope::Pipeline(pipeline.clone(), incarnation.clone())).await {
         Ok(chunks) => remove(journal, pipeline, &chunks).await,
         Err(error) => tracing::warn!(%pipeline, %error, "chunks of the deleted pipeline can't be listed"),
     }
@@ -29,8 +29,7 @@ pub(crate) async fn remove_all(journal: &Journal, pipeline: &PipelineId, incarna
 
 /// Chunks of pushed batches that the checkpoint has not passed, oldest first.
 pub(crate) fn pending(state: &State) -> Vec<ChunkId> {
-    let pending = state.pipeline().map(|pipeline| &pipeline.inbox.pending);
-    pending.into_iter().flatten().map(|batch| batch.chunk.clone()).collect()
+    state.pipeline().into_iter().flat_map(pushed).cloned().collect()
 }
 
 /// Removes the chunks of pushed batches that the checkpoint has passed since they were [`pending`]; and, once a run has read and
@@ -46,14 +45,14 @@ pub(crate) async fn collect(
     let (mut gone, known) = {
         let state = cell.state();
         let Some(pipeline) = state.pipeline() else { return };
-        let first = pipeline.inbox.pending.front().map(|batch| &batch.chunk);
-        let passed: Vec<ChunkId> = pending.into_iter().take_while(|chunk| Some(chunk) != first).collect();
-        let prefix = || ChunkName::prefix(&pipeline.id, &pipeline.incarnation);
-        (passed, opened.map(|branch| (branch, prefix(), named(pipeline))))
+        let still: HashSet<&ChunkId> = pushed(pipeline).collect();
+        let passed: Vec<ChunkId> = pending.into_iter().filter(|chunk| !still.contains(chunk)).collect();
+        let scope = || Scope::Pipeline(pipeline.id.clone(), pipeline.incarnation.clone());
+        (passed, opened.map(|branch| (branch, scope(), named(pipeline))))
     };
-    if let Some((branch, prefix, named)) = known {
+    if let Some((branch, scope, named)) = known {
         let is_over = |chunk: &ChunkId| is_earlier(chunk, branch, epoch) && !named.contains(chunk);
-        match journal.chunks(&prefix).await {
+        match journal.chunks(&scope).await {
             Ok(all) => gone.extend(all.into_iter().filter(is_over)),
             Err(error) => tracing::warn!(pipeline = %cell.pipeline, %error, "chunks can't be listed"),
         }
@@ -61,10 +60,17 @@ pub(crate) async fn collect(
     remove(journal, &cell.pipeline, &gone).await;
 }
 
+/// Chunks of pushed batches that the checkpoint has not passed, of each source the oldest first.
+fn pushed(pipeline: &Pipeline) -> impl Iterator<Item = &ChunkId> {
+    pipeline.inboxes().flat_map(|(_, inbox)| &inbox.pending).map(|batch| &batch.chunk)
+}
+
 /// The chunks that a pipeline's state names.
 fn named(pipeline: &Pipeline) -> HashSet<ChunkId> {
-    let letters = pipeline.branches.values().flat_map(|branch| &branch.progress.dead_letters).map(|chunk| &chunk.id);
-    letters.chain(pipeline.inbox.pending.iter().map(|batch| &batch.chunk)).cloned().collect()
+    let progress = || pipeline.branches.values().map(|branch| &branch.progress);
+    let letters = progress().flat_map(|progress| &progress.dead_letters);
+    let states = progress().flat_map(|progress| progress.by_lane.values()).flat_map(|lane| &lane.chunks);
+    letters.chain(states).map(|chunk| &chunk.id).chain(pushed(pipeline)).cloned().collect()
 }
 
 /// Whether a chunk was made in a lower epoch, and not by another branch. One of a kind that is not known is left: a later build

@@ -50,7 +50,9 @@ pub(crate) fn unnamed(fence: &Fence, commit: u64, letters: u64) -> impl Iterator
 pub(crate) fn commit_of(id: &ChunkId) -> Option<u64> {
     match id.name()?.content {
         Content::Letters { commit, .. } => Some(commit),
-        Content::JoinedLetters { .. } | Content::MissingLetters { .. } | Content::Pushed(_) => None,
+        Content::JoinedLetters { .. } | Content::MissingLetters { .. } | Content::State { .. } | Content::Pushed(_) => {
+            None
+        }
     }
 }
 

@@ -18,7 +18,7 @@ pub use seen::marker;
 use async_trait::async_trait;
 use bytes::Bytes;
 use dataflow_core::{
-    chunk::ChunkId,
+    chunk::{ChunkId, Scope},
     id::{Epoch, PipelineId, Seq},
     shard::ShardId,
 };
@@ -214,9 +214,9 @@ impl Chunks for Sqlite {
         Ok(self.readers.run(move |db| statements::chunk(db, &id)).await?.map(Into::into))
     }
 
-    async fn chunks(&self, prefix: &str) -> Result<Vec<ChunkId>, Error> {
-        let prefix = prefix.to_owned();
-        let names = self.readers.run(move |db| statements::chunks(db, &prefix)).await?;
+    async fn chunks(&self, of: &Scope, after: Option<&ChunkId>, limit: usize) -> Result<Vec<ChunkId>, Error> {
+        let (prefix, after) = (of.to_string(), after.cloned());
+        let names = self.readers.run(move |db| statements::chunks(db, &prefix, after.as_ref(), limit)).await?;
         Ok(names.into_iter().map(|name| ChunkId(name.into())).collect())
     }
 

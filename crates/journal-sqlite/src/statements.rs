@@ -380,21 +380,15 @@ pub(crate) fn check_all(db: &Connection) -> Result<()> {
     db.prepare("SELECT id, body, sum FROM chunk")?.query_map([], stored_chunk)?.try_for_each(|body| body.map(drop))
 }
 
-pub(crate) const CHUNKS: &str = "SELECT id FROM chunk WHERE id >= ?1 ORDER BY id";
+pub(crate) const CHUNKS: &str = "SELECT id FROM chunk WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3";
 
-pub(crate) fn chunks(db: &Connection, prefix: &str) -> Result<Vec<String>> {
-    // Names are sorted by their bytes, so those with the prefix are adjacent, starting at the prefix.
+/// Names of a scope, which begin with this prefix and are sorted by their bytes, so that they are adjacent.
+pub(crate) fn chunks(db: &Connection, prefix: &str, after: Option<&ChunkId>, limit: usize) -> Result<Vec<String>> {
+    let from = after.map_or(prefix, |after| &after.0);
+    // A prefix ends with a slash, whose successor is the digit zero.
+    let end = format!("{}0", prefix.trim_end_matches('/'));
     let mut statement = db.prepare_cached(CHUNKS)?;
-    let mut rows = statement.query([prefix])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        let id: String = row.get(0)?;
-        if !id.starts_with(prefix) {
-            break;
-        }
-        found.push(id);
-    }
-    Ok(found)
+    statement.query_map(params![from, end, limit as i64], |row| row.get(0))?.collect()
 }
 
 pub(crate) fn remove_chunks(db: &Connection, ids: &[ChunkId]) -> Result<()> {

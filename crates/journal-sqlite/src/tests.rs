@@ -270,7 +270,7 @@ fn statements_use_their_indexes() {
     insta::assert_snapshot!(plan(crate::statements::HISTORY), @"SEARCH log USING INDEX log_history (pipeline=? AND number>?)");
     insta::assert_snapshot!(plan(crate::statements::HISTORY_BEFORE), @"SEARCH log USING INDEX log_history (pipeline=? AND number<?)");
     insta::assert_snapshot!(plan(crate::statements::COMPACT), @"SEARCH log USING PRIMARY KEY (shard=? AND seq>? AND seq<?)");
-    insta::assert_snapshot!(plan(crate::statements::CHUNKS), @"SEARCH chunk USING COVERING INDEX sqlite_autoindex_chunk_1 (id>?)");
+    insta::assert_snapshot!(plan(crate::statements::CHUNKS), @"SEARCH chunk USING COVERING INDEX sqlite_autoindex_chunk_1 (id>? AND id<?)");
 }
 
 /// A process frozen in the middle of a transaction doesn't block readers.

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 use bytes::Bytes;
 use dataflow_core::{
-    chunk::ChunkId,
+    chunk::{ChunkId, Scope},
     id::{Epoch, Seq},
     pipeline::RecordedEvent,
     shard::ShardId,
@@ -114,7 +114,8 @@ async fn answer(journal: &Journal, call: &Call, heads: &[(Epoch, Seq); 2], step:
             format!("{:?}", journal.remove_chunks(&ids).await)
         }
     };
-    let mut seen = format!("{said}\n{:?}\n", journal.chunks("1/").await);
+    let scope = Scope::Pipeline("1".try_into().unwrap(), "i".try_into().unwrap());
+    let mut seen = format!("{said}\n{:?}\n", journal.chunks(&scope).await);
     for shard in [ShardId(0), ShardId(1)] {
         let one = journal.load(&pipeline(shard, 0)).await;
         seen +=

@@ -7,7 +7,7 @@ use crate::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use dataflow_core::{
-    chunk::ChunkId,
+    chunk::{ChunkId, Scope},
     id::{Epoch, PipelineId, Seq},
     shard::ShardId,
 };
@@ -276,8 +276,8 @@ impl<S: Store> Chunks for Faulty<S> {
         self.meet(self.inner.chunk(id)).await
     }
 
-    async fn chunks(&self, prefix: &str) -> Result<Vec<ChunkId>, Error> {
-        self.meet(self.inner.chunks(prefix)).await
+    async fn chunks(&self, of: &Scope, after: Option<&ChunkId>, limit: usize) -> Result<Vec<ChunkId>, Error> {
+        self.meet(self.inner.chunks(of, after, limit)).await
     }
 
     async fn remove_chunks(&self, ids: &[ChunkId]) -> Result<(), Error> {

@@ -5,7 +5,7 @@ use crate::{
 };
 use bytes::Bytes;
 use dataflow_core::{
-    chunk::ChunkId,
+    chunk::{ChunkId, Scope},
     id::{Epoch, PipelineId, Seq},
     pipeline::RecordedEvent,
     shard::ShardId,
@@ -18,6 +18,9 @@ use std::{
 /// The most events of a shard that a lagging reader keeps from compaction. A reader further behind gets
 /// [`Error::Trimmed`].
 pub const MAX_HELD_BACK: u64 = 100_000;
+
+/// Names of chunks that are listed at once.
+pub(crate) const CHUNKS_PAGE: usize = 1_000;
 
 /// A contiguous run of a shard's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -253,12 +256,20 @@ impl Journal {
         self.store.chunk(id).await
     }
 
-    /// Returns the names of all chunks that begin with `prefix`.
+    /// Returns the names of all chunks of a scope.
     ///
     /// # Errors
     /// If they can't be read.
-    pub async fn chunks(&self, prefix: &str) -> Result<Vec<ChunkId>, Error> {
-        self.store.chunks(prefix).await
+    pub async fn chunks(&self, of: &Scope) -> Result<Vec<ChunkId>, Error> {
+        let mut all: Vec<ChunkId> = Vec::new();
+        loop {
+            let page = self.store.chunks(of, all.last(), CHUNKS_PAGE).await?;
+            let is_last = page.len() < CHUNKS_PAGE;
+            all.extend(page);
+            if is_last {
+                return Ok(all);
+            }
+        }
     }
 
     /// Removes chunks; absent ones are ignored. A removed chunk may reappear after a power failure.

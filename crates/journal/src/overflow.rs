@@ -1,16 +1,17 @@
 //! Stores events that are too long for the log, alone or together: their body is a chunk, written before the row that names it.
 use crate::{
     Encoded, Error, MAX_APPEND_BYTES, Store,
-    stored::{MAX_BODY, Row},
+    journal::CHUNKS_PAGE,
+    stored::{Kind, MAX_BODY, Row},
 };
 use bytes::Bytes;
 use dataflow_core::{
-    chunk::ChunkId,
+    chunk::{ChunkId, Scope},
     id::{Epoch, Seq},
     shard::ShardId,
 };
 use serde::{Deserialize, Serialize};
-use std::{cmp::Reverse, collections::HashSet};
+use std::cmp::Reverse;
 
 /// Replaces such a body in the log. It can't be confused with an event, as every event has a `v`.
 #[derive(Serialize, Deserialize)]
@@ -18,14 +19,9 @@ struct Moved {
     chunk: ChunkId,
 }
 
-/// The prefix of a shard's chunk names of this kind.
-fn prefix(shard: ShardId) -> String {
-    format!("event/{}/", shard.0)
-}
-
-/// The chunk's name. It contains the epoch, because a fenced writer may have stored other content for the same place.
-fn name(shard: ShardId, seq: Seq, epoch: Epoch) -> ChunkId {
-    ChunkId(format!("{}{}/{}", prefix(shard), seq.0, epoch.0).into())
+/// Whose the body of an event is, by its [kind](Row::kind).
+fn scope(shard: ShardId, kind: u8) -> Scope {
+    if kind == Kind::Lifecycle.code() { Scope::Lifecycle(shard) } else { Scope::Progress(shard) }
 }
 
 /// Returns the rows of an append at `next`.
@@ -45,7 +41,7 @@ pub(crate) async fn rows(
         if length <= MAX_BODY && bytes <= MAX_APPEND_BYTES {
             break;
         }
-        let chunk = name(shard, row.seq, epoch);
+        let chunk = scope(shard, row.kind).event(row.seq, epoch);
         let named = serde_json::to_string(&Moved { chunk: chunk.clone() });
         let named = named.map_err(|cause| Error::Corrupt(cause.to_string()))?;
         let body = std::mem::replace(&mut row.body, named);
@@ -75,19 +71,36 @@ fn moved(row: &Row) -> Option<ChunkId> {
     is_moved.then(|| serde_json::from_str::<Moved>(&row.body).ok()).flatten().map(|moved| moved.chunk)
 }
 
-/// Removes the chunks of a shard's events before a place, if the log no longer contains the events or never did.
+/// Removes the bodies of a shard's progress events before a place, once these were dropped. Reads no more names than it removes,
+/// and one page.
 pub(crate) async fn collect(store: &dyn Store, shard: ShardId, before: Seq) -> Result<(), Error> {
-    let prefix = prefix(shard);
-    let place = |chunk: &ChunkId| chunk.0[prefix.len()..].split_once('/')?.0.parse().ok().map(Seq);
-    let chunks = store.chunks(&prefix).await?;
-    let chunks: Vec<_> = chunks.into_iter().filter(|chunk| place(chunk).is_some_and(|seq| seq < before)).collect();
-    let mut kept = HashSet::new();
-    for seq in chunks.iter().filter_map(place) {
-        let page = store.read(shard, seq, 1).await?;
-        kept.extend(page.rows.iter().filter(|row| row.seq == seq).filter_map(moved));
+    let (of, mut after) = (Scope::Progress(shard), None);
+    loop {
+        let page = store.chunks(&of, after.as_ref(), CHUNKS_PAGE).await?;
+        let place = |chunk: &ChunkId| of.event_of(chunk).map(|(place, _)| place);
+        let gone: Vec<_> = page.iter().filter(|chunk| place(chunk).is_some_and(|at| at < before)).cloned().collect();
+        if !gone.is_empty() {
+            store.remove_chunks(&gone).await?;
+        }
+        // Names are sorted by place.
+        let is_last = page.len() < CHUNKS_PAGE || page.iter().any(|chunk| place(chunk).is_some_and(|at| at >= before));
+        if is_last {
+            return Ok(());
+        }
+        after = page.into_iter().next_back();
     }
-    let gone: Vec<_> = chunks.into_iter().filter(|chunk| !kept.contains(chunk)).collect();
-    if gone.is_empty() { Ok(()) } else { store.remove_chunks(&gone).await }
+}
+
+/// Removes what owners before this epoch have stored for places from `next` on, where the log ends: it never got there.
+pub(crate) async fn collect_unwritten(store: &dyn Store, shard: ShardId, epoch: Epoch, next: Seq) -> Result<(), Error> {
+    for of in [Scope::Progress(shard), Scope::Lifecycle(shard)] {
+        let mut unwritten = store.chunks(&of, Some(&of.from(next)), CHUNKS_PAGE).await?;
+        unwritten.retain(|chunk| of.event_of(chunk).is_some_and(|(_, of)| of < epoch));
+        if !unwritten.is_empty() {
+            store.remove_chunks(&unwritten).await?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -96,14 +109,17 @@ mod tests {
     use super::MAX_BODY;
     use crate::{
         Appended, Claim, Holder, Journal, Memory,
+        fault::{Fault, Faulty},
         testing::{
             contract::encoded,
             samples::{lifecycle, pipeline, progress},
         },
     };
     use dataflow_core::{
+        chunk::Scope,
         id::{Epoch, Seq},
         pipeline::{RecordedEvent, event::Event},
+        position::Position,
         shard::ShardId,
         spec::PipelineSpec,
     };
@@ -142,7 +158,7 @@ mod tests {
             .map(|event| (name.clone(), event));
         let encoded = encoded(&journal, &events);
         assert_eq!(journal.append(SHARD, Epoch(1), Seq(1), &encoded).await, Appended::Applied);
-        let chunks = async || journal.chunks("event/").await.unwrap().len();
+        let chunks = async || memory.chunk_ids().len();
         assert_eq!(chunks().await, 2);
         // A chunk that never got into the log: its writer was fenced.
         assert_eq!(journal.append(SHARD, Epoch(0), Seq(2), &encoded[1..2]).await, Appended::Fenced);
@@ -151,7 +167,7 @@ mod tests {
         assert_eq!(read().await.into_iter().map(|entry| (name.clone(), entry.event)).collect::<Vec<_>>(), events);
         journal.snapshot(SHARD, Epoch(1), Seq(5), vec![]).await.unwrap();
         journal.compact(SHARD, Epoch(1), Seq(5)).await.unwrap();
-        assert_eq!(chunks().await, 2, "those of the history");
+        assert_eq!(chunks().await, 3, "those of the history, and the one of the fenced writer");
         let history = journal.history(&name, 0, 10).await.unwrap();
         let lifecycle = events.iter().filter(|(_, event)| event.command.as_str() != "3").map(|(_, event)| event);
         assert_eq!(history.iter().map(|entry| &entry.event).collect::<Vec<_>>(), lifecycle.collect::<Vec<_>>());
@@ -159,15 +175,67 @@ mod tests {
 
     #[tokio::test]
     async fn of_what_is_too_long_together_only_the_longest_leave_the_log() {
-        let journal = claimed(&Memory::new()).await;
+        let memory = Memory::new();
+        let journal = claimed(&memory).await;
         let name = pipeline(SHARD, 0);
         let lengths = [10_000, 60_000, 50_000, 62_000, 40_000, 61_000, 30_000];
         let events: Vec<_> = lengths.iter().map(|length| (name.clone(), long(&length.to_string(), *length))).collect();
         let encoded = encoded(&journal, &events);
         assert_eq!(journal.append(SHARD, Epoch(1), Seq(1), &encoded).await, Appended::Applied);
-        let moved: Vec<_> = journal.chunks("event/").await.unwrap().iter().map(ToString::to_string).collect();
-        assert_eq!(moved, ["event/2/4/1"], "312 KiB, of which 256 fit");
+        let moved: Vec<_> = memory.chunk_ids().iter().map(ToString::to_string).collect();
+        assert_eq!(moved, ["_lifecycle/2/00000000000000000004/1"], "312 KiB, of which 256 fit");
         let read = journal.read(SHARD, Seq(1), 10).await.unwrap().entries;
         assert_eq!(read.into_iter().map(|entry| (entry.pipeline, entry.event)).collect::<Vec<_>>(), events);
+    }
+
+    /// A checkpoint of so many partitions that it is too long for the log.
+    fn long_progress(sequence: u64) -> RecordedEvent {
+        let mut event = progress(&sequence.to_string(), sequence);
+        if let Event::BatchProcessed { lanes, .. } = &mut event.event {
+            let partition = |number: u64| (format!("{number:0100}").as_str().into(), Position::offset(number));
+            lanes[0].positions = (0..1_000).map(partition).collect();
+        }
+        event
+    }
+
+    /// However much history there is.
+    #[tokio::test]
+    async fn a_compaction_takes_as_many_calls_as_it_removes_chunks() {
+        let memory = Memory::new();
+        let journal = claimed(&memory).await;
+        let name = pipeline(SHARD, 0);
+        for at in 1..=60 {
+            let event = if at % 20 == 0 { long_progress(at) } else { long(&at.to_string(), MAX_BODY) };
+            let encoded = encoded(&journal, &[(name.clone(), event)]);
+            assert_eq!(journal.append(SHARD, Epoch(1), Seq(at), &encoded).await, Appended::Applied);
+        }
+        journal.snapshot(SHARD, Epoch(1), Seq(61), vec![]).await.unwrap();
+        for (before, left) in [(41, 58), (61, 57), (61, 57)] {
+            // Its readers, the compaction, the names, their removal.
+            let faults = std::iter::repeat_n(Fault::None, 4).chain(std::iter::repeat_n(Fault::Before, 100));
+            let counting = Journal::new(Arc::new(Faulty::scripted(memory.clone(), faults)));
+            counting.compact(SHARD, Epoch(1), Seq(before)).await.unwrap();
+            assert_eq!(memory.chunk_ids().len(), left, "before {before}");
+        }
+    }
+
+    /// Its writer crashed, or was fenced, after it had stored the body.
+    #[tokio::test]
+    async fn what_never_got_into_the_log_goes_with_the_next_owner() {
+        let memory = Memory::new();
+        let journal = claimed(&memory).await;
+        let name = pipeline(SHARD, 0);
+        let written = encoded(&journal, &[(name.clone(), long("1", MAX_BODY))]);
+        assert_eq!(journal.append(SHARD, Epoch(1), Seq(1), &written).await, Appended::Applied);
+        for event in [long("2", MAX_BODY), long_progress(2)] {
+            let lost = Journal::new(Arc::new(Faulty::scripted(memory.clone(), [Fault::None, Fault::Before])));
+            let unwritten = encoded(&journal, &[(name.clone(), event)]);
+            assert_eq!(lost.append(SHARD, Epoch(1), Seq(2), &unwritten).await, Appended::Unknown);
+        }
+        assert_eq!(memory.chunk_ids().len(), 3);
+        let head = journal.take_over(SHARD, &Holder::new("two")).await.unwrap();
+        journal.collect(SHARD, head.epoch, head.next_seq).await;
+        assert_eq!(memory.chunk_ids(), [Scope::Lifecycle(SHARD).event(Seq(1), Epoch(1))]);
+        assert_eq!(journal.read(SHARD, Seq(1), 10).await.unwrap().entries.len(), 1);
     }
 }

@@ -3,10 +3,10 @@
 //! A body is cut at places determined by its content, not by length, so that unchanged parts are cut into the same
 //! segments as in the last snapshot and not written again: only the new parts of a long state are written. A list of
 //! segments that is too long is cut in the same way.
-use crate::{Error, Store};
+use crate::{Error, Journal, Store};
 use bytes::{Bytes, BytesMut};
 use dataflow_core::{
-    chunk::ChunkId,
+    chunk::{ChunkId, Scope},
     id::{Epoch, PipelineId, Seq},
     shard::ShardId,
 };
@@ -63,14 +63,9 @@ impl Segment {
     /// A name is never reused for other content: at one place a pipeline has one state.
     fn chunk(&self, pipeline: &PipelineId) -> ChunkId {
         let Self { next, epoch, number, .. } = self;
-        let prefix = prefix(ShardId::of(pipeline));
-        ChunkId(format!("{prefix}{pipeline}/{next}.{epoch}.{number}").into())
+        let scope = Scope::Segments(ShardId::of(pipeline));
+        ChunkId(format!("{scope}{pipeline}/{next}.{epoch}.{number}").into())
     }
-}
-
-/// The prefix of the names of a shard's segments.
-fn prefix(shard: ShardId) -> String {
-    format!("snapshot/{}/", shard.0)
 }
 
 fn digest(bytes: &[u8]) -> String {
@@ -173,7 +168,7 @@ pub(crate) async fn state(store: &dyn Store, pipeline: &PipelineId, row: Bytes) 
 
 /// Removes segments that no snapshot names: earlier owners of the shard crashed after writing them.
 pub(crate) async fn collect(
-    store: &dyn Store,
+    journal: &Journal,
     shard: ShardId,
     epoch: Epoch,
     named: &HashSet<ChunkId>,
@@ -182,9 +177,9 @@ pub(crate) async fn collect(
         let written = chunk.0.rsplit('/').next()?.split('.').nth(1)?.parse().ok()?;
         Some(Epoch(written) < epoch)
     };
-    let mut gone = store.chunks(&prefix(shard)).await?;
+    let mut gone = journal.chunks(&Scope::Segments(shard)).await?;
     gone.retain(|chunk| !named.contains(chunk) && earlier(chunk) == Some(true));
-    if gone.is_empty() { Ok(()) } else { store.remove_chunks(&gone).await }
+    if gone.is_empty() { Ok(()) } else { journal.remove_chunks(&gone).await }
 }
 
 /// Cuts a body into segments.

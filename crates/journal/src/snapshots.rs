@@ -1,6 +1,6 @@
 //! Snapshots as their users see them: complete states of any length.
 use crate::{
-    Entry, Error, Journal, Snapshot, range,
+    Entry, Error, Journal, Snapshot, overflow, range,
     segments::{self, Moment, Named, Unread},
 };
 use bytes::Bytes;
@@ -74,14 +74,18 @@ impl Journal {
         Ok((snapshots, next))
     }
 
-    /// Removes what owners before this epoch have written of a shard's snapshots and no snapshot names, once all of the shard
-    /// was [recovered](Self::recover) and read: what this build can't read may name more.
-    pub async fn collect(&self, shard: ShardId, epoch: Epoch) {
+    /// Removes what owners before this epoch have stored of a shard, and neither its snapshots nor its log, which ends at `next`,
+    /// name; once all of the shard was [recovered](Self::recover) and read: what this build can't read may name more.
+    pub async fn collect(&self, shard: ShardId, epoch: Epoch, next: Seq) {
         let of_shard = |(pipeline, _): &(&PipelineId, &Named)| ShardId::of(pipeline) == shard;
         let named =
             self.segments().iter().filter(of_shard).flat_map(|(pipeline, named)| named.chunks(pipeline)).collect();
-        if let Err(error) = segments::collect(&*self.store, shard, epoch, &named).await {
-            tracing::warn!(shard = shard.0, %error, "segments that no snapshot names stay until the shard is next claimed");
+        let collected = async {
+            segments::collect(self, shard, epoch, &named).await?;
+            overflow::collect_unwritten(&*self.store, shard, epoch, next).await
+        };
+        if let Err(error) = collected.await {
+            tracing::warn!(shard = shard.0, %error, "chunks that nothing names stay until the shard is next claimed");
         }
     }
 

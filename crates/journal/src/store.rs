@@ -6,7 +6,7 @@ use crate::{Appended, Claim, Error, Head, Holder, WriteLevel, stored::Row};
 use async_trait::async_trait;
 use bytes::Bytes;
 use dataflow_core::{
-    chunk::ChunkId,
+    chunk::{ChunkId, Scope},
     id::{Epoch, PipelineId, Seq},
     shard::ShardId,
 };
@@ -124,8 +124,8 @@ pub trait Chunks: Send + Sync {
     /// Reads a chunk.
     async fn chunk(&self, id: &ChunkId) -> Result<Option<Bytes>, Error>;
 
-    /// Returns the names of all chunks that begin with `prefix`.
-    async fn chunks(&self, prefix: &str) -> Result<Vec<ChunkId>, Error>;
+    /// Returns the names of the first `limit` chunks of a scope after this one, sorted by their bytes.
+    async fn chunks(&self, of: &Scope, after: Option<&ChunkId>, limit: usize) -> Result<Vec<ChunkId>, Error>;
 
     /// Removes chunks; absent ones are ignored. A removed chunk may reappear after a power failure.
     async fn remove_chunks(&self, ids: &[ChunkId]) -> Result<(), Error>;

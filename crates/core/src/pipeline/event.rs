@@ -2,7 +2,7 @@
 use crate::{
     branch::BranchNumber,
     chunk::{ChunkId, ChunkRef},
-    id::{Actor, BatchId, CommandId, Epoch, Generation, Incarnation, Reason, RunId, SinkName, TraceParent},
+    id::{Actor, BatchId, CommandId, Epoch, Generation, Incarnation, Reason, RunId, SinkName, SourceName, TraceParent},
     ledger::Counters,
     pipeline::then::Then,
     position::{Partition, Position, Positions},
@@ -90,6 +90,8 @@ pub enum Event {
     },
     /// Records were pushed and are durable.
     BatchReceived {
+        /// The source that they were pushed to, if it has a name.
+        source: Option<SourceName>,
         /// Its id.
         batch_id: BatchId,
         /// Hash of the body.

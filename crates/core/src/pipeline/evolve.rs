@@ -67,7 +67,9 @@ fn follow(id: &PipelineId, mut state: State, event: &RecordedEvent) -> Option<St
             return created(id, &state, event.at, spec, incarnation, *pushes);
         }
         Event::PipelineDeleted => return deleted(&state, event.at),
-        Event::BatchReceived { .. } => state.pipeline_mut()?.inbox.receive(&event.event)?,
+        Event::BatchReceived { source, .. } => {
+            state.pipeline_mut()?.inbox_mut(source.as_ref()).receive(&event.event)?;
+        }
         Event::PipelineUpdated { spec, sink, generation, positions: _, pushes } => {
             updated(state.pipeline_mut()?, event.branch, spec, sink.as_ref(), (generation.as_ref(), *pushes))?;
         }
@@ -206,6 +208,7 @@ fn created(
         updated_at: at,
         commands,
         inbox: Inbox::default(),
+        inboxes: BTreeMap::new(),
         branches,
     })))
 }

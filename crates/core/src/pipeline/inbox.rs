@@ -6,8 +6,8 @@ use super::{
 };
 use crate::{
     chunk::ChunkId,
-    id::BatchId,
-    position::{Position, Positions},
+    id::{BatchId, SourceName},
+    position::{Partition, Position, Positions},
     shard::{FNV_BASIS, fnv1a},
     warned::Warned,
 };
@@ -71,8 +71,16 @@ impl std::fmt::Display for InboxDigest {
 }
 
 impl Inbox {
-    /// The name of its one partition.
+    /// The name of its one partition, where its source has no name.
     pub const PARTITION: &str = "http";
+
+    /// The name of its one partition. That of a source with a name begins with it: no name has a colon.
+    pub fn partition(source: Option<&SourceName>) -> Partition {
+        match source {
+            None => Self::PARTITION.into(),
+            Some(name) => format!("{name}:{}", Self::PARTITION).as_str().into(),
+        }
+    }
 
     /// How many of the records that were pushed are read at these positions.
     pub fn read_before(positions: &Positions) -> u64 {
@@ -166,7 +174,7 @@ impl Inbox {
 
     /// Takes in a [`Event::BatchReceived`]; none if it does not continue what was received before.
     pub(super) fn receive(&mut self, event: &Event) -> Option<()> {
-        let Event::BatchReceived { batch_id, hash, from, to, bytes, chunk } = event else { return None };
+        let Event::BatchReceived { source: _, batch_id, hash, from, to, bytes, chunk } = event else { return None };
         if *from != self.received || to < from || self.seen.get(batch_id).is_some() {
             return None;
         }

@@ -39,7 +39,7 @@ pub struct Progress {
     /// Which lane reads which partition.
     #[serde(default, skip_serializing_if = "Plan::is_empty")]
     pub plan: Plan,
-    /// Where each lane is. Their `chunks` are empty here: see [`Self::dead_letters`].
+    /// Where each lane is. Their `chunks` are here those that hold the state of its transforms, the whole one first.
     pub by_lane: BTreeMap<u32, LaneProgress>,
     /// Counts of all earlier generations.
     pub earlier: Counters,
@@ -225,7 +225,8 @@ impl Progress {
     /// Where all lanes are once `reported` has taken the place of what is known of those: what is said once, chunks and
     /// warnings, is not said again. Of many positions only those are said that have changed.
     pub(super) fn all_lanes(&self, reported: &[LaneProgress]) -> Vec<LaneProgress> {
-        let said_once = |known: &LaneProgress| LaneProgress { warnings: Warnings::default(), ..known.clone() };
+        let said_once =
+            |known: &LaneProgress| LaneProgress { chunks: Vec::new(), warnings: Warnings::default(), ..known.clone() };
         let mut all: BTreeMap<u32, _> = self.by_lane.iter().map(|(lane, known)| (*lane, said_once(known))).collect();
         for lane in reported {
             let handle = lane.handle.clone().or_else(|| all.remove(&lane.lane)?.handle);
@@ -260,11 +261,13 @@ impl Progress {
         self.losses.pass(&lane.positions);
         let known = self.by_lane.remove(&lane.lane);
         let before = known.as_ref().map_or(0, |known| known.sequence);
-        let (before_it, mut warnings) = known.map(|known| (known.handle, known.warnings)).unwrap_or_default();
+        let known = known.map(|known| (known.handle, known.warnings, known.chunks));
+        let (before_it, mut warnings, mut chunks) = known.unwrap_or_default();
+        keep_state(&mut chunks, &lane.chunks);
         // What a sink remembers stays until it says something else.
         let handle = lane.handle.clone().or(before_it);
         warnings.put(&lane.warnings);
-        self.by_lane.insert(lane.lane, LaneProgress { chunks: Vec::new(), handle, warnings, ..lane.clone() });
+        self.by_lane.insert(lane.lane, LaneProgress { chunks, handle, warnings, ..lane.clone() });
         Some(lane.sequence > before)
     }
 
@@ -392,5 +395,19 @@ impl Progress {
         let known = self.dead_letters.iter().rev().take(REMEMBERED_CHUNKS).map(|chunk| &chunk.id);
         let known: HashSet<ChunkId> = known.filter(|id| named.contains(id)).cloned().collect();
         self.dead_letters.extend(dead().filter(|chunk| !known.contains(&chunk.id)).cloned());
+    }
+}
+
+/// Takes in the chunks of a lane's state. A token names all chunks since the last checkpoint that its writer knew, so an adopted
+/// one may name some that are there already.
+fn keep_state(state: &mut Vec<ChunkRef>, named: &[ChunkRef]) {
+    for chunk in named {
+        match chunk.kind {
+            ChunkKind::DeadLetters => {}
+            ChunkKind::State if state.first() == Some(chunk) => {}
+            ChunkKind::State => *state = vec![chunk.clone()],
+            ChunkKind::StateDelta if state.contains(chunk) => {}
+            ChunkKind::StateDelta => state.push(chunk.clone()),
+        }
     }
 }

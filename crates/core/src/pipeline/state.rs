@@ -10,7 +10,7 @@ pub use super::{
 };
 use crate::{
     branch::BranchNumber,
-    id::{CommandId, Incarnation, PipelineId, SinkName},
+    id::{CommandId, Incarnation, PipelineId, SinkName, SourceName},
     limits::REMEMBERED_PIPELINES,
     pipeline::{event::Cause, then::Update},
     position::Position,
@@ -96,6 +96,9 @@ pub struct Pipeline {
     pub commands: VecDeque<Remembered>,
     /// What was pushed to it.
     pub inbox: Inbox,
+    /// What was pushed to its sources, where these have names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub inboxes: BTreeMap<SourceName, Inbox>,
     /// One for each sink that it has or had.
     pub branches: BTreeMap<BranchNumber, Branch>,
 }
@@ -221,8 +224,11 @@ impl Pipeline {
 
     /// Pushed records that are not known to be delivered by all branches.
     pub fn undelivered(&self) -> u64 {
-        let at = self.passed().unwrap_or(0).max(self.inbox.first());
-        self.inbox.pending.back().map_or(0, |last| last.to.saturating_sub(at))
+        let of = |(source, inbox): (Option<&SourceName>, &Inbox)| {
+            let at = self.passed(source).unwrap_or(0).max(inbox.first());
+            inbox.pending.back().map_or(0, |last| last.to.saturating_sub(at))
+        };
+        self.inboxes().map(of).sum()
     }
 
     /// Dead letters that are kept.
@@ -230,18 +236,35 @@ impl Pipeline {
         self.branches.values().map(Branch::dead_letters).sum()
     }
 
-    /// How far all branches have read what was pushed; none: one has not begun.
-    fn passed(&self) -> Option<u64> {
-        let at = |branch: &Branch| branch.progress.position(Inbox::PARTITION).and_then(Position::as_offset);
+    /// What was pushed to each of its sources.
+    pub fn inboxes(&self) -> impl Iterator<Item = (Option<&SourceName>, &Inbox)> {
+        std::iter::once((None, &self.inbox)).chain(self.inboxes.iter().map(|(source, inbox)| (Some(source), inbox)))
+    }
+
+    /// What was pushed to one of its sources.
+    pub(super) fn inbox_mut(&mut self, source: Option<&SourceName>) -> &mut Inbox {
+        match source {
+            None => &mut self.inbox,
+            Some(name) => self.inboxes.entry(name.clone()).or_default(),
+        }
+    }
+
+    /// How far all branches have read what was pushed to a source; none: one has not begun.
+    fn passed(&self, source: Option<&SourceName>) -> Option<u64> {
+        let partition = Inbox::partition(source);
+        let at = |branch: &Branch| branch.progress.position(&partition.0).and_then(Position::as_offset);
         self.present().map(|(_, branch)| at(branch)).min().flatten()
     }
 
     /// Lets go of pushed batches that lie behind the checkpoints of all branches.
     pub(super) fn collect_inbox(&mut self) {
-        if self.pushes.is_some()
-            && let Some(at) = self.passed()
-        {
-            self.inbox.pass(at);
+        if self.pushes.is_none() {
+            return;
+        }
+        let passed = |source: Option<&SourceName>| Some((source.cloned(), self.passed(source)?));
+        let passed: Vec<_> = self.inboxes().filter_map(|(source, _)| passed(source)).collect();
+        for (source, at) in passed {
+            self.inbox_mut(source.as_ref()).pass(at);
         }
     }
 }

@@ -3,6 +3,7 @@ mod check;
 mod duration;
 mod json;
 mod sinks;
+mod sources;
 pub use check::check;
 pub use duration::Millis;
 pub use json::{Unique, from_json};

@@ -1,7 +1,8 @@
 //! Names of chunks.
+use dataflow_core::shard::ShardId;
 use dataflow_core::{
-    chunk::{ChunkId, ChunkName, Content},
-    id::{Epoch, Generation, Incarnation, PipelineId},
+    chunk::{ChunkId, ChunkName, Content, Scope},
+    id::{Epoch, Generation, Incarnation, PipelineId, Seq},
 };
 use proptest::prelude::*;
 
@@ -22,6 +23,13 @@ fn content() -> impl Strategy<Value = Content> {
         any::<(u32, u64, u64, u32, u64, u64)>().prop_map(|(branch, number, nonce, lane, commit, before)| {
             Content::MissingLetters { branch, generation: Generation::new(number, nonce), lane, commit, before }
         }),
+        any::<(u32, u64, u32, u64, bool)>().prop_map(|(branch, opening, lane, commit, whole)| Content::State {
+            branch,
+            opening,
+            lane,
+            commit,
+            whole
+        }),
         "[0-9a-f]{32}".prop_map(Content::Pushed),
     ]
 }
@@ -38,7 +46,8 @@ proptest! {
             content,
         };
         let id = ChunkId::from(name.clone());
-        prop_assert!(id.0.starts_with(&ChunkName::prefix(&name.pipeline, &name.incarnation)));
+        prop_assert!(id.0.starts_with(&name.scope().to_string()));
+        prop_assert_eq!(Scope::of(&id), Some(name.scope()));
         prop_assert_eq!(id.name(), Some(name));
     }
 }
@@ -54,8 +63,22 @@ fn a_name_of_another_kind_says_nothing() {
         "orders/1-a/7/letters.1.2.3.4.5.6",
         "orders/1-a/7/letters.0.1.4294967296.3.4",
         "orders/1-a/x/joined.0.1.2",
-        "event/200/17/3",
+        "_progress/200/00000000000000000017/3",
     ] {
         assert_eq!(ChunkId(text.into()).name(), None, "{text}");
     }
+}
+
+/// Whatever their numbers of digits: who reads up to a place reads no further.
+#[test]
+fn bodies_of_events_are_sorted_by_place() {
+    let scope = Scope::Progress(ShardId(200));
+    let names: Vec<_> = [9, 10, 99, 100].map(|at| scope.event(Seq(at), Epoch(3))).into();
+    assert!(names.is_sorted());
+    assert!(names[1] > scope.from(Seq(10)) && names[1] < scope.from(Seq(11)));
+    assert_eq!(scope.event_of(&names[1]), Some((Seq(10), Epoch(3))));
+    assert_eq!(Scope::of(&names[1]), Some(scope));
+    // Neither another shard's, nor one of a pipeline of that name.
+    assert_eq!(Scope::Progress(ShardId(20)).event_of(&names[1]), None);
+    assert!(PipelineId::try_from("_progress").is_err());
 }

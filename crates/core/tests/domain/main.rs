@@ -6,6 +6,7 @@ mod commands;
 mod identity;
 mod lifecycle;
 mod properties;
+mod room;
 mod spec;
 mod table;
 mod types;

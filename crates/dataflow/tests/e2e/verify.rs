@@ -1,5 +1,6 @@
 //! `dataflow verify`: what is as it should be is proven, and whatever is not is found, with its place.
 use crate::program::{output, start};
+use dataflow_core::chunk::ChunkId;
 use dataflow_journal::Journal;
 use dataflow_journal_sqlite::Sqlite;
 use dataflow_testkit::{search::Index, servers};
@@ -348,12 +349,19 @@ async fn a_pipeline_of_a_node_is_proven_once_it_is_at_rest() {
 
 /// Changes the stored dead letters of a case.
 fn change_letters(case: &Case, change: impl FnOnce(&mut Vec<Value>)) {
-    let journal = Sqlite::open(&case.path("data/run/one/journal.db")).unwrap();
+    let path = case.path("data/run/one/journal.db");
+    let ids: Vec<ChunkId> = {
+        let db = rusqlite::Connection::open(&path).unwrap();
+        let mut names = db.prepare("SELECT id FROM chunk").unwrap();
+        let names = names.query_map([], |row| row.get::<_, String>(0)).unwrap();
+        names.map(|name| ChunkId(name.unwrap().into())).collect()
+    };
+    let journal = Sqlite::open(&path).unwrap();
     let journal = Journal::new(Arc::new(journal));
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         let mut chunks = Vec::new();
-        for id in journal.chunks("").await.unwrap() {
+        for id in ids {
             chunks.push((journal.chunk(&id).await.unwrap().unwrap(), id));
         }
         let (body, id) = chunks.into_iter().max_by_key(|(body, _)| body.len()).unwrap();

@@ -7,7 +7,7 @@ use crate::{
 };
 use dataflow_core::{
     branch::BranchNumber,
-    chunk::ChunkName,
+    chunk::Scope,
     id::{Incarnation, SinkName},
     pipeline::{
         Branch, BranchView, Command, CommandKind, Event, Rejected, State,
@@ -136,7 +136,8 @@ impl Entity {
 
     /// How the chunks of what came since this node had the shard are called.
     fn since(&self, branch: &Branch) -> String {
-        format!("{}{}/", ChunkName::prefix(branch.id.pipeline(), &branch.incarnation), self.log.epoch())
+        let scope = Scope::Pipeline(branch.id.pipeline().clone(), branch.incarnation.clone());
+        format!("{scope}{}/", self.log.epoch())
     }
 
     /// The request of a reset, of the branch of one sink or of all.

@@ -48,7 +48,7 @@ pub(crate) async fn claim_shard(
                 Claim::Claimed(head) => head,
                 Claim::Held(head) => return Ok(Claimed::Held(head)),
             };
-            match load_shard(journal, shard, head.epoch).await {
+            match load_shard(journal, shard, &head).await {
                 Ok(loaded) => Ok(Claimed::Owned(head, loaded)),
                 Err(why @ (Error::Corrupt(_) | Error::OtherBuild(_))) => Ok(Claimed::Closed(why)),
                 Err(error) => Err(error),
@@ -67,7 +67,7 @@ pub(crate) async fn claim_shard(
 }
 
 /// Loads all pipelines of a shard: snapshots, then the log from there on.
-async fn load_shard(journal: &Journal, shard: ShardId, epoch: Epoch) -> Result<Loaded, Error> {
+async fn load_shard(journal: &Journal, shard: ShardId, head: &Head) -> Result<Loaded, Error> {
     let (snapshots, next) = journal.recover(shard).await?;
     let mut states = BTreeMap::new();
     for snapshot in snapshots {
@@ -87,7 +87,7 @@ async fn load_shard(journal: &Journal, shard: ShardId, epoch: Epoch) -> Result<L
     })
     .await?;
     // Only now: what this build can't read may name more.
-    journal.collect(shard, epoch).await;
+    journal.collect(shard, head.epoch, head.next_seq).await;
     Ok(Loaded { states, changed, tail })
 }
 

@@ -74,10 +74,11 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::{Error, WriteLevel, decode, encode};
     use dataflow_core::{
+        chunk::{ChunkKind, ChunkRef},
         pipeline::{
             Event, State,
             event::{LaneOpened, LaneProgress, Recovery},
-            testing::{given, lane_opened, received, samples, states},
+            testing::{chunk, given, lane_opened, received, samples, states},
         },
         types::{InferredTypes, Type},
     };
@@ -104,7 +105,7 @@ mod tests {
             .chain([Type::Datetime, Type::Date, Type::Binary, Type::Uuid, Type::Json]);
         let types = types.map(|ty| (ty.to_string(), Some(ty)));
         let types = InferredTypes(types.chain([("pending".to_owned(), None)]).collect());
-        samples().into_iter().filter_map(move |event| match event.event {
+        let events = samples().into_iter().filter_map(move |event| match event.event {
             Event::RunOpened { run, epoch, mut lanes, reserved_versions } => {
                 for (number, decision) in (2..).zip([Recovery::Fresh, Recovery::Journal, Recovery::AtLeastOnce]) {
                     let progress = LaneProgress { lane: number, ..LaneProgress::default() };
@@ -114,12 +115,26 @@ mod tests {
             }
             Event::SchemaChanged { .. } => Some(Event::SchemaChanged { learned: types.clone() }),
             Event::BatchReceived { .. } => Some(received("batch-1", 0, 500)),
+            Event::BatchProcessed { run, mut lanes, reserved_versions } => {
+                let state = |name, kind| ChunkRef { id: chunk(name), kind, records: 3 };
+                lanes[0].chunks.extend([state("state.5", ChunkKind::State), state("delta.6", ChunkKind::StateDelta)]);
+                Some(Event::BatchProcessed { run, lanes, reserved_versions })
+            }
             event @ (Event::PipelineCreated { .. }
             | Event::PipelineStarted { .. }
-            | Event::PartitionsPlanned { .. }
-            | Event::BatchProcessed { .. }) => Some(event),
+            | Event::PartitionsPlanned { .. }) => Some(event),
             _ => None,
-        })
+        });
+        events.chain([pushed_to("clicks")])
+    }
+
+    /// A batch that was pushed to a source of this name.
+    fn pushed_to(source: &str) -> Event {
+        let mut event = received("batch-2", 0, 7);
+        if let Event::BatchReceived { source: of, .. } = &mut event {
+            *of = Some(source.try_into().unwrap());
+        }
+        event
     }
 
     /// Every state is written as its golden file has it, and the golden file is read as the state. A new state's file is

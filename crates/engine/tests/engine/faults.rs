@@ -1,8 +1,8 @@
 //! What goes wrong: servers away, lost answers, crashes, tokens that contradict the journal.
 use crate::house::{House, numbers, question};
 use dataflow_core::{
-    chunk::ChunkId,
-    id::{Actor, PipelineId},
+    chunk::Scope,
+    id::{Actor, PipelineId, Seq},
     pipeline::{Status, event::Recovery},
     shard::ShardId,
 };
@@ -628,7 +628,7 @@ async fn a_command_that_the_journal_refuses_fails_alone() {
     let shard = ShardId::of(&PipelineId::try_from("p").unwrap());
     let head = house.journal.head(shard).await.unwrap();
     for seq in head.next_seq.0..head.next_seq.0 + 10 {
-        let chunk = ChunkId(format!("event/{}/{seq}/{}", shard.0, head.epoch.0).into());
+        let chunk = Scope::Lifecycle(shard).event(Seq(seq), head.epoch);
         house.journal.put_chunk(&chunk, "something else".into()).await.unwrap();
     }
     let opens = house.store.opens();

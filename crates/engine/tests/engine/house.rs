@@ -1,5 +1,6 @@
 //! A node on memory parts that can be crashed and built again.
 use dataflow_core::{
+    chunk::{ChunkId, Scope},
     id::{Actor, CommandId, PipelineId},
     ledger::Counters,
     pipeline::{Status, command::Change},
@@ -309,6 +310,12 @@ impl House {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!("never came to be: {last:#?}");
+    }
+
+    /// The names of all chunks of the pipeline.
+    pub(crate) async fn chunks(&mut self) -> Vec<ChunkId> {
+        let Ok(Reply::Claims(claims)) = self.ask(question(Query::Claims)).await else { panic!("no claims") };
+        self.journal.chunks(&Scope::Pipeline(PipelineId::try_from("p").unwrap(), claims.incarnation)).await.unwrap()
     }
 
     pub(crate) async fn until_status(&mut self, status: Status) -> PipelineSnapshot {

@@ -3,7 +3,7 @@
 use crate::house::{House, numbers, question};
 use bytes::Bytes;
 use dataflow_core::{
-    chunk::ChunkId,
+    chunk::{ChunkId, Scope},
     id::{PipelineId, Seq},
     level::WriteLevel,
     shard::ShardId,
@@ -29,7 +29,7 @@ type Content = (Page, Vec<Snapshot>, Vec<(ChunkId, Option<Bytes>)>);
 
 async fn content(memory: &Memory) -> Content {
     let mut chunks = Vec::new();
-    for id in memory.chunks("").await.unwrap() {
+    for id in memory.chunk_ids() {
         let body = memory.chunk(&id).await.unwrap();
         chunks.push((id, body));
     }
@@ -85,7 +85,7 @@ async fn a_snapshot_of_a_later_shape_closes_its_shard_and_keeps_its_segments() {
     let (mut house, memory) = left("unknown-snapshot").await;
     house.crash().await;
     let head = memory.head(shard()).await.unwrap();
-    let segment = ChunkId(format!("snapshot/{}/p/7.{}.0", shard().0, head.epoch).into());
+    let segment = ChunkId(format!("{}p/7.{}.0", Scope::Segments(shard()), head.epoch).into());
     memory.put_chunk(&segment, Bytes::from_static(b"a segment")).await.unwrap();
     let state = Bytes::from_static(br#"{"v":2,"segmentsByDay":["7.1.0"]}"#);
     let snapshot = Snapshot { pipeline: PipelineId::try_from("p").unwrap(), state };

@@ -9,12 +9,13 @@ use crate::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use dataflow_core::{
-    chunk::ChunkId,
+    chunk::{ChunkId, Scope},
     id::{Epoch, PipelineId, Seq},
     shard::ShardId,
 };
 use shelf::Shelf;
 use std::{
+    collections::Bound,
     hash::{BuildHasher, RandomState},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -38,6 +39,11 @@ impl Memory {
     #[must_use]
     pub fn copy(&self) -> Self {
         Self { shelf: Arc::new(Mutex::new(self.shelf().clone())), ..self.clone() }
+    }
+
+    /// The names of all chunks.
+    pub fn chunk_ids(&self) -> Vec<ChunkId> {
+        self.shelf().chunks.keys().cloned().collect()
     }
 
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
@@ -185,10 +191,11 @@ impl Chunks for Memory {
         Ok(self.shelf().chunks.get(id).cloned())
     }
 
-    async fn chunks(&self, prefix: &str) -> Result<Vec<ChunkId>, Error> {
-        let shelf = self.shelf();
-        let from = shelf.chunks.range(ChunkId(prefix.into())..);
-        Ok(from.map(|(id, _)| id).take_while(|id| id.0.starts_with(prefix)).cloned().collect())
+    async fn chunks(&self, of: &Scope, after: Option<&ChunkId>, limit: usize) -> Result<Vec<ChunkId>, Error> {
+        let (shelf, prefix) = (self.shelf(), of.to_string());
+        let from = after.cloned().unwrap_or(ChunkId(prefix.as_str().into()));
+        let ids = shelf.chunks.range((Bound::Excluded(from), Bound::Unbounded)).map(|(id, _)| id);
+        Ok(ids.take_while(|id| id.0.starts_with(&prefix)).take(limit).cloned().collect())
     }
 
     async fn remove_chunks(&self, ids: &[ChunkId]) -> Result<(), Error> {

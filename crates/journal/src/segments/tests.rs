@@ -37,7 +37,7 @@ async fn owner(memory: &Memory) -> (Journal, Epoch) {
 }
 
 async fn chunks(memory: &Memory) -> BTreeSet<ChunkId> {
-    memory.chunks("").await.unwrap().into_iter().collect()
+    memory.chunk_ids().into_iter().collect()
 }
 
 fn of(state: &Bytes) -> Vec<Snapshot> {
@@ -77,7 +77,7 @@ async fn only_what_has_changed_is_written_again() {
     // The next owner continues in the same way.
     let (next, epoch) = owner(&memory).await;
     next.recover(SHARD).await.unwrap();
-    next.collect(SHARD, epoch).await;
+    next.collect(SHARD, epoch, Seq(10)).await;
     next.snapshot(SHARD, epoch, Seq(4), of(&state(100..100_200))).await.unwrap();
     assert!(chunks(&memory).await.difference(&second).count() <= 4);
     assert_eq!(next.snapshots(SHARD).await.unwrap().0, of(&state(100..100_200)));
@@ -101,7 +101,7 @@ async fn nothing_dangles_and_nothing_stays_wherever_an_owner_goes_down() {
             let done = faulty.snapshot(SHARD, epoch, Seq(3), of(&new)).await.is_ok();
             let (next, epoch) = owner(&memory).await;
             let found = next.recover(SHARD).await.unwrap().0;
-            next.collect(SHARD, epoch).await;
+            next.collect(SHARD, epoch, Seq(10)).await;
             assert!(found == of(&old) && !done || found == of(&new), "{fault:?} at {at}");
             let named = next.segments().values().flat_map(|named| named.chunks(&pipeline(SHARD, 0))).collect();
             assert_eq!(chunks(&memory).await, named, "{fault:?} at {at}");
@@ -128,12 +128,12 @@ async fn an_owner_whose_snapshot_failed_goes_on_and_one_that_was_replaced_harms_
     assert_eq!(old.snapshots(SHARD).await.unwrap().0, of(&state(9..20_019)));
     let (next, epoch) = owner(&memory).await;
     next.recover(SHARD).await.unwrap();
-    next.collect(SHARD, epoch).await;
+    next.collect(SHARD, epoch, Seq(10)).await;
     next.snapshot(SHARD, epoch, Seq(5), of(&state(9..20_029))).await.unwrap();
     let fenced = old.snapshot(SHARD, old_epoch, Seq(6), of(&state(0..2))).await;
     assert!(matches!(fenced, Err(Error::Fenced { .. })), "{fenced:?}");
     old.recover(SHARD).await.unwrap();
-    old.collect(SHARD, old_epoch).await;
+    old.collect(SHARD, old_epoch, Seq(10)).await;
     assert_eq!(next.snapshots(SHARD).await.unwrap().0, of(&state(9..20_029)));
 }
 

@@ -104,7 +104,8 @@ fn damage_is_told_from_another_build() {
 fn progress_is_what_the_next_of_its_kind_replaces() {
     let progress = samples::all().into_iter().filter(|(_, event)| Kind::of(&event.event) != Kind::Lifecycle);
     let names: Vec<_> = progress.map(|(name, _)| name).collect();
-    assert_eq!(names, ["batch-received", "run-opened", "batch-processed", "dead-letters-joined"]);
+    let alone = ["batch-received", "run-opened", "batch-processed", "dead-letters-joined"];
+    assert_eq!(names, [&alone[..], &["batch-received-of-source", "batch-processed-state"]].concat());
 }
 
 proptest! {

@@ -5,7 +5,7 @@ mod warned;
 
 use dataflow_core::{
     chunk::ChunkId,
-    id::{Actor, BatchId, CommandId, Epoch, Incarnation, Reason, RunId, SinkName, TraceParent},
+    id::{Actor, BatchId, CommandId, Epoch, Incarnation, Reason, RunId, SinkName, SourceName, TraceParent},
     level::WriteLevel,
     pipeline::event as domain,
     time::Timestamp,
@@ -80,6 +80,8 @@ enum Event {
         cause: Option<Cause>,
     },
     BatchReceived {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source: Option<SourceName>,
         batch_id: String,
         hash: String,
         from: u64,
@@ -192,7 +194,8 @@ impl TryFrom<&domain::Event> for Event {
             From::PipelineStopped { unsettled } => {
                 Self::PipelineStopped { settled: unsettled.is_none(), cause: unsettled.as_ref().map(Into::into) }
             }
-            From::BatchReceived { batch_id, hash, from, to, bytes, chunk } => Self::BatchReceived {
+            From::BatchReceived { source, batch_id, hash, from, to, bytes, chunk } => Self::BatchReceived {
+                source: source.clone(),
                 batch_id: batch_id.as_str().to_owned(),
                 hash: hash.clone(),
                 from: *from,
@@ -258,7 +261,8 @@ impl TryFrom<Event> for domain::Event {
             Event::PipelineStopped { settled, cause } => {
                 Self::PipelineStopped { unsettled: (!settled).then(|| cause.map_or_else(not_stored, Into::into)) }
             }
-            Event::BatchReceived { batch_id, hash, from, to, bytes, chunk } => Self::BatchReceived {
+            Event::BatchReceived { source, batch_id, hash, from, to, bytes, chunk } => Self::BatchReceived {
+                source,
                 batch_id: BatchId::try_from(batch_id).map_err(|cause| cause.to_string())?,
                 hash,
                 from,

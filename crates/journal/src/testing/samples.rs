@@ -47,6 +47,7 @@ pub fn received(command: &str) -> RecordedEvent {
     event(
         command,
         Event::BatchReceived {
+            source: None,
             batch_id: "batch 1".try_into().unwrap(),
             hash: "5f0c".into(),
             from: 10,
@@ -55,6 +56,10 @@ pub fn received(command: &str) -> RecordedEvent {
             chunk: ChunkId("users/i1/3/inbox-10".into()),
         },
     )
+}
+
+fn chunk(id: &str, kind: ChunkKind) -> ChunkRef {
+    ChunkRef { id: ChunkId(id.into()), kind, records: 2 }
 }
 
 /// A run that opened.
@@ -79,7 +84,6 @@ pub fn opened(command: &str) -> RecordedEvent {
 }
 
 fn lane(sequence: u64) -> LaneProgress {
-    let chunk = |name: &str, kind| ChunkRef { id: ChunkId(name.into()), kind, records: 2 };
     LaneProgress {
         lane: 0,
         sequence,
@@ -363,6 +367,23 @@ pub fn all() -> Vec<(&'static str, RecordedEvent)> {
                 generation: generation(Some("the sink is out of reach")),
             }),
         ),
+        ("batch-received-of-source", {
+            let mut event = received("17");
+            if let Event::BatchReceived { source, .. } = &mut event.event {
+                *source = Some("clicks".try_into().unwrap());
+            }
+            event
+        }),
+        ("batch-processed-state", {
+            let state = LaneProgress {
+                chunks: vec![
+                    chunk("users/i1/3/state.0.1.0.11", ChunkKind::State),
+                    chunk("users/i1/3/delta.0.1.0.12", ChunkKind::StateDelta),
+                ],
+                ..lane(12)
+            };
+            event("18", Event::BatchProcessed { run: RunId(7), lanes: vec![state], reserved_versions: None })
+        }),
         ("pipeline-deleted", recorded(Event::PipelineDeleted)),
     ]
 }

@@ -3,7 +3,7 @@ use super::{Faults, Point, When};
 use async_trait::async_trait;
 use bytes::Bytes;
 use dataflow_core::{
-    chunk::{ChunkId, Content},
+    chunk::{ChunkId, Content, Scope},
     id::{Epoch, PipelineId, Seq},
     pipeline::event::Event,
     shard::ShardId,
@@ -127,8 +127,8 @@ impl Chunks for Watched {
         self.inner.chunk(id).await
     }
 
-    async fn chunks(&self, prefix: &str) -> Result<Vec<ChunkId>, Error> {
-        self.inner.chunks(prefix).await
+    async fn chunks(&self, of: &Scope, after: Option<&ChunkId>, limit: usize) -> Result<Vec<ChunkId>, Error> {
+        self.inner.chunks(of, after, limit).await
     }
 
     async fn remove_chunks(&self, ids: &[ChunkId]) -> Result<(), Error> {

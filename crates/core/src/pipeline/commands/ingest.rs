@@ -59,8 +59,8 @@ pub(in crate::pipeline) fn ingest(
         return Err(Rejected::Overloaded { pending, most });
     }
     let to = from.saturating_add(records);
-    let event =
-        Event::BatchReceived { batch_id: batch_id.clone(), hash: hash.into(), from, to, bytes, chunk: chunk.clone() };
+    let (batch_id, chunk) = (batch_id.clone(), chunk.clone());
+    let event = Event::BatchReceived { source: None, batch_id, hash: hash.into(), from, to, bytes, chunk };
     let mut decision = Decision::of(command, 0, [event]);
     decision.received = Some(Received { hash: hash.into(), from, to });
     let running = pipeline.present().filter(|(_, branch)| branch.running().is_some());

@@ -251,6 +251,7 @@ pub fn processed(run: u64, sequence: u64) -> Event {
 /// Batch `name` was pushed, records `from` to `to`, 10 bytes each.
 pub fn received(name: &str, from: u64, to: u64) -> Event {
     Event::BatchReceived {
+        source: None,
         batch_id: batch_id(name),
         hash: format!("hash of {name}"),
         from,

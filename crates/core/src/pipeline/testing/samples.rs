@@ -40,6 +40,7 @@ pub fn samples() -> Vec<RecordedEvent> {
         },
         Event::PipelineStarted { lanes: 2, attempt: 1 },
         Event::BatchReceived {
+            source: None,
             batch_id: batch_id("batch-1"),
             hash: "9f86d081884c7d65".into(),
             from: 400,

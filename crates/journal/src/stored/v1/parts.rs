@@ -108,12 +108,16 @@ pub(super) struct Chunk {
 #[serde(rename_all = "camelCase")]
 enum Contents {
     DeadLetters,
+    State,
+    StateDelta,
 }
 
 impl From<&ChunkRef> for Chunk {
     fn from(chunk: &ChunkRef) -> Self {
         let kind = match chunk.kind {
             ChunkKind::DeadLetters => Contents::DeadLetters,
+            ChunkKind::State => Contents::State,
+            ChunkKind::StateDelta => Contents::StateDelta,
         };
         Self { id: chunk.id.to_string(), kind, records: chunk.records }
     }
@@ -123,6 +127,8 @@ impl From<Chunk> for ChunkRef {
     fn from(stored: Chunk) -> Self {
         let kind = match stored.kind {
             Contents::DeadLetters => ChunkKind::DeadLetters,
+            Contents::State => ChunkKind::State,
+            Contents::StateDelta => ChunkKind::StateDelta,
         };
         Self { id: ChunkId(stored.id.into()), kind, records: stored.records }
     }

@@ -2,7 +2,11 @@
 use super::owner::patient;
 use crate::{Error, Journal};
 use bytes::Bytes;
-use dataflow_core::chunk::ChunkId;
+use dataflow_core::{
+    chunk::{ChunkId, Scope},
+    id::{Epoch, Seq},
+    shard::ShardId,
+};
 use futures::future::join_all;
 
 fn id(name: &str) -> ChunkId {
@@ -14,11 +18,12 @@ async fn put(journal: &Journal, name: &str, body: &'static [u8]) -> Result<(), E
     patient(|| journal.put_chunk(&name, Bytes::from_static(body))).await
 }
 
-async fn list(journal: &Journal, prefix: &str) -> Vec<String> {
-    let mut names: Vec<_> =
-        patient(|| journal.chunks(prefix)).await.expect("listed").iter().map(ToString::to_string).collect();
-    names.sort();
-    names
+fn of(pipeline: &str, incarnation: &str) -> Scope {
+    Scope::Pipeline(pipeline.try_into().expect("an id"), incarnation.try_into().expect("an incarnation"))
+}
+
+async fn list(journal: &Journal, scope: &Scope) -> Vec<String> {
+    patient(|| journal.chunks(scope)).await.expect("listed").iter().map(ToString::to_string).collect()
 }
 
 /// A chunk comes back byte for byte, whatever its size; an absent one is `None`.
@@ -51,18 +56,30 @@ pub async fn a_chunk_is_never_overwritten(journal: &Journal, other: &Journal) {
     assert_eq!(patient(|| journal.chunk(&name)).await.expect("read"), Some(Bytes::from_static(b"one")));
 }
 
-/// Chunks are found by the prefix of their names, which is not a pattern.
-pub async fn chunks_are_listed_by_prefix(journal: &Journal, other: &Journal) {
-    let names = ["a/i/1/x", "a/i/1/y", "a/i/10/x", "a_/i/1/x", "a%/i/1/x", "ab/i/1/x", "b/i/1/ü"];
-    join_all(names.map(async |name| put(journal, name, b"x").await.expect("stored"))).await;
+/// Chunks are listed by scope, in the order of their names, and from one of them on.
+pub async fn chunks_are_listed_by_scope(journal: &Journal, other: &Journal) {
+    let names = ["a/i/1/x", "a/i/1/y", "a/i/10/x", "a/i0/1/x", "a_/i/1/x", "a-/i/1/x", "ab/i/1/x", "b/i/1/ü"];
+    let shard = [Scope::Progress(ShardId(1)), Scope::Lifecycle(ShardId(1)), Scope::Progress(ShardId(10))];
+    let bodies: Vec<_> = shard.iter().map(|scope| scope.event(Seq(7), Epoch(2)).to_string()).collect();
+    let all = names.iter().copied().chain(bodies.iter().map(String::as_str));
+    join_all(all.map(async |name| put(journal, name, b"x").await.expect("stored"))).await;
     for journal in [journal, other] {
-        assert_eq!(list(journal, "a/i/1/").await, ["a/i/1/x", "a/i/1/y"]);
-        assert_eq!(list(journal, "a/i/1").await, ["a/i/1/x", "a/i/1/y", "a/i/10/x"]);
-        assert_eq!(list(journal, "a_").await, ["a_/i/1/x"]);
-        assert_eq!(list(journal, "a%").await, ["a%/i/1/x"]);
-        assert_eq!(list(journal, "b/i/1/ü").await, ["b/i/1/ü"]);
-        assert_eq!(list(journal, "c").await, [""; 0]);
-        assert_eq!(list(journal, "").await.len(), names.len());
+        assert_eq!(list(journal, &of("a", "i")).await, ["a/i/1/x", "a/i/1/y", "a/i/10/x"]);
+        assert_eq!(list(journal, &of("a_", "i")).await, ["a_/i/1/x"]);
+        assert_eq!(list(journal, &of("b", "i")).await, ["b/i/1/ü"]);
+        assert_eq!(list(journal, &of("c", "i")).await, [""; 0]);
+        for (scope, body) in shard.iter().zip(&bodies) {
+            assert_eq!(list(journal, scope).await, [body.as_str()]);
+        }
+        let scope = of("a", "i");
+        let page = async |after: &str, limit| {
+            let after = Some(id(after)).filter(|after| !after.0.is_empty());
+            let found = patient(|| journal.store.chunks(&scope, after.as_ref(), limit)).await.expect("listed");
+            found.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(page("", 2).await, ["a/i/1/x", "a/i/1/y"]);
+        assert_eq!(page("a/i/1/y", 2).await, ["a/i/10/x"]);
+        assert_eq!(page("a/i/10/x", 2).await, [""; 0]);
     }
 }
 
@@ -74,6 +91,6 @@ pub async fn removed_chunks_are_gone(journal: &Journal, other: &Journal) {
     for ids in [vec![], vec![id("p/i/1/a"), id("p/i/1/c"), id("p/i/1/none")]] {
         patient(|| journal.remove_chunks(&ids)).await.expect("removed");
     }
-    assert_eq!(list(other, "p/").await, ["p/i/1/b"]);
+    assert_eq!(list(other, &of("p", "i")).await, ["p/i/1/b"]);
     put(other, "p/i/1/a", b"new").await.expect("a name can be used again");
 }

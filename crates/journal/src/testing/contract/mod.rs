@@ -29,7 +29,7 @@ macro_rules! journal_contract {
                 a_snapshot_has_its_place, a_snapshot_lets_nothing_go, a_compaction_has_its_place, lifecycle_survives,
                 readers_hold_compaction_back, history_is_lifecycle;
             level: the_write_level_is_kept_and_never_falls, a_write_level_that_this_build_cant_read_is_refused;
-            chunks: a_chunk_comes_back, a_chunk_is_never_overwritten, chunks_are_listed_by_prefix,
+            chunks: a_chunk_comes_back, a_chunk_is_never_overwritten, chunks_are_listed_by_scope,
                 removed_chunks_are_gone;
             outcome: a_claim_decides_every_unknown_append);
     };
