@@ -9,7 +9,7 @@ use crate::expression::{Edited, Inputs, Origin, Slot, Within};
 use arrow::{
     array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array},
     buffer::BooleanBuffer,
-    compute::{is_not_null, kernels::zip::zip},
+    compute::kernels::zip::zip,
     datatypes::{Field, Schema, SchemaRef},
 };
 use dataflow_core::types::Type;
@@ -24,7 +24,7 @@ enum Source {
     Field(usize),
     /// An untyped source field of a declared type, decoded as that; whether its texts are JSON.
     Declared(usize, bool),
-    /// Of a dotted name: the field of that very name, or else the one at that path.
+    /// Of a dotted name: the field of that very name, or, where it is missing, the one at that path.
     Either(usize, usize),
     /// A computed column.
     Register(usize),
@@ -167,11 +167,11 @@ impl Target {
 
     /// The rows that have a value for a column; none: all do.
     fn valid(source: Source, frame: &mut Frame<'_>) -> Option<BooleanBuffer> {
-        let mut of = |slot| frame.column(slot).logical_nulls().map(|nulls| nulls.inner().clone());
+        let of = |array: &ArrayRef| array.logical_nulls().map(|nulls| nulls.inner().clone());
         match source {
-            Source::Field(field) | Source::Declared(field, _) => of(Slot::Field(field)),
-            Source::Either(key, path) => Some(&of(Slot::Field(key))? | &of(Slot::Field(path))?),
-            Source::Register(register) => of(Slot::Register(register)),
+            Source::Field(field) | Source::Declared(field, _) => of(&frame.column(Slot::Field(field))),
+            Source::Either(key, path) => of(&either(key, path, frame)),
+            Source::Register(register) => of(&frame.column(Slot::Register(register))),
             Source::Nothing => Some(BooleanBuffer::new_unset(frame.len())),
         }
     }
@@ -255,9 +255,7 @@ impl Target {
             self.columns.iter().zip(converted).map(|((column, source), converted)| match (*source, converted) {
                 (_, Some(values)) => values,
                 (Source::Field(field), None) => frame.column(Slot::Field(field)),
-                (Source::Either(key, path), None) => {
-                    either(&frame.column(Slot::Field(key)), &frame.column(Slot::Field(path)))
-                }
+                (Source::Either(key, path), None) => either(key, path, frame),
                 (Source::Register(_) | Source::Declared(..) | Source::Nothing, None) => {
                     new_null_array(&arrow_type(column.ty), frame.len())
                 }
@@ -340,14 +338,14 @@ fn source(column: &Column, builder: &mut Builder<'_>) -> Source {
     }
 }
 
-fn either(first: &ArrayRef, second: &ArrayRef) -> ArrayRef {
-    if first.null_count() == 0 || second.null_count() == second.len() {
-        return first.clone();
+/// The values of the field of a dotted name, or, where that is missing, those at its path: null is a value.
+fn either(key: usize, path: usize, frame: &mut Frame<'_>) -> ArrayRef {
+    let of_key = frame.column(Slot::Field(key));
+    let Some(missing) = frame.absent(key) else { return of_key };
+    let at_path = frame.column(Slot::Field(path));
+    if missing.count_set_bits() == missing.len() {
+        return at_path;
     }
-    if first.null_count() == first.len() {
-        return second.clone();
-    }
-    is_not_null(first)
-        .and_then(|has| zip(&has, first, second))
+    zip(&BooleanArray::new(missing, None), &at_path, &of_key)
         .unwrap_or_else(|error| unreachable!("both are of the column's type: {error}"))
 }

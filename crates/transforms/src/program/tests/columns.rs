@@ -160,6 +160,28 @@ fn a_field_that_is_missing_is_told_from_null() {
     assert!(cells.is_whole());
 }
 
+/// A field that is null has a value: only where it is missing does the path of its name count.
+#[test]
+fn a_dotted_name_that_is_null_is_not_missing() {
+    let lines = [
+        r#"{"id": 1, "a.b": null, "a": {"b": 5}}"#,
+        r#"{"id": 2, "a.b": 4, "a": {"b": 5}}"#,
+        r#"{"id": 3, "a": {"b": 5}}"#,
+        r#"{"id": 4, "a": {"b": null}}"#,
+        r#"{"id": 5}"#,
+    ];
+    let of = |lines: &[&str]| columns(json!([]), &[column("id", Type::Bigint), column("a.b", Type::Bigint)], lines);
+    assert_eq!(table(&of(&lines)), ["1|-", "2|4", "3|5", "4|-", "5|-"]);
+    assert_eq!(absent(&of(&lines)), ["", "", "", "", "a.b"]);
+    // All have it, or none.
+    assert_eq!(table(&of(&lines[..2])), ["1|-", "2|4"]);
+    assert_eq!(table(&of(&lines[2..])), ["3|5", "4|-", "5|-"]);
+    // Of the rows that a filter leaves, too.
+    let transforms = json!([{"type": "filter", "condition": "id > 1"}]);
+    let found = columns(transforms, &[column("id", Type::Bigint), column("a.b", Type::Bigint)], &lines);
+    assert_eq!(table(&found), ["2|4", "3|5", "4|-", "5|-"]);
+}
+
 #[test]
 fn a_record_of_which_nothing_would_be_written_is_a_dead_letter() {
     let keyed = |rule, transforms, key: &[&str]| {
