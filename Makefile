@@ -38,8 +38,7 @@ test:
 
 test-long:
 	@dev/setup.sh build services
-	@dev/with-services.sh $(SERVICES) -- $(CARGO) test --workspace --locked $(FAULTS) --test e2e -- --ignored
-	@dev/with-services.sh postgres -- $(CARGO) test -p dataflow-transforms --locked --lib --test postgres -- --ignored
+	@dev/with-services.sh $(SERVICES) -- $(CARGO) test --workspace --locked $(FAULTS) --tests -- --ignored
 
 # Trials of each fault point, and of random moments.
 N ?= 20

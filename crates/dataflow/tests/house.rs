@@ -325,6 +325,28 @@ fn files_stay_small() {
     assert!(wrong.is_empty(), "split them, or take what is short by now out of the list: {wrong:#?}");
 }
 
+/// What `make test` leaves out `make test-long` runs, in every crate; what is left out says so, or what runs it.
+#[test]
+fn tests_that_are_left_out_are_run_by_another_command() {
+    let makefile = std::fs::read_to_string(root().join("Makefile")).unwrap();
+    let recipe = makefile.split("\ntest-long:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let all = "test --workspace --locked $(FAULTS) --tests -- --ignored";
+    assert!(recipe.lines().any(|line| line.ends_with(all)), "{recipe}");
+    let mut wrong = Vec::new();
+    for (shown, text) in sources(vec![root().join("crates")]) {
+        let left_out = text.lines().map(str::trim_start).filter(|line| line.starts_with("#[ignore"));
+        let is_run = |line: &&str| {
+            let runner = line
+                .split("run by ")
+                .nth(1)
+                .and_then(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next());
+            line.contains("make test-long") || runner.is_some_and(|runner| text.contains(&format!("fn {runner}(")))
+        };
+        wrong.extend(left_out.filter(|line| !is_run(line)).map(|line| format!("{shown}: {line}")));
+    }
+    assert!(wrong.is_empty(), "say that make test-long runs them: {wrong:#?}");
+}
+
 /// Every crate takes the lints of the workspace, which forbid `unsafe`, but for the one that calls a C library.
 #[test]
 fn unsafe_is_in_one_place() {

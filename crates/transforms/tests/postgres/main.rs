@@ -427,7 +427,7 @@ fn nested_expressions_give_what_postgresql_gives() {
 }
 
 #[test]
-#[ignore = "minutes: `make test-long`"]
+#[ignore = "takes minutes: make test-long"]
 fn many_nested_expressions_give_what_postgresql_gives() {
     let count = |name: &str, default| std::env::var(name).map_or(default, |value| value.parse().unwrap());
     let (cases, seed) = (count("CASES", 5_000), count("SEED", 1));

@@ -34,7 +34,8 @@ fn rotate(dir: &Path, packs: fn(u32) -> bool) {
 }
 
 #[test]
-#[ignore = "a stress test of half a minute: a writer that the machine stops within a shift leaves a gap that looks like a loss"]
+// A writer that the machine stops within a shift leaves a gap that looks like a loss.
+#[ignore = "a stress test of half a minute: make test-long"]
 fn what_is_renamed_during_a_look_is_read_once() {
     let never: fn(u32) -> bool = |_| false;
     let most: fn(u32) -> bool = |round| round % 3 > 0;
