@@ -2,6 +2,7 @@
 use super::{
     PostgresSink,
     audit_keys::Key,
+    audit_types::{self, Compared},
     definition, durable,
     encode::{Encoder, Refused},
     failure, made, pipeline,
@@ -30,99 +31,13 @@ use dataflow_sdk::{
 };
 use deadpool_postgres::{ClientWrapper, Object};
 use futures::TryStreamExt;
-use std::{collections::BTreeMap, pin::pin};
+use std::pin::pin;
 use tokio_postgres::IsolationLevel;
 
 const JUDGE: &str = "pg_temp.dataflow_judge";
 /// Fixes the formats in which the server prints values.
 const PLAIN: &str = "set datestyle = 'ISO, YMD'; set timezone = 'UTC'; set bytea_output = 'hex'; \
     set extra_float_digits = 1";
-/// Each column's type below any domains, and, for an array, that of its elements.
-const TYPES: &str = "with recursive base (name, type) as ( \
-        select attname, atttypid from pg_attribute where attrelid = to_regclass($1) and attnum > 0 and not attisdropped \
-        union all select name, typbasetype from base join pg_type on oid = type where typtype = 'd'), \
-    element (name, type) as ( \
-        select name, typelem from base join pg_type on oid = type where typcategory = 'A' and typlen = -1 and typelem <> 0 \
-        union all select name, typbasetype from element join pg_type on oid = type where typtype = 'd') \
-    select b.name::text, t.typname::text, t.typtype::text, format_type(t.oid, null), et.typname::text, et.typtype::text, format_type(et.oid, null) \
-    from base b join pg_type t on t.oid = b.type and t.typtype <> 'd' \
-    left join (element e join pg_type et on et.oid = e.type and et.typtype <> 'd') on e.name = b.name";
-
-/// How a column is compared.
-struct Compared {
-    class: Class,
-    /// The type whose text the server has to produce, because one value can be written in several ways.
-    spelling: Option<String>,
-    /// The type without a length, as which values are printed.
-    cast: String,
-    /// The type of an array's elements.
-    element: Option<String>,
-}
-
-/// The class of a type; `None`: only the server knows when two of its values are the same.
-fn class(name: &str, kind: &str) -> Option<Class> {
-    Some(match name {
-        "bool" => Class::Boolean,
-        "int2" | "int4" | "int8" | "numeric" | "oid" | "money" => Class::Number,
-        "float4" => Class::Real,
-        "float8" => Class::Double,
-        "text" | "varchar" | "citext" | "name" => Class::Text,
-        "bpchar" => Class::Padded,
-        "timestamptz" => Class::Instant,
-        "timestamp" => Class::Datetime,
-        "date" => Class::Date,
-        "uuid" => Class::Uuid,
-        "json" | "jsonb" => Class::Json,
-        "bytea" => Class::Bytes,
-        _ if kind == "e" => Class::Text,
-        _ => return None,
-    })
-}
-
-/// The class of a type that can be an array's element.
-fn element(name: &str, kind: &str) -> Option<&'static Class> {
-    Some(match class(name, kind)? {
-        Class::Boolean => &Class::Boolean,
-        Class::Number => &Class::Number,
-        Class::Real => &Class::Real,
-        Class::Double => &Class::Double,
-        Class::Padded => &Class::Padded,
-        Class::Instant => &Class::Instant,
-        Class::Datetime => &Class::Datetime,
-        Class::Date => &Class::Date,
-        Class::Uuid => &Class::Uuid,
-        Class::Json => &Class::Json,
-        _ => &Class::Text,
-    })
-}
-
-async fn types(client: &ClientWrapper, target: &str) -> Result<BTreeMap<String, Compared>, tokio_postgres::Error> {
-    let compared = |row: &tokio_postgres::Row| {
-        let (name, kind, full): (&str, &str, String) = (row.get(1), row.get(2), row.get(3));
-        if let (Some(of), Some(kind)) = (row.get::<_, Option<&str>>(4), row.get::<_, Option<&str>>(5)) {
-            let element = element(of, kind);
-            let spelling = element.is_none().then(|| match of {
-                "bit" => "varbit".into(),
-                _ => row.get(6),
-            });
-            let class = Class::List(element.unwrap_or(&Class::Text));
-            return Compared { class, spelling, cast: full, element: row.get(6) };
-        }
-        let (class, spelling, cast) = match class(name, kind) {
-            // Under its other name it has the length 1.
-            Some(Class::Padded) => (Class::Padded, None, "bpchar".into()),
-            // Its text is as the server's locale has it.
-            Some(class) if name == "money" => (class, None, "numeric".into()),
-            Some(class) => (class, None, full),
-            // Without a length: a cast to it would truncate.
-            None if name == "bit" => (Class::Text, Some("varbit".into()), "varbit".into()),
-            None => (Class::Text, Some(full.clone()), full),
-        };
-        Compared { class, spelling, cast, element: None }
-    };
-    Ok(client.query(TYPES, &[&target]).await?.iter().map(|row| (row.get(0), compared(row))).collect())
-}
-
 /// Opens the target for reading, and creates an empty table with its constraints.
 pub(super) async fn open(config: &PostgresSink, cx: &Context, wanted: &Audit) -> Result<Audited, Error> {
     let (server, mut options) = (config.server(cx)?, config.options().as_journalled(&wanted.lanes)?);
@@ -141,7 +56,7 @@ pub(super) async fn open(config: &PostgresSink, cx: &Context, wanted: &Audit) ->
     let layout = audit::layout(&options, &found)?;
     // It is going to have its own settings and temporary tables, so it doesn't return to the pool.
     let client = Object::take(client);
-    let types = types(&client, &target).await.map_err(failed)?;
+    let types = audit_types::compared(&client, &target).await.map_err(failed)?;
     client.batch_execute(PLAIN).await.map_err(failed)?;
     let (mut columns, mut spellings, mut casts) = (Vec::new(), Vec::new(), Vec::new());
     for place in audit::compared(&options, &found, &layout) {
@@ -158,7 +73,7 @@ pub(super) async fn open(config: &PostgresSink, cx: &Context, wanted: &Audit) ->
     }
     let wires: Vec<Wire> = layout.slots.iter().filter_map(|slot| wires.remove(&slot.column.name)).collect();
     let demand = layout.demand();
-    let key = audit::key(&layout);
+    let key = layout.key_names();
     let of_keys = columns.iter().enumerate().filter(|(_, column)| {
         let text = matches!(column.class, Class::Text | Class::Padded | Class::List(Class::Text | Class::Padded));
         key.contains(&column.name) && column.equal == Equal::ByDatabase && text
@@ -169,6 +84,7 @@ pub(super) async fn open(config: &PostgresSink, cx: &Context, wanted: &Audit) ->
     });
     let mut auditor = PostgresAuditor {
         keys: of_keys.collect(),
+        there: Statements::new(&target, &layout, &wires, false),
         judge: Statements::new(JUDGE, &Layout { key: Vec::new(), ..layout.clone() }, &wires, copied),
         expected: Some(Expected::new(columns.clone(), &key, &wanted.volatile)?),
         columns,
@@ -197,6 +113,8 @@ struct PostgresAuditor {
     layout: Layout,
     wires: Vec<Wire>,
     judge: Statements,
+    /// Finds rows of the target itself.
+    there: Statements,
     columns: Vec<Column>,
     /// For each column, the type whose text the server has to produce.
     spellings: Vec<Option<String>>,
@@ -301,12 +219,30 @@ impl PostgresAuditor {
             let written = pipeline::send(&self.client, vec![(0, encoded)]).await;
             self.client.batch_execute("rollback").await.map_err(|error| failed(&error))?;
             match written {
-                Ok(_) => {}
-                Err((error, _)) if failure::may_be_of_rows(&error) => *cause = Some(failure::words_of(&error)),
-                Err((error, _)) => return Err(failed(&error)),
+                Err((error, _)) if !failure::may_be_of_rows(&error) => return Err(failed(&error)),
+                // What it lacks the row that it changes may have.
+                Err((error, _)) if !self.changes(outputs, row).await? => *cause = Some(failure::words_of(&error)),
+                Ok(_) | Err(_) => {}
             }
         }
         Ok(causes)
+    }
+
+    /// Whether a row that lacks fields only changes one that is there.
+    async fn changes(&mut self, outputs: &[Output], row: usize) -> Result<bool, Error> {
+        let Some(key) = self.changed(outputs, row)? else { return Ok(false) };
+        let there = pipeline::send(&self.client, vec![(0, key)]).await;
+        there.map(|there| there.rows > 0).map_err(|(error, _)| self.failed(&error))
+    }
+
+    /// The key of a row that lacks fields, encoded to look whether the row that it would change is there.
+    fn changed(&self, outputs: &[Output], row: usize) -> Result<Option<Encoded>, Error> {
+        let batches = keys::batches(outputs)?;
+        if !self.layout.patches(|slot| !batches[0].is_absent(slot, row)) {
+            return Ok(None);
+        }
+        let encoder = Encoder::new(&self.layout.slots, &self.wires, &batches)?;
+        Ok(self.there.encode_keys(&encoder, &[Place { output: 0, row }]).ok())
     }
 
     /// Encodes one row for the empty table.
@@ -378,9 +314,10 @@ impl Auditor for PostgresAuditor {
     }
 
     fn is_own_reason(&self, cause: &str) -> bool {
-        // The empty table reports violated checks under its own name.
+        // The empty table reports violated checks under its own name. A row that changes another is checked together with that.
         let checked = format!("relation {:?} violates check constraint", name_of(&self.table));
-        cause.strip_prefix(&keys::refused_by(&self.table, "")).is_some_and(|words| !words.contains(&checked))
+        let decides = |words: &str| self.layout.key.is_empty() && words.contains(&checked);
+        cause.strip_prefix(&keys::refused_by(&self.table, "")).is_some_and(|words| !decides(words))
     }
 
     async fn finish(self: Box<Self>) -> Result<Findings, Error> {

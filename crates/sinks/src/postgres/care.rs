@@ -21,6 +21,10 @@ const CARE: &str = "with recursive \
         select tgtype & 67 = 3 and provolatile = 'v' and tgqual is null \
         from tree t join pg_trigger on tgrelid = t.oid join pg_proc p on p.oid = tgfoid \
         where tgenabled <> 'D' and tgtype & 20 <> 0 and (not tgisinternal or proname !~ '^(RI_FKey_|unique_key_recheck)')), \
+    diverted (so) as (select \
+        not exists (select from pg_class where oid = to_regclass($1) and relkind in ('r', 'p')) \
+            or exists (select from tree join pg_class using (oid) where relrowsecurity) \
+            or exists (select from tree t join pg_rewrite on ev_class = t.oid)), \
     judge (oid, contype, confrelid) as ( \
         select c.oid, contype, confrelid from tree t join pg_constraint c on conrelid = t.oid and contype in ('c', 'f') \
         union all select c.oid, contype, confrelid from type t join pg_constraint c on contypid = t.oid), \
@@ -35,9 +39,7 @@ const CARE: &str = "with recursive \
                 or classid = 'pg_class'::regclass and objid in (select indexrelid from index) \
                 or classid = 'pg_attrdef'::regclass and objid in (select oid from computed))) \
     select \
-        not exists (select from pg_class where oid = to_regclass($1) and relkind in ('r', 'p')) \
-            or exists (select from tree join pg_class using (oid) where relrowsecurity) \
-            or exists (select from tree t join pg_rewrite on ev_class = t.oid) \
+        (select so from diverted) \
             or exists (select from fires where not in_turn) \
             or exists (select from fires) and exists (select from judge where contype = 'f') \
             or exists (select from judge where confrelid in (select oid from tree)) \
@@ -65,7 +67,7 @@ const CARE: &str = "with recursive \
             union all select attname::text from pg_attribute where attrelid = to_regclass($1) and attidentity <> '' \
             union all select attname::text from pg_attribute join pg_type t on t.oid = atttypid \
             where attrelid = to_regclass($1) and typtype = 'd' and typdefault is not null), \
-        exists (select from tree t join pg_trigger on tgrelid = t.oid join pg_proc p on p.oid = tgfoid \
+        (select so from diverted) or exists (select from tree t join pg_trigger on tgrelid = t.oid join pg_proc p on p.oid = tgfoid \
             where tgenabled <> 'D' and tgtype & 8 <> 0 and (not tgisinternal or proname !~ '^RI_FKey_'))";
 
 /// Adds to `found` how sensitive a table is; its name comes quoted.

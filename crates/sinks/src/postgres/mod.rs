@@ -1,6 +1,7 @@
 //! `postgres`: rows of a table in a PostgreSQL database.
 mod audit;
 mod audit_keys;
+mod audit_types;
 mod care;
 mod definition;
 mod drops;

@@ -1,8 +1,6 @@
 //! Sends statements without waiting for each answer, so that many small ones need few round trips.
-use super::{
-    failure,
-    statement::{Encoded, Written},
-};
+use super::{failure, statement::Encoded};
+use crate::table::Written;
 use deadpool_postgres::ClientWrapper;
 use futures::{
     future::{MaybeDone, maybe_done},

@@ -4,7 +4,7 @@ use super::{
     encode::{Encoder, Refused},
     types::Wire,
 };
-use crate::table::{Layout, Said, ddl, keys::Place};
+use crate::table::{Counts, Layout, Said, Written, ddl, keys::Place};
 use bytes::{BufMut, Bytes, BytesMut};
 use deadpool_postgres::ClientWrapper;
 use futures::{SinkExt, future::try_join_all};
@@ -30,8 +30,6 @@ pub(super) struct Statements {
     table: String,
     layout: Layout,
     wires: Vec<Wire>,
-    /// Key columns whose different values the server may consider equal.
-    folded: Vec<String>,
     /// Whether COPY may be used.
     copied: bool,
     made: Mutex<HashMap<Said, Arc<Texts>>>,
@@ -40,7 +38,8 @@ pub(super) struct Statements {
 /// The statements for one set of fields.
 #[derive(Debug)]
 pub(super) struct Texts {
-    /// Run one after the other; the second does nothing for rows that the first has written.
+    /// Run one after the other; the second does nothing for rows that the first has written, or finds those that are still there
+    /// after their delete.
     insert: Vec<String>,
     /// `None` if COPY can't be used: rows with a key, columns that need a cast.
     copy: Option<String>,
@@ -49,29 +48,31 @@ pub(super) struct Texts {
     kept: bool,
 }
 
-/// Which rows count as written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Counts {
-    /// Those that the server counts; the others were swallowed by triggers or rules.
-    Each,
-    /// Those that the server counts: an existing row is left alone if the new one has nothing but its key.
-    Answered,
-    /// All: a delete of a row that is not there is one, too.
-    Sent,
-}
-
 impl Statements {
     /// Creates the statements for a table, whose name comes quoted.
     pub(super) fn new(table: &str, layout: &Layout, wires: &[Wire], copied: bool) -> Self {
         let (table, layout, wires) = (table.into(), layout.clone(), wires.to_vec());
-        let folded = layout.key.iter().map(|slot| &layout.slots[*slot]).filter(|slot| !slot.exact);
-        let folded = folded.map(|slot| slot.column.name.clone()).collect();
-        Self { folded, copied, table, layout, wires, made: Mutex::default() }
+        Self { copied, table, layout, wires, made: Mutex::default() }
     }
 
     /// Encodes rows of which this is said.
     pub(super) fn encode(&self, encoder: &Encoder<'_>, said: &Said, places: &[Place]) -> Result<Encoded, Refused> {
-        let (texts, fields) = (self.texts(said), &said.fields);
+        Self::encoded(self.texts(said), encoder, &said.fields, places)
+    }
+
+    /// Encodes the keys of rows: what is counted is which of them are there.
+    pub(super) fn encode_keys(&self, encoder: &Encoder<'_>, places: &[Place]) -> Result<Encoded, Refused> {
+        let key = &self.layout.key;
+        let texts = Texts { insert: vec![self.there(key)], copy: None, counts: Counts::Each, kept: false };
+        Self::encoded(texts.into(), encoder, key, places)
+    }
+
+    fn encoded(
+        texts: Arc<Texts>,
+        encoder: &Encoder<'_>,
+        fields: &[usize],
+        places: &[Place],
+    ) -> Result<Encoded, Refused> {
         let rows = match texts.copy.is_some() && places.len() >= COPY_FROM {
             _ if fields.is_empty() => Rows::Arrays(vec![Binary((places.len() as i64).to_be_bytes().into())]),
             true => Rows::Copy(encoder.copy(fields, places)?.into()),
@@ -93,49 +94,67 @@ impl Statements {
         texts
     }
 
-    fn make(&self, Said { fields, deletes }: &Said, kept: bool) -> Texts {
-        let Self { table, layout, wires, .. } = self;
-        let name = |slot: &usize| layout.slots[*slot].column.name.clone();
-        let names: Vec<String> = fields.iter().map(name).collect();
-        let key: Vec<String> = layout.key.iter().map(name).collect();
-        let joined = |parts: &mut dyn Iterator<Item = String>| parts.collect::<Vec<_>>().join(", ");
-        let columns = ddl::quote_all(&names);
-        let values = joined(&mut fields.iter().map(|slot| wires[*slot].value(&format!("r.c{slot}"))));
-        let arrays = joined(&mut (1..).zip(&**fields).map(|(at, slot)| format!("${at}::{}[]", wires[*slot].base)));
-        let aliases = joined(&mut fields.iter().map(|slot| format!("c{slot}")));
-        let rows = format!("from unnest({arrays}) as r ({aliases})");
+    fn name(&self, slot: usize) -> String {
+        self.layout.slots[slot].column.name.clone()
+    }
+
+    /// The rows that are sent with these fields, called `r`.
+    fn rows(&self, fields: &[usize]) -> String {
+        let arrays = (1..).zip(fields).map(|(at, slot)| format!("${at}::{}[]", self.wires[*slot].base));
+        format!("unnest({}) as r ({})", joined(arrays), joined(fields.iter().map(|slot| format!("c{slot}"))))
+    }
+
+    /// Which of the table's rows, called `t`, has the key of one that is sent.
+    fn same(&self) -> String {
         let same = |slot: &usize| {
-            format!("t.{} = {}", ddl::quote(&name(slot)), wires[*slot].comparable(&format!("r.c{slot}")))
+            format!("t.{} = {}", ddl::quote(&self.name(*slot)), self.wires[*slot].comparable(&format!("r.c{slot}")))
         };
-        let same = layout.key.iter().map(same).collect::<Vec<_>>().join(" and ");
-        if *deletes {
-            let delete = format!("delete from {table} as t using unnest({arrays}) as r ({aliases}) where {same}");
-            return Texts { insert: vec![delete], copy: None, counts: Counts::Sent, kept };
+        self.layout.key.iter().map(same).collect::<Vec<_>>().join(" and ")
+    }
+
+    /// Finds the rows of the table that have the keys of those that are sent with these fields.
+    fn there(&self, fields: &[usize]) -> String {
+        format!("select 1 from {} as t, {} where {}", self.table, self.rows(fields), self.same())
+    }
+
+    fn make(&self, said: &Said, kept: bool) -> Texts {
+        let (Self { table, layout, wires, .. }, fields) = (self, &said.fields);
+        let name = |slot: &usize| self.name(*slot);
+        let names: Vec<String> = fields.iter().map(name).collect();
+        let columns = ddl::quote_all(&names);
+        let values = joined(fields.iter().map(|slot| wires[*slot].value(&format!("r.c{slot}"))));
+        let (rows, same, counts) = (self.rows(fields), self.same(), Counts::of(layout, said));
+        if said.deletes {
+            let delete = format!("delete from {table} as t using {rows} where {same}");
+            let there = layout.guarded.then(|| self.there(fields));
+            return Texts { insert: [delete].into_iter().chain(there).collect(), copy: None, counts, kept };
         }
-        let is_upsert = !key.is_empty() && layout.key.iter().all(|slot| fields.contains(slot));
-        let copied = self.copied && key.is_empty() && !fields.is_empty() && fields.iter().all(|slot| wires[*slot].copy);
+        let is_upsert = layout.is_keyed(|slot| fields.contains(&slot));
+        let copied =
+            self.copied && layout.key.is_empty() && !fields.is_empty() && fields.iter().all(|slot| wires[*slot].copy);
         let copy = copied.then(|| format!("copy {table} ({columns}) from stdin (format binary)"));
         let insert = match fields.is_empty() {
             // Rows of defaults: how many.
             true => format!("insert into {table} as t select from generate_series(1, $1::int8)"),
-            false => format!("insert into {table} as t ({columns}) select {values} {rows}"),
+            false => format!("insert into {table} as t ({columns}) select {values} from {rows}"),
         };
-        let changes = |slot: &usize| !layout.key.contains(slot) || self.folded.contains(&name(slot));
+        let changed = fields.iter().filter(|slot| layout.changes(**slot));
         let insert = match is_upsert {
             false => vec![insert],
             true if layout.patches(|slot| fields.contains(&slot)) => {
-                let changed = fields.iter().filter(|slot| changes(slot));
-                let changed = changed
-                    .map(|slot| format!("{} = {}", ddl::quote(&name(slot)), wires[*slot].value(&format!("r.c{slot}"))));
-                let changed = changed.collect::<Vec<_>>().join(", ");
-                let update =
-                    (!changed.is_empty()).then(|| format!("update {table} as t set {changed} {rows} where {same}"));
+                let changed = joined(changed.map(|slot| {
+                    format!("{} = {}", ddl::quote(&name(slot)), wires[*slot].value(&format!("r.c{slot}")))
+                }));
+                let update = (!changed.is_empty())
+                    .then(|| format!("update {table} as t set {changed} from {rows} where {same}"));
                 let insert = format!("{insert} where not exists (select 1 from {table} as t where {same})");
                 update.into_iter().chain([insert]).collect()
             }
-            true => vec![format!("{insert} {}", ddl::on_conflict(&key, &names, &self.folded))],
+            true => {
+                let changed: Vec<String> = changed.map(name).collect();
+                vec![format!("{insert} {}", ddl::on_conflict(&layout.key_names(), &changed))]
+            }
         };
-        let counts = if !is_upsert || fields.iter().any(changes) { Counts::Each } else { Counts::Answered };
         Texts { insert, copy, counts, kept }
     }
 }
@@ -191,31 +210,17 @@ impl Encoded {
             }
             Rows::Arrays(arrays) => {
                 let answers = statements.iter().map(|statement| client.execute_raw(statement, arrays.iter()));
-                try_join_all(answers).await?.into_iter().sum()
+                // How many rows a delete has found does not count, but how many are there after it.
+                let uncounted = usize::from(self.texts.counts == Counts::Gone);
+                try_join_all(answers).await?.into_iter().skip(uncounted).sum()
             }
         };
-        Ok(match self.texts.counts {
-            Counts::Each => Written { rows, swallowed: self.count.saturating_sub(rows) },
-            Counts::Answered => Written { rows, swallowed: 0 },
-            Counts::Sent => Written { rows: self.count, swallowed: 0 },
-        })
+        Ok(self.texts.counts.written(self.count, rows))
     }
 }
 
-/// The effect of rows that the server has accepted.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Written {
-    /// Rows that were added, changed or deleted.
-    pub(super) rows: u64,
-    /// Rows without an effect on the table, because of a trigger or a rule.
-    pub(super) swallowed: u64,
-}
-
-impl std::ops::AddAssign for Written {
-    fn add_assign(&mut self, more: Self) {
-        self.rows += more.rows;
-        self.swallowed += more.swallowed;
-    }
+fn joined(parts: impl Iterator<Item = String>) -> String {
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 /// A parameter already in binary form.

@@ -4,7 +4,7 @@ use super::{
     failure, holders, others, pipeline,
     pool::Server,
     search::Search,
-    statement::{Encoded, Written},
+    statement::Encoded,
     target::{self, Target},
     tokens,
     transaction::Transaction,
@@ -13,7 +13,7 @@ use crate::{
     blocking,
     claim::Claim,
     table::{
-        Options, Order, Pages, Remembered, ddl,
+        Options, Order, Pages, Remembered, Written, ddl,
         kept::{self, Kept},
         keys::{self, Place, reject},
         order::Run,

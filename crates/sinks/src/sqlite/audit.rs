@@ -5,8 +5,10 @@ use super::{
     cell::Reader,
     database::Database,
     failure::{self, Blame},
-    schema, types,
-    writer::statements,
+    rows::{bind, is_there},
+    schema,
+    statement::{statements, there},
+    types,
 };
 use crate::{
     blocking,
@@ -25,7 +27,7 @@ use dataflow_sdk::{
     batch::{Demand, Output},
     sink::CommitError,
 };
-use rusqlite::{Connection, OptionalExtension, types::ValueRef};
+use rusqlite::{Connection, types::ValueRef};
 use std::path::PathBuf;
 
 /// Opens the target for reading.
@@ -47,39 +49,38 @@ pub(super) fn open(config: &SqliteSink, cx: &Context, wanted: &Audit) -> Result<
     options.own = options.owns_what_it_made() && target.is_made(&options.table, cx, &wanted.generation)?;
     let layout = audit::layout(&options, &found)?;
     let strict = schema::is_strict(&target.connection, &options.table).map_err(|error| failed(&error))?;
+    let key = layout.key_names();
+    let collations = schema::collations(&target.connection, &options.table, &key).map_err(|error| failed(&error))?;
     let numbered = matches!(found.primary_key.as_slice(), [only] if is_row_id(&found.columns, only));
     let column = |place: usize| {
         let FoundColumn { name, declared, has_default, .. } = &found.columns[place];
         let fills = *has_default || numbered && found.primary_key.contains(name);
-        let equal = equal(&target.connection, &options.table, name)?;
-        Ok(Column { name: name.clone(), class: class(declared, strict), fills, equal })
+        let collation = key.iter().position(|column| column == name).map(|at| collations[at].as_str());
+        Column { name: name.clone(), class: class(declared, strict), fills, equal: equal(collation) }
     };
-    let columns = audit::compared(&options, &found, &layout).into_iter().map(column);
-    let columns: Vec<Column> = columns.collect::<rusqlite::Result<_>>().map_err(|error| failed(&error))?;
+    let columns: Vec<Column> = audit::compared(&options, &found, &layout).into_iter().map(column).collect();
     let demand = layout.demand();
     let auditor = SqliteAuditor {
         path: config.path.clone(),
         strict,
         judge: judge(&target.connection, &options.table).map_err(|error| failed(&error))?,
-        expected: Expected::new(columns.clone(), &audit::key(&layout), &wanted.volatile)?,
+        expected: Expected::new(columns.clone(), &key, &wanted.volatile)?,
         table: options.table,
         layout,
+        collations,
         columns,
         target,
     };
     Ok(Audited { auditor: Box::new(auditor), demand, not_durable: Vec::new() })
 }
 
-/// When two texts of a column are the same key: by the collation of the index that says so.
-fn equal(target: &Connection, table: &str, column: &str) -> rusqlite::Result<Equal> {
-    let sql = "select upper(x.coll) from pragma_index_list(?1) i, pragma_index_xinfo(i.name) x \
-        where i.\"unique\" and x.key and x.name = ?2 limit 1";
-    let collation: Option<String> = target.query_row(sql, [table, column], |row| row.get(0)).optional()?;
-    Ok(match collation.as_deref() {
+/// When two texts of a key's column are the same.
+fn equal(collation: Option<&str>) -> Equal {
+    match collation {
         Some("NOCASE") => Equal::InAnyCase,
         Some("RTRIM") => Equal::UpToBlanks,
         _ => Equal::Exactly,
-    })
+    }
 }
 
 /// Whether the only column of a primary key is the number of the row, which SQLite makes where a record has none.
@@ -120,6 +121,8 @@ struct SqliteAuditor {
     table: String,
     strict: bool,
     layout: Layout,
+    /// By which the columns of the key are compared.
+    collations: Vec<String>,
     columns: Vec<Column>,
     expected: Expected,
     /// An empty table like the target.
@@ -146,7 +149,7 @@ impl SqliteAuditor {
         expected.finish()
     }
 
-    /// What the empty table says of each row.
+    /// Why the table would refuse each row.
     fn judge(&self, output: &Output) -> Result<Vec<Option<String>>, Error> {
         let outputs = std::slice::from_ref(output);
         let batches = keys::batches(outputs)?;
@@ -179,19 +182,38 @@ impl SqliteAuditor {
             Ok(values) => values,
             Err(cause) => return Ok(Some(cause)),
         };
-        let Some(judge) = &self.judge else { return Ok(None) };
+        // An empty table has no row that could not be deleted.
+        let Some(judge) = self.judge.as_ref().filter(|_| !said.deletes) else { return Ok(None) };
         judge.execute_batch("savepoint judged")?;
         let layout = Layout { key: Vec::new(), ..self.layout.clone() };
-        let sql = statements(&layout, &self.table, said, &[]).concat();
-        let written = judge.prepare_cached(&sql).and_then(|mut statement| {
+        let sql = statements(&layout, &[], &self.table, said).texts.concat();
+        let written = judge.prepare_cached(&sql).and_then(|mut insert| {
             values
                 .into_iter()
                 .enumerate()
-                .try_for_each(|(index, value)| statement.raw_bind_parameter(index + 1, value))?;
-            statement.raw_execute()
+                .try_for_each(|(index, value)| insert.raw_bind_parameter(index + 1, value))?;
+            insert.raw_execute()
         });
         judge.execute_batch("rollback to judged; release judged")?;
-        Ok(written.err().filter(|error| failure::blame(error) != Blame::World).map(|error| failure::words(&error)))
+        match written.err().filter(|error| failure::blame(error) != Blame::World) {
+            // What it lacks the row that it changes may have.
+            Some(error) if !self.changes(columns, said, row)? => Ok(Some(failure::words(&error))),
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    /// Whether a row that lacks fields only changes one that is there.
+    fn changes(&self, columns: &[Reader<'_>], said: &Said, row: usize) -> rusqlite::Result<bool> {
+        if !self.layout.patches(|place| said.fields.contains(&place)) {
+            return Ok(false);
+        }
+        let key = &self.layout.key;
+        let mut there =
+            self.target.connection.prepare_cached(&there(&self.layout, &self.collations, &self.table, key))?;
+        match bind(&mut there, columns, &self.layout, key, row)? {
+            Ok(()) => is_there(&mut there),
+            Err(_) => Ok(false),
+        }
     }
 }
 

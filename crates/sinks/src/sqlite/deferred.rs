@@ -73,5 +73,7 @@ fn written(db: &Connection, table: &str) -> Result<String> {
         let (given, same) = (given.join(" and "), same.join(" and "));
         format!("{given} and not exists (select 1 from {} parent where {same})", quote(&parent))
     });
-    Ok(format!(" returning {}", lacks.collect::<Vec<_>>().join(" or ")))
+    let lacks = lacks.collect::<Vec<_>>().join(" or ");
+    // The word alone, such as a column's name, defers nothing.
+    Ok(if lacks.is_empty() { lacks } else { format!(" returning {lacks}") })
 }

@@ -52,6 +52,12 @@ pub(super) fn droppers(db: &Connection, table: &str, deletes: bool) -> Result<BT
     Ok(droppers)
 }
 
+/// What of a table fires triggers of its own: `insert`, `update`, `delete`.
+pub(super) fn events(db: &Connection, table: &str) -> Result<BTreeSet<String>> {
+    let own = triggers(db)?.into_iter().filter(|trigger| trigger.on == table.to_lowercase());
+    Ok(own.map(|trigger| trigger.event).collect())
+}
+
 fn triggers(db: &Connection) -> Result<Vec<Trigger>> {
     let mut all = db.prepare("select name, lower(tbl_name), sql from sqlite_schema where type = 'trigger'")?;
     let trigger = |row: &rusqlite::Row<'_>| {

@@ -10,6 +10,7 @@ mod made;
 mod others;
 mod rows;
 mod schema;
+mod statement;
 #[cfg(test)]
 mod tests;
 mod types;

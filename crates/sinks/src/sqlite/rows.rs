@@ -4,9 +4,10 @@ use super::{
     database::Database,
     deferred::Returning,
     failure::{self, Blame},
+    statement::Statements,
 };
 use crate::table::{
-    Layout, Order, Said,
+    Layout, Order, Said, Written,
     keys::{self, Place, reject},
 };
 use dataflow_sdk::{
@@ -14,17 +15,8 @@ use dataflow_sdk::{
     batch::Output,
     sink::{CommitError, RejectedRow},
 };
-use rusqlite::{CachedStatement, Connection};
+use rusqlite::CachedStatement;
 use std::collections::BTreeMap;
-
-/// What became of rows that the table has taken.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Written {
-    /// Rows that were added, changed or deleted.
-    pub(super) rows: u64,
-    /// Rows without an effect on the table: a trigger or a rule of its own has seen to that.
-    pub(super) swallowed: u64,
-}
 
 /// The rows of a commit, and which of them are refused.
 pub(super) struct Rows<'a> {
@@ -68,7 +60,7 @@ impl<'a> Rows<'a> {
         &mut self,
         db: &Database,
         table: &str,
-        sql: &impl Fn(&Said) -> Vec<String>,
+        sql: &impl Fn(&Said) -> Statements,
         care: bool,
     ) -> Result<Option<Written>, Error> {
         let failed = |error: rusqlite::Error| db.failed(&format!("write to table {table} of"), &error);
@@ -79,19 +71,19 @@ impl<'a> Rows<'a> {
         let runs: Vec<_> = self.order.runs(0..self.order.places.len()).collect();
         for run in runs {
             let Said { fields, deletes } = &run.said;
-            let sql = sql(&run.said);
-            let counts = !deletes && !sql.iter().any(|sql| sql.ends_with("do nothing"));
+            let Statements { texts, there, counts } = sql(&run.said);
             let returning = if *deletes { &self.returning.deleted } else { &self.returning.written };
-            let sql: Vec<String> = sql.into_iter().map(|sql| sql + returning).collect();
+            let sql: Vec<String> = texts.into_iter().map(|text| text + returning).collect();
             let prepared = sql.iter().map(|sql| db.connection.prepare_cached(sql));
             let mut statements = prepared.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+            let mut there = there.map(|sql| db.connection.prepare_cached(&sql)).transpose().map_err(failed)?;
             for number in run.rows {
                 let Place { output, row } = self.order.places[number];
                 if !self.refused.is_empty() && self.refused.contains_key(&number) {
                     continue;
                 }
                 let mut bound = Ok(());
-                for statement in &mut statements {
+                for statement in statements.iter_mut().chain(&mut there) {
                     bound = bind(statement, &self.columns[output], self.layout, fields, row).map_err(failed)?;
                 }
                 if let Err(cause) = bound {
@@ -101,11 +93,15 @@ impl<'a> Rows<'a> {
                 if care {
                     step("savepoint one_row")?;
                 }
-                let error = match first(&mut statements, &db.connection, !returning.is_empty()) {
-                    Ok(rows) => {
-                        // A delete of a row that is not there is one, too.
-                        written.rows += if *deletes { 1 } else { rows as u64 };
-                        written.swallowed += u64::from(counts && rows == 0);
+                let done = first(&mut statements, !returning.is_empty());
+                let answered = done.and_then(|changed| match (&mut there, deletes) {
+                    (Some(there), _) => is_there(there).map(u64::from),
+                    (None, true) => Ok(0),
+                    (None, false) => Ok(changed),
+                });
+                let error = match answered {
+                    Ok(answered) => {
+                        written += counts.written(1, answered);
                         if care {
                             step("release one_row")?;
                         }
@@ -143,23 +139,33 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Runs statements until one of them finds something to do. They may return whether the row has to be refused.
-fn first(statements: &mut [CachedStatement<'_>], db: &Connection, returning: bool) -> rusqlite::Result<usize> {
+/// Runs statements until one of them finds something to do; how many rows that were. They may return whether a row has to be refused.
+fn first(statements: &mut [CachedStatement<'_>], returning: bool) -> rusqlite::Result<u64> {
     for statement in statements {
-        let changed = match returning {
-            true => match statement.raw_query().next()?.map(|row| row.get(0)).transpose()? {
-                Some(true) => return Err(failure::unresolved()),
-                Some(false) => db.changes() as usize,
-                None => 0,
-            },
-            false => statement.raw_execute()?,
-        };
-        match changed {
-            0 => {}
-            rows => return Ok(rows),
+        let changed = if returning { accepted(statement)? } else { statement.raw_execute()? as u64 };
+        if changed > 0 {
+            return Ok(changed);
         }
     }
     Ok(0)
+}
+
+/// The rows that a statement has written, each of which it returns with whether it has to be refused. (As long as it returns rows, SQLite
+/// counts the changes of the statement before.)
+fn accepted(statement: &mut CachedStatement<'_>) -> rusqlite::Result<u64> {
+    let (mut rows, mut accepted) = (statement.raw_query(), 0);
+    while let Some(row) = rows.next()? {
+        if row.get(0)? {
+            return Err(failure::unresolved());
+        }
+        accepted += 1;
+    }
+    Ok(accepted)
+}
+
+/// Whether the row that is asked for is there.
+pub(super) fn is_there(there: &mut CachedStatement<'_>) -> rusqlite::Result<bool> {
+    there.raw_query().next()?.map_or(Ok(false), |row| row.get(0))
 }
 
 /// Binds the values of a row for these fields; or why one of them can't be stored.

@@ -1,6 +1,6 @@
 //! Reads the definition of a table from a SQLite file.
-use super::types;
-use crate::table::{Care, Found, FoundColumn};
+use super::{drops, types};
+use crate::table::{Care, Found, FoundColumn, drops::words};
 use rusqlite::{Connection, OptionalExtension, Result};
 
 /// The table as it is there; none if it is not.
@@ -13,7 +13,7 @@ pub(super) fn describe(db: &Connection, table: &str) -> Result<Option<Found>> {
     if known.optional()?.is_none() {
         return Ok(None);
     }
-    let mut columns = Vec::new();
+    let (mut columns, folded) = (Vec::new(), folded(db, table)?);
     let mut primary_key: Vec<(i64, String)> = Vec::new();
     let mut statement = db.prepare(
         "select name, type, \"notnull\", dflt_value is not null, pk, hidden from pragma_table_xinfo(?1) order by cid",
@@ -27,10 +27,12 @@ pub(super) fn describe(db: &Connection, table: &str) -> Result<Option<Found>> {
         }
         let ty = Some(types::of_declared(&declared));
         let (not_null, has_default) = (row.get(2)?, row.get(3)?);
-        // Keys that are equal for SQLite alone (another collation) are left to it: it has a single lane.
-        let (exact, generated, sure, fills) = (false, hidden != 0, true, Care::Last);
+        let (exact, generated, sure, fills) = (!folded.contains(&name), hidden != 0, true, Care::Last);
         columns.push(FoundColumn { name, ty, declared, not_null, has_default, exact, generated, sure, fills });
     }
+    let triggers = drops::events(db, table)?;
+    let checked = words(&sql_of(db, table)?.unwrap_or_default()).contains(&"check".to_owned());
+    let filled = columns.iter().any(|column| column.generated || column.has_default);
     if let [(_, key)] = primary_key.as_slice()
         && has_row_ids(db, table)?
         && let Some(column) = columns.iter_mut().find(|column| column.name == *key)
@@ -46,8 +48,11 @@ pub(super) fn describe(db: &Connection, table: &str) -> Result<Option<Found>> {
         unique.push(primary_key.clone()); // an integer primary key is the row's id, without an index of its own
     }
     let rules = unique.len();
-    // It writes each row by itself, whatever the table is.
-    Ok(Some(Found { columns, primary_key, unique, rules, ..Found::default() }))
+    // Rows are written one by one in any case. This tells what may refuse a new row for what it lacks: before SQLite looks for the
+    // row that it would change.
+    let care = Care::Each.when(checked || filled || !triggers.is_empty());
+    let guarded = triggers.contains("delete");
+    Ok(Some(Found { columns, primary_key, unique, rules, care, guarded, ..Found::default() }))
 }
 
 /// Whether the table is a strict one.
@@ -79,8 +84,28 @@ fn has_row_ids(db: &Connection, table: &str) -> Result<bool> {
     Ok(db.query_row(sql, [table], |row| row.get(0)).optional()?.unwrap_or(false))
 }
 
+/// The collation by which each column of a key is compared, in its order: that of the index on which an upsert finds its conflict, which
+/// is the first one in SQLite's own order with just these columns. A row's number has no index, and needs none.
+pub(super) fn collations(db: &Connection, table: &str, key: &[String]) -> Result<Vec<String>> {
+    let mut indexes =
+        db.prepare("select name from pragma_index_list(?1) where \"unique\" and not partial order by seq")?;
+    let indexes: Vec<String> = indexes.query_map([table], |row| row.get(0))?.collect::<Result<_>>()?;
+    let mut columns = db.prepare("select name, upper(coll) from pragma_index_xinfo(?1) where key")?;
+    for index in indexes {
+        let columns = columns.query_map([index], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let columns: Vec<(Option<String>, String)> = columns.collect::<Result<_>>()?;
+        let of = |name: &String| columns.iter().find(|(column, _)| column.as_ref() == Some(name));
+        let collations = key.iter().map(|name| of(name).map(|(_, collation)| collation.clone()));
+        match collations.collect::<Option<Vec<String>>>() {
+            Some(collations) if columns.len() == key.len() => return Ok(collations),
+            _ => {}
+        }
+    }
+    Ok(vec!["BINARY".into(); key.len()])
+}
+
 /// Columns of unique indexes that take other texts for equal (NOCASE, RTRIM).
-pub(super) fn folded(db: &Connection, table: &str) -> Result<Vec<String>> {
+fn folded(db: &Connection, table: &str) -> Result<Vec<String>> {
     let mut statement = db.prepare(
         "select distinct x.name from pragma_index_list(?1) i, pragma_index_xinfo(i.name) x \
          where i.\"unique\" and x.key and x.name is not null and upper(x.coll) <> 'BINARY'",

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 mod deletes;
+mod keyed;
 mod refused;
 
 use super::{SqliteSink, database::Database};
@@ -682,12 +683,16 @@ async fn the_table_of_tokens_may_gain_columns() {
 #[tokio::test]
 async fn an_audit_takes_for_equal_what_the_table_does() {
     type Rows<'a> = &'a [(&'a str, &'a str)];
-    let cases: [(&str, Rows<'_>, Rows<'_>); 5] = [
+    let both = &[("Ann", "1"), ("ann", "2")];
+    let cases: [(&str, Rows<'_>, Rows<'_>); 7] = [
         ("id text primary key", &[("Ann", "1"), ("ann", "2")], &[("Ann", "1"), ("ann", "2")]),
         ("id text collate nocase primary key", &[("Ann", "1"), ("ann", "2")], &[("ann", "2")]),
         ("id text collate nocase primary key", &[("É", "1"), ("é", "2")], &[("É", "1"), ("é", "2")]),
         ("id text collate rtrim primary key", &[("a", "1"), ("a ", "2")], &[("a ", "2")]),
         ("id text, unique (id collate nocase)", &[("Ann", "1"), ("aNN", "2")], &[("aNN", "2")]),
+        // The one that an upsert finds its conflict on says so, whatever others and the column say.
+        ("id text primary key, unique (id collate nocase, name)", both, both),
+        ("id text collate nocase, unique (id collate binary)", both, both),
     ];
     for (column, documents, rows) in cases {
         let target = Target::new(None, json!({"key": "id"}));

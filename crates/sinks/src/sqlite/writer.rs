@@ -1,18 +1,14 @@
 //! Opening and writing: token and rows in one transaction, the token first.
 use super::{
-    NAMING, SqliteSink,
-    database::Database,
-    deferred::Returning,
-    drops, failure,
-    rows::{Rows, Written},
-    schema, types,
+    NAMING, SqliteSink, database::Database, deferred::Returning, drops, failure, rows::Rows, schema,
+    statement::statements, types,
 };
 use crate::{
     blocking::{Alive, Owned},
     claim::Claim,
     owner::{may_write_again, written_before},
     table::{
-        Layout, Options, Pages, Remembered, Said, ddl,
+        Layout, Options, Pages, Remembered, Said, Written, ddl,
         drops::warning,
         kept::{self, Kept},
         keys,
@@ -87,8 +83,8 @@ struct Target {
 struct Table {
     layout: Layout,
     strict: bool,
-    /// Columns of the key of which texts that differ may be equal.
-    folded: Vec<String>,
+    /// By which the columns of the key are compared.
+    collations: Vec<String>,
     /// The end of each statement, which returns what a deferred foreign key has against the row.
     returning: Returning,
     /// Of a view's rows SQLite does not tell how many had an effect.
@@ -182,12 +178,12 @@ impl Target {
         }
         let (layout, mut warnings) = Layout::of(&self.options, &found, &self.added)?;
         let strict = schema::is_strict(&self.db.connection, &table).map_err(failed)?;
-        let folded = schema::folded(&self.db.connection, &table).map_err(failed)?;
+        let collations = schema::collations(&self.db.connection, &table, &layout.key_names()).map_err(failed)?;
         let returning = Returning::of(&self.db.connection, &table).map_err(failed)?;
         let version = schema::version(&self.db.connection).map_err(failed)?;
         let droppers = drops::droppers(&self.db.connection, &table, !layout.key.is_empty()).map_err(failed)?;
         warnings.extend(warning(&table, &droppers));
-        self.table = Some(Table { layout, strict, folded, returning, is_view: kind == "view", version });
+        self.table = Some(Table { layout, strict, collations, returning, is_view: kind == "view", version });
         Ok(warnings)
     }
 
@@ -238,14 +234,14 @@ impl Target {
     fn write(&mut self, outputs: &[Output], token: &Token, alive: &Alive) -> Result<Committed, CommitError> {
         self.look_again()?;
         let Self { db, options, pages, table, kept, swallowed, .. } = self;
-        let Some(Table { layout, strict, folded, returning, is_view, version }) = table else {
+        let Some(Table { layout, strict, collations, returning, is_view, version }) = table else {
             keys::of_nothing(outputs)?;
             return Ok(db.advance(token, pages).map(|()| Committed::default())?);
         };
         let mut rows = Rows::new(layout, *strict, returning, outputs)?;
         let expected = token.with_rows(rows.order.places.len() as u64);
         db.advance(&expected, pages)?;
-        let sql = |said: &Said| statements(layout, &options.table, said, folded);
+        let sql = |said: &Said| statements(layout, collations, &options.table, said);
         let mut written = rows.write(db, &options.table, &sql, false)?;
         while written.is_none() {
             db.roll_back();
@@ -275,42 +271,6 @@ impl Target {
 
 fn changed(table: &str) -> Error {
     Error::transient("table-changed", format!("table {table} has changed since it was opened"))
-}
-
-/// The statements that write a row of which this is said, of which the first one that finds something to do is enough. A key of
-/// which `folded` says that other texts are equal to it becomes that of the last record.
-pub(super) fn statements(
-    layout: &Layout,
-    table: &str,
-    Said { fields, deletes }: &Said,
-    folded: &[String],
-) -> Vec<String> {
-    let name = |place: &usize| layout.slots[*place].column.name.clone();
-    let names: Vec<String> = fields.iter().map(name).collect();
-    let key: Vec<String> = layout.key.iter().map(name).collect();
-    let marks: Vec<String> = (1..=names.len()).map(|number| format!("?{number}")).collect();
-    let table = ddl::quote(table);
-    if *deletes {
-        let same = names.iter().zip(&marks).map(|(name, mark)| format!("{} = {mark}", ddl::quote(name)));
-        return vec![format!("delete from {table} where {}", same.collect::<Vec<_>>().join(" and "))];
-    }
-    let insert = format!("insert into {table} ({}) values ({})", ddl::quote_all(&names), marks.join(", "));
-    let lacks_required =
-        layout.slots.iter().enumerate().any(|(place, slot)| slot.is_required() && !fields.contains(&place));
-    match key.is_empty() || !key.iter().all(|name| names.contains(name)) {
-        true => vec![insert],
-        // A row that lacks what a new one needs can only change one that is there.
-        false if lacks_required => {
-            let set = |wanted: bool| {
-                let parts = names.iter().zip(&marks).filter(|(name, _)| key.contains(name) == wanted);
-                parts.map(|(name, mark)| format!("{} = {mark}", ddl::quote(name))).collect::<Vec<_>>()
-            };
-            let (same, others) = (set(true), set(false));
-            let others = if others.is_empty() { &same } else { &others };
-            vec![format!("update {table} set {} where {}", others.join(", "), same.join(" and ")), insert]
-        }
-        false => vec![format!("{insert} {}", ddl::on_conflict(&key, &names, folded))],
-    }
 }
 
 /// The writer of one lane.

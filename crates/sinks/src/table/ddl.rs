@@ -40,14 +40,9 @@ pub fn unique_index(table: &str, columns: &[String]) -> String {
     format!("create unique index on {} ({})", quote_table(table), quote_all(columns))
 }
 
-/// Builds the clause after `insert into … values …` that replaces a row with the same key. Key columns that are
-/// `folded` are written, too: values that the database considers equal may have different spellings.
-pub fn on_conflict(key: &[String], columns: &[String], folded: &[String]) -> String {
-    let written: Vec<String> = columns
-        .iter()
-        .filter(|name| !key.contains(name) || folded.contains(name))
-        .map(|name| format!("{0} = excluded.{0}", quote(name)))
-        .collect();
+/// Builds the clause after `insert into … values …` that changes these columns of a row with the same key.
+pub fn on_conflict(key: &[String], changed: &[String]) -> String {
+    let written: Vec<String> = changed.iter().map(|name| format!("{0} = excluded.{0}", quote(name))).collect();
     match written.is_empty() {
         true => format!("on conflict ({}) do nothing", quote_all(key)),
         false => format!("on conflict ({}) do update set {}", quote_all(key), written.join(", ")),

@@ -20,7 +20,7 @@ pub struct Found {
     pub rules: usize,
     /// How sensitive the table is because of anything else that checks or observes rows, such as checks and triggers.
     pub care: Care,
-    /// Whether something else observes or refuses deletes.
+    /// Whether something else observes or refuses deletes, or leaves the row where it is.
     pub guarded: bool,
     /// Columns that rows of other tables refer to.
     pub referenced: Vec<String>,
@@ -66,6 +66,8 @@ pub struct Layout {
     pub deletes: Care,
     /// Whether a new row may be rejected for a missing field in another way than by NULL in a column that refuses it.
     pub judged: bool,
+    /// Whether a row may still be there after its delete.
+    pub guarded: bool,
     /// Whether the table gets a column for every other field, too.
     pub grows: bool,
 }
@@ -101,13 +103,29 @@ impl Layout {
         if self.grows { Demand::Growing(columns) } else { Demand::Columns(columns) }
     }
 
+    /// Names of the key's columns.
+    pub fn key_names(&self) -> Vec<String> {
+        self.key.iter().map(|slot| self.slots[*slot].column.name.clone()).collect()
+    }
+
+    /// Whether a row with these fields has the whole key.
+    pub fn is_keyed(&self, has: impl Fn(usize) -> bool) -> bool {
+        !self.key.is_empty() && self.key.iter().all(|slot| has(*slot))
+    }
+
+    /// Whether a row changes this column of an existing one with its key: a key gets another spelling if the database considers
+    /// both equal.
+    pub fn changes(&self, slot: usize) -> bool {
+        !self.key.contains(&slot) || !self.slots[slot].exact
+    }
+
     /// Returns whether rows with only these fields update an existing row, and are inserted only if there is none: as
     /// new rows they may be rejected for what they lack.
     pub fn patches(&self, has: impl Fn(usize) -> bool) -> bool {
         let lacks = |slot: usize| !has(slot);
         let lacks_required = (0..self.slots.len()).any(|slot| lacks(slot) && self.slots[slot].is_required());
         let is_partial = (0..self.slots.len()).any(lacks);
-        !self.key.is_empty() && self.key.iter().all(|slot| has(*slot)) && (lacks_required || self.judged && is_partial)
+        self.is_keyed(&has) && (lacks_required || self.judged && is_partial)
     }
 
     /// Computes the layout for an existing table. `added` are columns to write beyond those that `columns` names.
@@ -164,7 +182,8 @@ impl Layout {
         let warnings = warnings.collect();
         let care = care(found, &slots, &key);
         let deletes = Care::Alone.when(found.guarded || !found.referenced.is_empty());
-        Ok((Self { slots, key, care, deletes, judged: found.care > Care::Last, grows: options.own }, warnings))
+        let (judged, guarded, grows) = (found.care > Care::Last, found.guarded, options.own);
+        Ok((Self { slots, key, care, deletes, judged, guarded, grows }, warnings))
     }
 }
 

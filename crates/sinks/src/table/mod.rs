@@ -17,6 +17,7 @@ pub mod remembered;
 pub mod shown;
 pub mod time;
 pub mod tokens;
+pub mod written;
 
 pub use care::Care;
 pub use columns::{Columns, Names};
@@ -26,3 +27,4 @@ pub use options::{Mode, Options, Unknown};
 pub use order::{Fields, Order, Said};
 pub use pages::Pages;
 pub use remembered::Remembered;
+pub use written::{Counts, Written};

@@ -22,8 +22,7 @@ pub struct Remembered {
 impl Remembered {
     /// The way a table is written with this layout.
     pub fn of(options: &Options, layout: &Layout) -> Self {
-        let key = layout.key.iter().map(|place| layout.slots[*place].column.name.clone());
-        Self { v: VERSION, table: options.table.clone(), key: key.collect() }
+        Self { v: VERSION, table: options.table.clone(), key: layout.key_names() }
     }
 
     /// Reads what is journalled, if it is of a table.

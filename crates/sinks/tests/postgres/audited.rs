@@ -352,3 +352,31 @@ pub(crate) async fn differences(target: &Target, documents: &[String]) -> Vec<St
     });
     told.collect()
 }
+
+/// What a record lacks the row that it changes has; of a new row the table decides. An audit can tell both from the rows that are there.
+#[tokio::test]
+async fn what_a_record_lacks_is_no_reason_to_refuse_a_change() {
+    for table in [
+        "id int primary key, a text not null, b text",
+        "id int primary key, a text check (a is not null), b text",
+        "id int primary key, a text, b text, check (coalesce(a, '') <> '')",
+    ] {
+        let setup = format!("create table users ({table}); insert into users values (1, 'a', 'old')");
+        let Some(target) = Target::new(&setup, json!({})).await else { return };
+        let all = [r#"{"id":2,"b":"new"}"#, r#"{"id":1,"b":"new"}"#];
+        let audited = target.sink().audit(&context("p"), Default::default()).await.unwrap().unwrap();
+        let (mut auditor, (output, _)) =
+            (audited.auditor, crate::json::decoded(&audited.demand, &all.map(String::from)));
+        let refused = auditor.refusals(&output).await.unwrap();
+        assert!(refused[0].is_some() && refused[1].is_none(), "{table}: {refused:?}");
+        let refused = write(&target, &all, 2).await;
+        assert_eq!(refused.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [0], "{table}");
+        assert!(auditor.is_own_reason(&refused[0].1), "{table}: {refused:?}");
+        assert_eq!(
+            target.texts("select concat_ws(' ', id, a, b) from users").await,
+            [Some("1 a new".into())],
+            "{table}"
+        );
+        target.drop().await;
+    }
+}

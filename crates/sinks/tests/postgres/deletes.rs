@@ -207,6 +207,44 @@ async fn rows_of_partitions_are_deleted() {
     }
 }
 
+/// A row that is still there after its delete is told; one that was never there is deleted.
+#[tokio::test]
+async fn deletes_that_the_database_swallows_are_told() {
+    const TABLE: &str = "create table users (id bigint primary key, name text); insert into users select n, 'a' from generate_series(1, 8) n";
+    let keep = "create function keep() returns trigger language plpgsql as \
+        'begin if old.id % 4 = 0 then return null; end if; return old; end'; \
+        create trigger t before delete on users for each row execute function keep()";
+    let notes = "create function notes() returns trigger language plpgsql as 'begin return null; end'; \
+        create trigger t after delete on users for each row execute function notes()";
+    let parts = "drop table users; create table users (id bigint primary key, name text) partition by range (id); \
+        create table low partition of users for values from (0) to (10); create table high partition of users default; \
+        insert into users select n, 'a' from generate_series(1, 8) n";
+    for (more, swallowed) in [
+        (String::new(), 0),
+        (notes.into(), 0),
+        (keep.into(), 2),
+        (format!("{parts}; {}", keep.replace("delete on users", "delete on low")), 2),
+        ("create rule r as on delete to users where old.id % 4 = 0 do instead nothing".into(), 2),
+        ("create rule r as on delete to users do instead update users set name = 'gone' where id = old.id".into(), 8),
+    ] {
+        for together in [1, 5, 12] {
+            let Some(target) = Target::new(&format!("{TABLE}; {more}"), json!({})).await else { return };
+            let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
+            let deletes: Vec<String> = (1..=12).map(|id| format!("{{\"id\":{id},\"_op\":\"d\"}}")).collect();
+            let (mut written, mut told) = (0, 0);
+            for (sequence, part) in (1..).zip(deletes.chunks(together)) {
+                let (output, _) = crate::json::decoded(&demand, part);
+                written +=
+                    writer.commit(&[output].into(), &token(&fence("p", 1), sequence)).await.unwrap().rows_written;
+                told += writer.warnings().iter().map(|warning| warning.records).sum::<u64>();
+            }
+            assert_eq!((written, told), (12 - swallowed, swallowed), "{more}, {together}");
+            assert_eq!(target.texts("select count(*)::text from users").await, [Some(swallowed.to_string())], "{more}");
+            target.drop().await;
+        }
+    }
+}
+
 /// A user who may not delete is told what to grant.
 #[tokio::test]
 async fn a_missing_privilege_is_named() {

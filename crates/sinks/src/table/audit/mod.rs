@@ -42,11 +42,6 @@ pub fn compared(options: &Options, found: &Found, layout: &Layout) -> Vec<usize>
     (0..found.columns.len()).filter(wanted).collect()
 }
 
-/// Names of the key's columns.
-pub fn key(layout: &Layout) -> Vec<String> {
-    layout.key.iter().map(|place| layout.slots[*place].column.name.clone()).collect()
-}
-
 /// The auditor of a missing table: every row is lost.
 #[derive(Debug, Default)]
 pub struct Gone {
