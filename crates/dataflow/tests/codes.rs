@@ -8,7 +8,7 @@ use std::{
 };
 
 /// What looks like a code and is none: names of threads, headers, features, choices.
-const OTHERS: [&str; 35] = [
+const OTHERS: [&str; 36] = [
     "0-9",
     "adult-users",
     "api-key",
@@ -36,6 +36,7 @@ const OTHERS: [&str; 35] = [
     "utf-8",
     "verify-ca",
     "verify-full",
+    "verify-identity",
     "x-address",
     "x-gzip",
     "x-path",

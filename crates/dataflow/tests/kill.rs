@@ -85,6 +85,13 @@ async fn jdbc_to_postgres() {
 }
 
 #[tokio::test]
+async fn mariadb_to_postgres() {
+    if servers::are_up() && servers::mariadb_is_up() {
+        sample("mariadb-postgres".parse().unwrap()).await;
+    }
+}
+
+#[tokio::test]
 async fn sqlite_to_sqlite() {
     sample("sqlite-sqlite".parse().unwrap()).await;
 }

@@ -30,6 +30,14 @@ pub fn minio_is_up() -> bool {
     all_up(&[MINIO.trim_start_matches("http://")], "minio")
 }
 
+/// Where MariaDB is.
+const MARIADB: &str = "127.0.0.1:3306";
+
+/// Whether MariaDB is up; where it is required, that it is not is a failure.
+pub fn mariadb_is_up() -> bool {
+    all_up(&[MARIADB], "mariadb")
+}
+
 /// Returns whether the servers are up; a missing one is a failure if they are required.
 pub fn are_up() -> bool {
     all_up(&ADDRESSES, "kafka postgres")

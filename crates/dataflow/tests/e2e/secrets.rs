@@ -343,6 +343,7 @@ async fn references_and_files_are_for_their_places_only() {
         |pointer: &'static str, value: Value| spec(&move |spec| *spec.pointer_mut(pointer).unwrap() = value.clone());
     let add = |name: &'static str, value: Value| spec(&move |spec| spec[name] = value.clone());
     let postgres = |url: &str| set("/sink", json!({"type": "postgres", "table": "t", "url": url}));
+    let table = |url: &str| set("/source", json!({"type": "jdbc", "table": "t", "mode": "bulk", "url": url}));
     let choice = |value: Value| json!({"type": "generate", "schema": {"a": {"type": "choice", "values": [value]}}});
     let file = |path: String| set("/source/path", path.into());
     let mut own = Map::new();
@@ -370,6 +371,8 @@ async fn references_and_files_are_for_their_places_only() {
         (postgres("postgres://a@${env:SOME}/c"), "sink.url reference-not-allowed"),
         (postgres("postgres://a:b@127.0.0.1/c"), "sink.url literal-secret"),
         (postgres("postgres://a@127.0.0.1/c?password=b"), "sink.url literal-secret"),
+        (table("mariadb://a:b@127.0.0.1/c"), "source.url literal-secret"),
+        (table("jdbc:mysql://127.0.0.1/c?user=a&password=b"), "source.url literal-secret"),
         (postgres("host=127.0.0.1 user=a password = 'b c'"), "sink.url literal-secret"),
         (postgres("postgres://a:${env:SOME}@127.0.0.1/c"), "sink.url secret-not-allowed"),
         (postgres("postgres://a:${file:/etc/passwd}@127.0.0.1/c"), "sink.url secret-not-allowed"),

@@ -30,6 +30,21 @@ pub(super) fn bad_query(message: String) -> Error {
     Error::fatal("bad-query", message).fix("correct `query`; it stands in the FROM of another SELECT").for_user()
 }
 
+/// A query chooses among its rows, by these words.
+pub(super) fn choosing(source: &JdbcSource, words: &str) -> Error {
+    let message = format!("{} chooses among its rows ({words})", source.name());
+    Error::fatal("bad-query", message)
+        .fix("leave it out of `query`: rows that were not chosen when they came are never read")
+        .for_user()
+}
+
+/// The column with the times is of a type that has none. `of`: one that has.
+pub(super) fn no_point_in_time(source: &JdbcSource, column: &str, ty: &str, of: &str) -> Error {
+    let message =
+        format!("{column:?} of {} is {ty}: mode {} reads by points in time", source.name(), source.mode.name());
+    Error::fatal("unsupported-type", message).fix(format!("name a column of type {of}, or use another mode")).for_user()
+}
+
 /// Rows could be missed, for these reasons.
 pub(super) fn unsafe_order(name: &str, place: &str, reasons: &[String]) -> Error {
     let message = format!("rows of {name} in {place} that commit out of order could be missed: {}", reasons.join("; "));

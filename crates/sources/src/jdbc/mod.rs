@@ -4,6 +4,7 @@
 //! (`database`) says up to where none can be missed any more, and has a folder of its own.
 mod database;
 mod failures;
+mod mysql;
 mod part;
 mod position;
 mod postgres;
@@ -12,7 +13,9 @@ mod rounds;
 mod said;
 mod shape;
 mod sqlite;
+mod unindexed;
 mod url;
+mod waiting;
 
 use async_trait::async_trait;
 use database::{Purpose, Session};
@@ -33,20 +36,20 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{cmp::Ordering, collections::BTreeMap};
 
-/// Reads rows of a table, or of a query, in PostgreSQL or a SQLite file.
+/// Reads rows of a table, or of a query, in PostgreSQL, MariaDB, MySQL or a SQLite file.
 ///
 /// Rows are read in the order of columns that identify them, so that reading goes on exactly after the last one. What becomes of each
 /// column type, and which rows are found when, the guide to this source says.
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct JdbcSource {
-    /// URL of the database: `postgres://user:password@host:5432/database` or `sqlite:/data/shop.db`, or as JDBC has them,
-    /// `jdbc:postgresql://host:5432/database?user=…&password=…` and `jdbc:sqlite:/data/shop.db`. Default: that of the node's connection.
+    /// URL of the database: `postgres://user:password@host:5432/database`, `mariadb://user:password@host:3306/database` (or `mysql://…`) or
+    /// `sqlite:/data/shop.db`, or as JDBC has them, `jdbc:postgresql://host:5432/database?user=…&password=…` and the like. Default: that of the node's connection.
     #[schemars(extend("x-address" = true))]
     pub url: Option<String>,
     /// Certificates for TLS, where there is a server. What is checked of the server's, the url says as libpq has it: `sslmode=require` nothing (with `ca`, as
     /// `verify-ca`), `verify-ca` its authority, `verify-full` its host name, too. Without `sslmode`: `verify-full` if this is given,
-    /// otherwise `prefer`, which encrypts if the server can.
+    /// otherwise `prefer`, which encrypts if the server can. For MariaDB and MySQL the same in their words (`sslMode=VERIFY_IDENTITY`).
     pub tls: Option<Tls>,
     /// Name of the table or view, `orders`, or `sales.orders` where there are schemas, spelled exactly as in the database.
     pub table: Option<String>,
@@ -121,7 +124,7 @@ fn five_seconds() -> Millis {
 
 impl SourceConfig for JdbcSource {
     const TYPE: &'static str = "jdbc";
-    const SUMMARY: &'static str = "Reads rows of a table or a query in PostgreSQL or a SQLite file.";
+    const SUMMARY: &'static str = "Reads rows of a table or a query in PostgreSQL, MariaDB, MySQL or a SQLite file.";
     const GUARANTEE: &'static str = "Each row that was committed is read once (in the modes with a timestamp: once for each change that \
         is still there when it is read), whatever order transactions commit in: rows are read up to a value only once no transaction that \
         was writing then can add a lower one. What can't be read so is refused unless there is a `delay`. Void if values \

@@ -1,15 +1,14 @@
 //! Which database a URL names: in its own form, or in that of JDBC.
 use super::{
     database::Database,
+    mysql::{self, Mysql},
     postgres::{self, Postgres},
     sqlite::{self, Sqlite},
 };
 use dataflow_sdk::Problem;
 
 /// The databases that can't be read, by the schemes of their URLs.
-const OTHERS: [(&str, &str); 8] = [
-    ("mysql:", "MySQL"),
-    ("mariadb:", "MariaDB"),
+const OTHERS: [(&str, &str); 6] = [
     ("sqlserver:", "SQL Server"),
     ("oracle:", "Oracle"),
     ("db2:", "Db2"),
@@ -33,7 +32,10 @@ pub(super) fn read(url: &str) -> Result<Box<dyn Database>, Problem> {
     if let Some(found) = Postgres::of_url(rest, of_jdbc) {
         return found.map(|database| Box::new(database) as _);
     }
-    let forms = [postgres::FORM, sqlite::FORM].join(", or ");
+    if let Some(found) = Mysql::of_url(rest) {
+        return found.map(|database| Box::new(database) as _);
+    }
+    let forms = [postgres::FORM, mysql::FORM, sqlite::FORM].join(", or ");
     let problem = match OTHERS.iter().find(|(scheme, _)| rest.starts_with(scheme)) {
         Some((_, name)) => Problem::new("url", "unsupported", format!("databases of {name} can't be read yet"))
             .fix(format!("read it by another program into a file or topic, or ask for it; what can be read: {forms}")),
@@ -52,7 +54,10 @@ mod tests {
         for (url, expected) in [
             ("postgres://u:p@h/d", None),
             ("jdbc:sqlite:a.db", None),
-            ("jdbc:mysql://h/d", Some("unsupported")),
+            ("jdbc:mysql://h/d?user=u", None),
+            ("mariadb://u@h/d", None),
+            ("jdbc:mysql:replication://h/d", Some("invalid-value")),
+            ("jdbc:sqlserver://h", Some("unsupported")),
             ("oracle:thin:@h", Some("unsupported")),
             ("http://h", Some("invalid-value")),
             ("", Some("invalid-value")),

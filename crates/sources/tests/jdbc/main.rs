@@ -1,5 +1,8 @@
 //! The `jdbc` source against real databases.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
+mod interleaved;
+mod looks;
+mod mysql;
 mod postgres;
 mod spec;
 mod sqlite;

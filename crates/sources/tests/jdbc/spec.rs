@@ -16,7 +16,7 @@ fn all_that_is_wrong_with_a_spec_is_found_at_once() {
     for (config, expected) in [
         (json!({"url": url, "table": "a", "mode": "bulk"}), vec![]),
         (
-            json!({"url": "jdbc:mysql://h/d", "mode": "incrementing", "timestampColumn": "at", "pollInterval": "0s", "fetchSize": 0, "keyColumns": []}),
+            json!({"url": "jdbc:sqlserver://h", "mode": "incrementing", "timestampColumn": "at", "pollInterval": "0s", "fetchSize": 0, "keyColumns": []}),
             vec![
                 "fetchSize: out-of-range",
                 "incrementingColumn: missing-field",
@@ -41,6 +41,12 @@ fn all_that_is_wrong_with_a_spec_is_found_at_once() {
         (json!({"url": "sqlite:a.db", "table": "a", "mode": "bulk", "tls": {}}), vec!["tls: contradiction"]),
         (json!({"url": "sqlite::memory:", "table": "a", "mode": "bulk"}), vec!["url: invalid-value"]),
         (json!({"url": url, "table": "a.b.c", "mode": "bulk"}), vec!["table: invalid-value"]),
+        (json!({"url": "jdbc:mariadb://h/d?user=u&password=p", "table": "a", "mode": "bulk", "tls": {}}), vec![]),
+        (
+            json!({"url": "mysql://u@h/d?sslMode=DISABLED", "table": "a.b.c", "mode": "bulk", "tls": {}}),
+            vec!["table: invalid-value", "tls: contradiction"],
+        ),
+        (json!({"url": "mysql://u@h", "table": "a", "mode": "bulk"}), vec!["url: invalid-value"]),
     ] {
         assert_eq!(found(config.clone()), expected, "{config}");
     }

@@ -102,7 +102,7 @@ impl Data {
         if self.is_late(n) {
             write!(line, ",\"extra\":\"x{n}\"").expect("a String takes it");
         }
-        if matches!(self.source, Place::Jdbc | Place::Sqlite) && !self.is_late(n) {
+        if self.source.is_table() && !self.is_late(n) {
             line += ",\"extra\":null";
         }
         line + "}"

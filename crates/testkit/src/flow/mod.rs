@@ -6,6 +6,7 @@
 mod data;
 mod drive;
 mod kafka;
+mod mariadb;
 mod objects;
 mod oracle;
 mod output;

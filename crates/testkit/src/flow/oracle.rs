@@ -123,7 +123,7 @@ impl Flow {
                 let (partition, position) = match (self.pair.source, &self.topic) {
                     (Place::Http, _) => ("http".into(), n.to_string()),
                     (Place::Generate, _) => ("generate/0".into(), n.to_string()),
-                    (Place::Jdbc | Place::Sqlite, _) => (TABLE.into(), table::position(n)),
+                    (source, _) if source.is_table() => (TABLE.into(), table::position(n)),
                     (Place::Rest, _) => ("rest".into(), super::rest::position(n)),
                     (_, Some(topic)) => (format!("{}/{partition}", topic.name), offset.to_string()),
                     _ => (self.input().display().to_string(), bytes.to_string()),

@@ -15,6 +15,8 @@ pub enum Place {
     Http,
     /// A table that PostgreSQL is asked for.
     Jdbc,
+    /// A table that MariaDB is asked for.
+    Mariadb,
     /// Pages of a REST API.
     Rest,
     /// A Kafka topic.
@@ -40,6 +42,7 @@ impl Place {
             Self::Sqlite => "sqlite",
             Self::Http => "http",
             Self::Jdbc => "jdbc",
+            Self::Mariadb => "mariadb",
             Self::Rest => "rest",
             Self::Kafka => "kafka",
             Self::Postgres => "postgres",
@@ -48,6 +51,11 @@ impl Place {
             Self::S3 => "s3",
             Self::Parquet => "s3-parquet",
         }
+    }
+
+    /// Whether, as a source, it is a table of a database.
+    pub(super) fn is_table(self) -> bool {
+        matches!(self, Self::Jdbc | Self::Mariadb | Self::Sqlite)
     }
 
     fn searches(self) -> bool {
@@ -82,7 +90,7 @@ impl Pair {
 
     /// All pairs for which the promises are proved. The first ones suffer every strike; the others are only
     /// restored, so that each source and each sink meets that with several of the other kind.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::new(Place::File, &[Place::File], 1),
         Self::new(Place::File, &[Place::Sqlite], 1),
         Self::new(Place::Http, &[Place::Sqlite], 1),
@@ -103,6 +111,7 @@ impl Pair {
         Self::new(Place::Jdbc, &[Place::Postgres], 1),
         Self::new(Place::Jdbc, &[Place::Kafka], 1),
         Self::new(Place::Sqlite, &[Place::Sqlite], 1),
+        Self::new(Place::Mariadb, &[Place::Postgres], 1),
         Self::new(Place::Http, &[Place::Kafka], 1),
         Self::new(Place::Generate, &[Place::Kafka], 1),
         Self::new(Place::File, &[Place::Postgres], 1),
@@ -117,12 +126,12 @@ impl Pair {
 
     /// Whether it suffers every strike.
     pub fn is_struck(self) -> bool {
-        Self::ALL[..20].contains(&self)
+        Self::ALL[..21].contains(&self)
     }
 
     /// Whether it needs running servers.
     pub fn needs_servers(self) -> bool {
-        matches!(self.source, Place::Kafka | Place::Jdbc)
+        matches!(self.source, Place::Kafka | Place::Jdbc | Place::Mariadb)
             || !self.sinks.iter().all(|sink| matches!(sink, Place::File | Place::Sqlite))
     }
 

@@ -1,5 +1,5 @@
 //! The table of a flow that reads from a database.
-use super::{Data, pair::Place, postgres::Database};
+use super::{Data, mariadb, pair::Place, postgres::Database};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use std::{
@@ -27,6 +27,7 @@ pub(super) fn position(n: u64) -> String {
 #[derive(Debug)]
 pub(super) enum Table {
     Postgres(Database),
+    Mariadb(mariadb::Database),
     Sqlite(PathBuf),
 }
 
@@ -40,6 +41,14 @@ impl Table {
                                \"group\" text, amount json, divisor int, level numeric, extra text";
                 database.execute(&statements(data, columns, |amount| format!("'{amount}'"))).await;
                 Some(Self::Postgres(database))
+            }
+            Place::Mariadb => {
+                let database = mariadb::Database::fresh(&source_database(name), folder.join("secrets/source")).await;
+                let columns = "id bigint auto_increment primary key, \"group\" text, amount json, divisor int, level double, extra text";
+                // It gives out numbers from 1 on.
+                let statements = statements(data, columns, |amount| format!("'{amount}'"));
+                database.execute(&format!("{statements} update {TABLE} set id = id - 1 order by id")).await;
+                Some(Self::Mariadb(database))
             }
             Place::Sqlite => {
                 let path = folder.join("source.db");
@@ -59,6 +68,7 @@ impl Table {
     pub(super) fn source(&self) -> Value {
         let url = match self {
             Self::Postgres(database) => database.url(),
+            Self::Mariadb(database) => database.url(),
             Self::Sqlite(path) => format!("sqlite:{}", path.display()),
         };
         json!({

@@ -3,11 +3,13 @@
 mod certificates;
 pub mod gate;
 mod kafka;
+mod mariadb;
 mod minio;
 mod postgres;
 
 pub use certificates::{Authority, Identity};
 pub use kafka::{Grant, Kafka, Listener};
+pub use mariadb::Mariadb;
 pub use minio::{Completing, Minio};
 pub use postgres::Postgres;
 

@@ -91,19 +91,11 @@ pub(super) async fn define(
     if source.mode.is_timed()
         && let Some(time) = parts.first().filter(|time| !time.ty.starts_with("timestamp "))
     {
-        let KeyPart { name, ty, .. } = time;
-        let message =
-            format!("{name} of {} is {ty}: mode {} reads by points in time", source.name(), source.mode.name());
-        return Err(Error::fatal("unsupported-type", message)
-            .fix("name a column of type timestamptz, or use another mode")
-            .for_user());
+        return Err(failures::no_point_in_time(source, names[time.column], &time.ty, "timestamptz"));
     }
     let (tables, version, plan) = tables(session, &doing, &all).await?;
     if source.mode != Mode::Bulk && chooses(&plan) {
-        let message = format!("{} chooses among its rows (limit, fetch first or tablesample)", source.name());
-        return Err(Error::fatal("bad-query", message)
-            .fix("leave it out of `query`: rows that were not chosen when they came are never read")
-            .for_user());
+        return Err(failures::choosing(source, "limit, fetch first or tablesample"));
     }
     let definition = Definition { from, shape: shape.into(), readings, order: parts, tables };
     if purpose == Purpose::Follow && source.mode != Mode::Bulk {

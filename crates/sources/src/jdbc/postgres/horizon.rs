@@ -8,8 +8,7 @@
 //! The time of a transaction is that of its beginning, when it has locked nothing yet. So in the modes with a timestamp all
 //! transactions of the database are waited for, unless a delay is given.
 use super::definition::Definition;
-use crate::jdbc::said::Said;
-use dataflow_core::warned::{Notice, Warned};
+use crate::jdbc::{said::Said, waiting::Waiting};
 use dataflow_postgres::{session::Session, sql};
 use dataflow_sdk::Error;
 use std::{collections::BTreeMap, time::Duration};
@@ -20,10 +19,6 @@ pub(super) const READER: &str = "dataflow jdbc source";
 
 /// First and longest pause between two looks at the holders.
 const PAUSES: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(500)];
-/// How often is looked before a holder is named.
-const LOOKS: u32 = 8;
-/// Code of the warning that names a holder.
-const WAITING: &str = "waiting-for-transaction";
 
 /// Which transactions are waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,31 +104,20 @@ pub(super) async fn wait(
     let (query, name) = (query(&definition.tables, whose), definition.shape.name.as_str());
     let mut waited_for = holders(session, &query).await?;
     let mut before = waited_for.clone();
-    let (mut pause, mut looks) = (PAUSES[0], 0);
+    let (mut pause, mut waiting) = (PAUSES[0], Waiting::default());
     while let Some(holder) = waited_for.values().next() {
-        looks += 1;
-        if looks >= LOOKS {
+        waiting.met(said, name, || {
             let others = waited_for.len() - 1;
             let more = if others == 0 { String::new() } else { format!(" ({others} more)") };
-            said.say(Notice::Holds(Warned {
-                code: WAITING.into(),
-                subject: name.into(),
-                message: format!(
-                    "rows of {name} wait for {}{more}: until it ends, it may add one with a lower value",
-                    holder.words
-                ),
-                records: 0,
-            }));
-        }
+            format!("rows of {name} wait for {}{more}: until it ends, it may add one with a lower value", holder.words)
+        });
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(PAUSES[1]);
         let now = holders(session, &query).await?;
         waited_for = still(waited_for, &before, &now);
         before = now;
     }
-    if looks >= LOOKS {
-        said.say(Notice::over(WAITING, name));
-    }
+    waiting.over(said, name);
     Ok(())
 }
 

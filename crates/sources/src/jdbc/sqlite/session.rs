@@ -17,14 +17,12 @@ use crate::{
         position::{Key, KeyValue, Place},
         said::Said,
         shape::Shape,
+        unindexed::Unindexed,
+        waiting::Waiting,
     },
 };
 use async_trait::async_trait;
-use dataflow_core::{
-    position::Position,
-    types::Type,
-    warned::{Notice, Warned},
-};
+use dataflow_core::{position::Position, types::Type};
 use dataflow_sdk::{Error, Paths};
 use rusqlite::{
     OptionalExtension, Row, params_from_iter,
@@ -32,22 +30,14 @@ use rusqlite::{
 };
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-/// How often in a row a writer is met before it is named.
-const LOOKS: u32 = 8;
-/// Code of the warning that names a writer.
-const WAITING: &str = "waiting-for-transaction";
-/// Code of the warning that parts are sorted.
-const NO_INDEX: &str = "no-index";
-
 /// A session for reading. What works on the file blocks, and is elsewhere while it does.
 pub(super) struct SqliteSession {
     /// None: that has failed.
     work: Option<Box<Work>>,
     shape: Arc<Shape>,
     delay: Option<Duration>,
-    /// How often in a row a writer held back rows.
-    looks: u32,
-    has_told: bool,
+    waiting: Waiting,
+    unindexed: Unindexed,
 }
 
 struct Work {
@@ -89,7 +79,7 @@ impl SqliteSession {
         })
         .await?;
         let shape = work.definition.shape.clone();
-        Ok(Self { work: Some(work), shape, delay, looks: 0, has_told: false })
+        Ok(Self { work: Some(work), shape, delay, waiting: Waiting::default(), unindexed: Unindexed::default() })
     }
 
     async fn with<T: Send + 'static>(
@@ -106,42 +96,6 @@ impl SqliteSession {
         .await?;
         self.work = Some(work);
         done
-    }
-
-    /// Says who holds back rows, if that is for long.
-    fn hold(&mut self, holder: Option<&str>, said: &Said) {
-        let name = &self.shape.name;
-        match holder {
-            Some(holder) => {
-                self.looks += 1;
-                if self.looks >= LOOKS {
-                    let message = format!(
-                        "the newest rows of {name} wait for {holder}, which writes to the file: until it has ended its transaction, it may add some of the same time"
-                    );
-                    let (code, subject) = (WAITING.into(), name.clone());
-                    said.say(Notice::Holds(Warned { code, subject, message, records: 0 }));
-                }
-            }
-            None => {
-                if std::mem::take(&mut self.looks) >= LOOKS {
-                    said.say(Notice::over(WAITING, name));
-                }
-            }
-        }
-    }
-
-    /// Says once that reading is slow.
-    fn tell(&mut self, is_sorted: bool, said: &Said) {
-        if is_sorted && !std::mem::replace(&mut self.has_told, true) {
-            let names: Vec<_> = self.shape.order_names().map(quote).collect();
-            let message = format!(
-                "there is no index of {} by ({}): SQLite sorts all rows that are still to be read for each part of them",
-                self.shape.name,
-                names.join(", ")
-            );
-            let (code, subject) = (NO_INDEX.into(), self.shape.name.clone());
-            said.say(Notice::Holds(Warned { code, subject, message, records: 0 }));
-        }
     }
 }
 
@@ -165,11 +119,19 @@ impl Session for SqliteSession {
         let key = after.key.clone();
         let (look, is_sorted) =
             self.with(move |work| Ok((work.look(&key, everything)?, work.definition.is_sorted))).await?;
-        self.tell(is_sorted, said);
+        if is_sorted {
+            self.unindexed.say(said, &self.shape, "SQLite");
+        }
         if let (Look::Later, Some(delay)) = (&look, self.delay) {
             tokio::time::sleep(delay).await;
         }
-        self.hold(if let Look::Held(holder) = &look { Some(holder) } else { None }, said);
+        let name = &self.shape.name;
+        match &look {
+            Look::Held(holder) => self.waiting.met(said, name, || {
+                format!("the newest rows of {name} wait for {holder}, which writes to the file: until it has ended its transaction, it may add some of the same time")
+            }),
+            _ => self.waiting.over(said, name),
+        }
         Ok(!matches!(look, Look::Nothing))
     }
 

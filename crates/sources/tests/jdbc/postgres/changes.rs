@@ -22,7 +22,7 @@ async fn failure(reader: &mut dyn Reader) -> (Vec<Value>, Error) {
 
 #[tokio::test]
 async fn a_table_that_takes_its_place_is_noticed_before_a_row_of_it_is_read() {
-    let Some(database) = Database::fresh("replaced").await else { return };
+    let Some(database) = Database::fresh("replaced", "").await else { return };
     for (table, query) in [(json!("t"), Value::Null), (Value::Null, json!("select * from t"))] {
         let table_sql = "create table t (id bigserial primary key); insert into t select from generate_series(1, 20)";
         database.run(&format!("drop table if exists t; {table_sql}")).await;
@@ -44,7 +44,7 @@ async fn a_table_that_takes_its_place_is_noticed_before_a_row_of_it_is_read() {
 
 #[tokio::test]
 async fn what_is_no_longer_safe_is_refused_before_a_row_is_missed() {
-    let Some(database) = Database::fresh("unsafe").await else { return };
+    let Some(database) = Database::fresh("unsafe", "").await else { return };
     for change in [
         "alter sequence t_id_seq cache 50",
         "alter sequence t_id_seq increment by -1",
@@ -68,13 +68,15 @@ async fn what_is_no_longer_safe_is_refused_before_a_row_is_missed() {
 /// A row without a time is not looked for; one without a number is told, also by a reader that goes on after others.
 #[tokio::test]
 async fn nulls_in_the_order_hide_no_other_row() {
-    let Some(database) = Database::fresh("nulls").await else { return };
-    database
-        .run(
-            "create table t (id bigserial, at timestamptz default now()); \
+    let Some(database) = Database::fresh(
+        "nulls",
+        "create table t (id bigserial, at timestamptz default now()); \
              insert into t (at) values ('2026-01-01Z'), (null), ('2026-01-02Z'), (null)",
-        )
-        .await;
+    )
+    .await
+    else {
+        return;
+    };
     let url = database.url();
     let timed = json!({"url": url, "table": "t", "mode": "timestamp+incrementing", "timestampColumn": "at", "incrementingColumn": "id"});
     for again in [false, true] {
@@ -103,8 +105,14 @@ async fn nulls_in_the_order_hide_no_other_row() {
 
 #[tokio::test]
 async fn what_would_pass_over_rows_is_refused() {
-    let Some(database) = Database::fresh("choices").await else { return };
-    database.run("create table t (id bigserial primary key, day date default current_date, n int default 1)").await;
+    let Some(database) = Database::fresh(
+        "choices",
+        "create table t (id bigserial primary key, day date default current_date, n int default 1)",
+    )
+    .await
+    else {
+        return;
+    };
     let timed = |column: &str| json!({"url": database.url(), "table": "t", "mode": "timestamp", "timestampColumn": column, "delay": "1s"});
     let query = |query: &str| json!({"url": database.url(), "query": query, "mode": "incrementing", "incrementingColumn": "id"});
     for (config, code, part) in [
@@ -132,8 +140,11 @@ async fn what_would_pass_over_rows_is_refused() {
 /// What is visible before it is durable, a crash of the server could take back, and give its number to another row.
 #[tokio::test]
 async fn rows_are_read_once_they_are_durable() {
-    let Some(database) = Database::fresh("durable").await else { return };
-    database.run("create table t (id bigserial primary key); set synchronous_commit = off").await;
+    let Some(database) =
+        Database::fresh("durable", "create table t (id bigserial primary key); set synchronous_commit = off").await
+    else {
+        return;
+    };
     let config = json!({"url": database.url(), "table": "t", "mode": "incrementing", "incrementingColumn": "id"});
     let source = source(config);
     let mut reader = open(&*source, &context(), None).await.unwrap();

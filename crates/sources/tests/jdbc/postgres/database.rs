@@ -10,8 +10,8 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// None if there is no server, and none is required.
-    pub(crate) async fn fresh(name: &str) -> Option<Self> {
+    /// With what these statements make. None if there is no server, and none is required.
+    pub(crate) async fn fresh(name: &str, statements: &str) -> Option<Self> {
         if TcpStream::connect(ADDRESS).is_err() {
             let required = std::env::var("DATAFLOW_REQUIRE_SERVICES").is_ok_and(|value| value == "1");
             assert!(!required, "no PostgreSQL at {ADDRESS}: start it with dev/services/services.sh up postgres");
@@ -22,7 +22,9 @@ impl Database {
         let admin = connect("dataflow").await;
         admin.batch_execute(&format!("drop database if exists {name} with (force)")).await.unwrap();
         admin.batch_execute(&format!("create database {name}")).await.unwrap();
-        Some(Self { client: connect(&name).await, name })
+        let database = Self { client: connect(&name).await, name };
+        database.run(statements).await;
+        Some(database)
     }
 
     pub(crate) fn url(&self) -> String {

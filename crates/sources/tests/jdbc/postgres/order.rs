@@ -1,120 +1,44 @@
-//! Transactions that commit in another order than their rows were numbered, hundreds of them, while the rows are read and the reader
-//! is lost again and again: every committed row comes once.
+//! Transactions that commit in another order than their rows were numbered, and who is waited for.
 use super::database::Database;
-use crate::{Dice, PATIENCE, context, open, read, source, values};
-use serde_json::{Value, json};
-use std::{
-    cell::RefCell,
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
+use crate::{
+    PATIENCE, context,
+    interleaved::{self, WRITERS, Writer},
+    open, read, source, values,
 };
+use serde_json::{Value, json};
+use std::time::Duration;
 use tokio_postgres::Client;
 
-const WRITERS: usize = 8;
-const TRANSACTIONS: usize = 400;
-
-/// What writers have committed: the last version of each row.
-type Committed = RefCell<Option<BTreeMap<i64, i64>>>;
-
-/// Opens transactions on all sessions, adds rows in turn, and ends them in an order that is mostly the worst: the last one first.
-/// `changes`: rows are changed, too, by transactions that have not locked them.
-async fn write(sessions: &[Client], seed: u64, changes: bool, done: &Committed) {
-    let mut dice = Dice(seed);
-    let mut open: Vec<(usize, BTreeMap<i64, i64>)> = Vec::new();
-    let mut rows: BTreeMap<i64, i64> = BTreeMap::new();
-    let (mut begun, mut version) = (0, 0);
-    while begun < TRANSACTIONS || !open.is_empty() {
-        let idle = (0..WRITERS).find(|session| open.iter().all(|(busy, _)| busy != session));
-        match (dice.roll(4), idle) {
-            (0, Some(session)) if begun < TRANSACTIONS => {
-                begun += 1;
-                // Its time is that of its beginning, long before it writes.
-                sessions[session].batch_execute("begin").await.unwrap();
-                open.push((session, BTreeMap::new()));
-            }
-            (1, _) if !open.is_empty() => {
-                let place = if dice.roll(4) == 0 { dice.roll(open.len()) } else { open.len() - 1 };
-                let (session, written) = open.remove(place);
-                if dice.roll(5) == 0 {
-                    sessions[session].batch_execute("rollback").await.unwrap();
-                } else {
-                    sessions[session].batch_execute("commit").await.unwrap();
-                    rows.extend(written);
-                }
-            }
-            _ if !open.is_empty() => {
-                version += 1;
-                let place = dice.roll(open.len());
-                let locked = |id: &&i64| open.iter().all(|(_, written)| !written.contains_key(*id));
-                let free: Vec<i64> = rows.keys().filter(locked).copied().collect();
-                let (session, written) = &mut open[place];
-                let sql = match changes && !free.is_empty() && dice.roll(2) == 0 {
-                    true => {
-                        let id = free[dice.roll(free.len())];
-                        format!("update orders set version = {version}, at = now() where id = {id} returning id")
-                    }
-                    false => format!("insert into orders (version) values ({version}) returning id"),
-                };
-                let row = sessions[*session].query_one(sql.as_str(), &[]).await.unwrap();
-                written.insert(row.get(0), version);
-            }
-            _ => {}
-        }
+impl Writer for Client {
+    async fn run(&mut self, statement: &str) {
+        self.batch_execute(statement).await.unwrap();
     }
-    *done.borrow_mut() = Some(rows);
-}
 
-/// Reads until all that was committed has come, and loses its reader again and again.
-async fn follow(config: Value, committed: &Committed) -> Vec<(i64, i64)> {
-    let (source, mut cx) = (source(config), context());
-    cx.batch.max_records = 7;
-    let mut dice = Dice(99);
-    let mut seen: Vec<(i64, i64)> = Vec::new();
-    let mut reader = open(&*source, &cx, None).await.unwrap();
-    let begun = tokio::time::Instant::now();
-    loop {
-        if let Some(rows) = &*committed.borrow() {
-            let last: BTreeMap<i64, i64> = seen.iter().copied().collect();
-            if rows.iter().all(|row| last.get(row.0) == Some(row.1)) {
-                return seen;
-            }
-        }
-        assert!(begun.elapsed() < PATIENCE, "rows are missing: {seen:?} of {committed:?}");
-        let waited = tokio::time::timeout(Duration::from_millis(30), read(&mut *reader)).await;
-        let Ok(Some(records)) = waited else { continue };
-        let kept = if dice.roll(6) == 0 { dice.roll(records.len()) } else { records.len() };
-        let number = |value: &Value| value.as_i64().unwrap();
-        seen.extend(values(&records)[..kept].iter().map(|row| (number(&row["id"]), number(&row["version"]))));
-        let is_whole = kept == records.len();
-        if !is_whole || dice.roll(10) == 0 {
-            let at = if is_whole { records.to.clone() } else { records.before(kept) };
-            reader.close().await;
-            reader = open(&*source, &cx, Some(at)).await.unwrap();
-        }
+    async fn add(&mut self, version: i64) -> i64 {
+        self.query_one("insert into orders (version) values ($1) returning id", &[&version]).await.unwrap().get(0)
+    }
+
+    async fn change(&mut self, id: i64, version: i64) {
+        let sql = "update orders set version = $2, at = now() where id = $1";
+        assert_eq!(self.execute(sql, &[&id, &version]).await.unwrap(), 1);
     }
 }
 
-async fn none_is_missed(name: &str, columns: &str, config: Value, changes: bool) {
-    let Some(database) = Database::fresh(name).await else { return };
-    database
-        .run(&format!("create table orders ({columns}, version bigint not null); create index on orders (at)"))
-        .await;
-    let mut config = config;
-    config["url"] = json!(database.url());
+async fn none_is_missed(name: &str, columns: &str, mut config: Value, changes: bool) {
+    let Some(database) = Database::fresh(
+        name,
+        &format!("create table orders ({columns}, version bigint not null); create index on orders (at)"),
+    )
+    .await
+    else {
+        return;
+    };
     config["table"] = json!("orders");
     let mut sessions = Vec::new();
     for _ in 0..WRITERS {
         sessions.push(database.session().await);
     }
-    let committed = Committed::default();
-    let (seen, ()) = tokio::join!(follow(config, &committed), write(&sessions, 7, changes, &committed));
-    let distinct: BTreeSet<_> = seen.iter().copied().collect();
-    assert_eq!(distinct.len(), seen.len(), "no version comes twice");
-    let rows = committed.into_inner().unwrap();
-    assert!(rows.len() > 200, "{}", rows.len());
-    if !changes {
-        assert_eq!(distinct, rows.into_iter().collect(), "exactly what was committed");
-    }
+    interleaved::none_is_missed(&database.url(), sessions, config, changes).await;
     database.remove().await;
 }
 
@@ -138,8 +62,10 @@ async fn times_alone_are_told_apart_by_the_primary_key() {
 
 #[tokio::test]
 async fn who_is_waited_for_is_named() {
-    let Some(database) = Database::fresh("holders").await else { return };
-    database.run("create table orders (id bigserial primary key, note text)").await;
+    let Some(database) = Database::fresh("holders", "create table orders (id bigserial primary key, note text)").await
+    else {
+        return;
+    };
     let source =
         source(json!({"url": database.url(), "table": "orders", "mode": "incrementing", "incrementingColumn": "id"}));
     let mut reader = open(&*source, &context(), None).await.unwrap();
@@ -169,14 +95,16 @@ async fn who_is_waited_for_is_named() {
 
 #[tokio::test]
 async fn writers_of_partitions_are_waited_for() {
-    let Some(database) = Database::fresh("partitions").await else { return };
-    database
-        .run(
-            "create table orders (id bigserial, note text) partition by hash (id); \
+    let Some(database) = Database::fresh(
+        "partitions",
+        "create table orders (id bigserial, note text) partition by hash (id); \
              create table one partition of orders for values with (modulus 2, remainder 0); \
              create table two partition of orders for values with (modulus 2, remainder 1)",
-        )
-        .await;
+    )
+    .await
+    else {
+        return;
+    };
     for read_table in ["orders", "one"] {
         database.run("truncate orders restart identity").await;
         let config =

@@ -5,18 +5,13 @@ use serde_json::json;
 
 #[tokio::test]
 async fn what_could_be_missed_is_refused() {
-    let Some(database) = Database::fresh("refused").await else { return };
-    database
-        .run(
-            "create table cached (id bigserial); alter sequence cached_id_seq cache 20; \
+    let Some(database) = Database::fresh("refused", "create table cached (id bigserial); alter sequence cached_id_seq cache 20; \
              create table given (id bigint primary key, at timestamptz); \
              create table down (id int generated always as identity (increment by -1)); \
              create table fine (id bigserial primary key, at timestamptz default now(), local timestamp default now()); \
              create view seen as select id as number, at from fine; \
              create materialized view kept as select id from fine; \
-             create table bare (id int, note text)",
-        )
-        .await;
+             create table bare (id int, note text)").await else { return };
     let number = |table: &str, column: &str| json!({"url": database.url(), "table": table, "mode": "incrementing", "incrementingColumn": column});
     let time = |table: &str, column: &str| json!({"url": database.url(), "table": table, "mode": "timestamp+incrementing", "timestampColumn": column, "incrementingColumn": "id"});
     let query = |query: &str| json!({"url": database.url(), "query": query, "mode": "incrementing", "incrementingColumn": "id"});

@@ -8,13 +8,8 @@ use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_table_is_read_once_from_any_position() {
-    let Some(database) = Database::fresh("bulk").await else { return };
-    database
-        .run(
-            "create table \"Or ders\" (region text, nr int, note text, primary key (region, nr)); \
-             insert into \"Or ders\" select 'r' || n % 3, n, case when n % 7 > 0 then 'it''s \\ ' || n end from generate_series(1, 200) n",
-        )
-        .await;
+    let Some(database) = Database::fresh("bulk", "create table \"Or ders\" (region text, nr int, note text, primary key (region, nr)); \
+             insert into \"Or ders\" select 'r' || n % 3, n, case when n % 7 > 0 then 'it''s \\ ' || n end from generate_series(1, 200) n").await else { return };
     let config = json!({"url": format!("jdbc:{}", database.url()), "table": "Or ders", "mode": "bulk"});
     let rows = all(config.clone()).await;
     let expected =
@@ -51,13 +46,8 @@ async fn a_table_is_read_once_from_any_position() {
 
 #[tokio::test]
 async fn it_conforms_in_every_mode() {
-    let Some(database) = Database::fresh("conforms").await else { return };
-    database
-        .run(
-            "create table t (id bigint generated always as identity (minvalue -5) primary key, at timestamptz not null default now(), n numeric(5,2)); \
-             insert into t (at, n) select date '2026-01-01' + (n / 5) * interval '0.5 s', n * 1.25 from generate_series(1, 30) n",
-        )
-        .await;
+    let Some(database) = Database::fresh("conforms", "create table t (id bigint generated always as identity (minvalue -5) primary key, at timestamptz not null default now(), n numeric(5,2)); \
+             insert into t (at, n) select date '2026-01-01' + (n / 5) * interval '0.5 s', n * 1.25 from generate_series(1, 30) n").await else { return };
     let rows = database.query("select row_to_json(q)::text from (select id, to_char(at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS') || case when extract(milliseconds from at)::int % 1000 = 0 then 'Z' else '.5Z' end as at, n from t order by id) q", &[]).await.unwrap();
     let expected: Vec<Value> = rows.iter().map(|row| serde_json::from_str(row.get(0)).unwrap()).collect();
     assert_eq!(expected[0], json!({"id": -5, "at": "2026-01-01T00:00:00Z", "n": 1.25}));
@@ -78,8 +68,14 @@ async fn it_conforms_in_every_mode() {
 
 #[tokio::test]
 async fn positions_that_users_name_are_checked() {
-    let Some(database) = Database::fresh("named").await else { return };
-    database.run("create table t (id bigserial primary key); insert into t select from generate_series(1, 100)").await;
+    let Some(database) = Database::fresh(
+        "named",
+        "create table t (id bigserial primary key); insert into t select from generate_series(1, 100)",
+    )
+    .await
+    else {
+        return;
+    };
     let source =
         source(json!({"url": database.url(), "table": "t", "mode": "incrementing", "incrementingColumn": "id"}));
     let cx = context();
@@ -106,10 +102,14 @@ async fn positions_that_users_name_are_checked() {
 
 #[tokio::test]
 async fn keys_that_tell_no_row_are_noticed() {
-    let Some(database) = Database::fresh("keys").await else { return };
-    database
-        .run("create table t (a int, b text); insert into t values (1, 'x'), (2, 'y'), (2, 'z'), (null, 'n')")
-        .await;
+    let Some(database) = Database::fresh(
+        "keys",
+        "create table t (a int, b text); insert into t values (1, 'x'), (2, 'y'), (2, 'z'), (null, 'n')",
+    )
+    .await
+    else {
+        return;
+    };
     for (query, code) in
         [("select * from t where a is not null", "duplicate-key"), ("select * from t where b <> 'z'", "null-key")]
     {
@@ -127,8 +127,7 @@ async fn keys_that_tell_no_row_are_noticed() {
 
 #[tokio::test]
 async fn wide_rows_are_asked_for_in_small_parts() {
-    let Some(database) = Database::fresh("wide").await else { return };
-    database.run("create table t (id int primary key, wide text); insert into t select n, repeat('x', 100000) from generate_series(1, 300) n").await;
+    let Some(database) = Database::fresh("wide", "create table t (id int primary key, wide text); insert into t select n, repeat('x', 100000) from generate_series(1, 300) n").await else { return };
     let (source, mut cx) = (source(json!({"url": database.url(), "table": "t", "mode": "bulk"})), context());
     cx.batch.max_bytes = 1 << 20;
     let mut reader = open(&*source, &cx, None).await.unwrap();
