@@ -28,7 +28,7 @@ impl Refusal {
             1044 | 1142 | 1143 | 1227 | 1370 | 1698 => Error::fatal("access-denied", message)
                 .fix("grant the user of the url what is missing, or use another user"),
             1045 => Error::fatal("access-denied", message)
-                .fix("check user and password in the url, and from which hosts the user may connect (select user, host from mysql.user)"),
+                .fix("check user and password in the url, whether the user needs TLS or a certificate (show create user), and from which hosts it may connect"),
             1862 | 1820 => Error::fatal("access-denied", message).fix("give the user a new password (alter user), and put it where the url has it from"),
             3159 => Error::fatal("access-denied", message).fix("connect with TLS (sslMode=VERIFY_IDENTITY in the url)"),
             1130 => Error::fatal("access-denied", message).fix("let the user connect from this host (create user … @…)"),

@@ -39,7 +39,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Bytes up to a zero, or to the end.
-    pub(crate) fn to_zero(&mut self) -> &'a [u8] {
+    pub(crate) fn until_zero(&mut self) -> &'a [u8] {
         let end = self.0.iter().position(|byte| *byte == 0);
         let taken = &self.0[..end.unwrap_or(self.0.len())];
         self.0 = &self.0[end.map_or(self.0.len(), |end| end + 1)..];
@@ -71,7 +71,7 @@ mod tests {
         let mut fields = Fields(&packet);
         assert_eq!([fields.length(), fields.length(), fields.length()], [Some(0xfa), Some(0x201), Some(0x3_0201)]);
         assert_eq!(fields.bytes().map(<[u8]>::len), Some(300));
-        assert_eq!((fields.to_zero(), fields.to_zero(), fields.to_zero()), (&b"end"[..], &b"x"[..], &b""[..]));
+        assert_eq!((fields.until_zero(), fields.until_zero(), fields.until_zero()), (&b"end"[..], &b"x"[..], &b""[..]));
         assert_eq!((fields.length(), Fields(&[0xff]).length(), Fields(&[9, 1]).bytes()), (None, None, None));
     }
 }

@@ -51,7 +51,7 @@ impl Greeting {
         if fields.number(1)? != 10 {
             return None;
         }
-        let version = String::from_utf8_lossy(fields.to_zero()).into_owned();
+        let version = String::from_utf8_lossy(fields.until_zero()).into_owned();
         let session = fields.number(4)? as u32;
         let mut nonce = fields.take(8)?.to_vec();
         fields.take(1)?;
@@ -63,7 +63,7 @@ impl Greeting {
         let of_mariadb = fields.number(4)? as u32;
         nonce.extend_from_slice(fields.take(length.saturating_sub(8).max(13).min(fields.0.len()))?);
         nonce.truncate(20);
-        let plugin = fields.to_zero().to_vec();
+        let plugin = fields.until_zero().to_vec();
         // MySQL has nothing where MariaDB has more capabilities.
         let of_mariadb = if capabilities & can::MYSQL == 0 { of_mariadb } else { 0 };
         Some(Self { version, session, nonce, capabilities, of_mariadb, plugin })
@@ -203,7 +203,7 @@ async fn prove(
             (Some(0xff), _) => return Err(Refusal::read(packet).classify(doing, server)),
             // It wants another way.
             (Some(0xfe), _) => {
-                let name = fields.to_zero();
+                let name = fields.until_zero();
                 plugin = Plugin::of(name).ok_or_else(|| {
                     let message = format!("{server} wants a proof of the password that is not known here: {}", String::from_utf8_lossy(name));
                     Error::fatal("login-failed", message).fix(

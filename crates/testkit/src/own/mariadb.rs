@@ -24,7 +24,7 @@ impl std::fmt::Debug for Mariadb {
 }
 
 impl Mariadb {
-    /// A server with an empty database `test`; it is started by `start`. None: MariaDB is not installed.
+    /// A server without databases; it is started by `start`. None: MariaDB is not installed.
     pub fn new() -> Option<Self> {
         if !Path::new(SERVER).is_file() {
             let required = env::var_os("DATAFLOW_REQUIRE_SERVICES").is_some_and(|value| value == "1");
@@ -34,7 +34,8 @@ impl Mariadb {
         let folder = tempfile::tempdir().expect("a folder");
         let server = Self { folder, port: free_port(), process: None };
         let mut install = server.command("mariadb-install-db");
-        let made = install.args(["--auth-root-authentication-method=normal"]).output().expect("it runs");
+        let made =
+            install.args(["--auth-root-authentication-method=normal", "--skip-test-db"]).output().expect("it runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         Some(server)
     }

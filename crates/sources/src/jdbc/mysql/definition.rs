@@ -19,13 +19,20 @@ pub(super) struct Table {
     pub(super) name: String,
 }
 
+impl Table {
+    /// That of a column.
+    fn of([database, name, _]: &Origin) -> Self {
+        Self { database: database.clone(), name: name.clone() }
+    }
+}
+
 /// What is read, as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Definition {
     pub(super) shape: Arc<Shape>,
     pub(super) readings: Vec<Reading>,
     pub(super) statements: Statements,
-    /// None: it is a query.
+    /// The table that is looked at: that with the numbers or times, or else what is read; none: nobody knows it.
     pub(super) table: Option<Table>,
     pub(super) version: Version,
     /// Whether an index keeps two rows from having the same key.
@@ -52,7 +59,14 @@ pub(super) async fn define(
     let query = source.query.as_deref().unwrap_or_default().trim().trim_end_matches(';');
     let base = source.table.as_deref().map_or_else(|| format!("(\n{query}\n)"), sql::table);
     let from = format!("{base} as q");
-    let version = state::look(session, table.as_ref(), Duration::ZERO, false).await?.version;
+    let column = if source.mode.is_timed() { &source.timestamp_column } else { &source.incrementing_column };
+    let origin = match column {
+        Some(column) => origin::find(session, table.as_ref(), query, column).await,
+        None => Ok(None),
+    };
+    let origin = origin.map_err(|error| of_query(source, error))?;
+    let looked_at = origin.as_ref().map(Table::of).or_else(|| table.clone());
+    let version = state::look(session, looked_at.as_ref(), Duration::ZERO, false).await?.version;
     let asked = session.columns(&format!("read {} of", source.name()), &format!("select q.* from {from}")).await;
     let native = match (asked, &table) {
         (Err(error), Some(table)) if error.code() == "table-missing" => return Err(no_table(session, table).await?),
@@ -83,10 +97,6 @@ pub(super) async fn define(
         .iter()
         .any(|index| index.columns.iter().all(|column| shape.order_names().any(|name| same(name, column))));
     let first = order.first().and_then(|part| native.get(part.column));
-    let origin = match first.filter(|_| source.mode != Mode::Bulk) {
-        Some(first) => origin::find(session, table.as_ref(), query, &first.name).await?,
-        None => None,
-    };
     if purpose == Purpose::Follow && source.mode != Mode::Bulk && source.delay.is_none() {
         let reasons = safe::reasons(source, session, origin.as_ref()).await?;
         if !reasons.is_empty() {
@@ -97,7 +107,17 @@ pub(super) async fn define(
     let statements = Statements::new(from, order, names.zip(&readings), source.mode.is_timed());
     let is_sorted = is_sorted(session, &statements).await;
     let is_local = first.is_some_and(types::is_local);
-    Ok(Definition { shape: shape.into(), readings, statements, table, version, is_unique, is_sorted, origin, is_local })
+    Ok(Definition {
+        shape: shape.into(),
+        readings,
+        statements,
+        table: looked_at,
+        version,
+        is_unique,
+        is_sorted,
+        origin,
+        is_local,
+    })
 }
 
 /// A column of the order.

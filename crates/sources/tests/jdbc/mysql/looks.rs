@@ -2,6 +2,7 @@
 use crate::looks::round_trips;
 use dataflow_testkit::own::Mariadb;
 use serde_json::json;
+use std::net::SocketAddr;
 
 /// Round trips of a round that finds nothing: whether all is as it was, and what there is.
 const IDLE: u64 = 2;
@@ -17,7 +18,7 @@ async fn a_round_takes_few_round_trips() {
         "create database shop; use shop; create table t (id bigint auto_increment primary key, at timestamp not null default '2026-01-01'); \
          alter table t alter at set default current_timestamp; create user reader@'%' identified by 'secret'; grant all on *.* to reader@'%'",
     );
-    let url = |address| format!("mysql://reader:secret@{address}/shop");
+    let url = |address: SocketAddr| format!("mysql://reader:secret@{address}/shop");
     let number = json!({"table": "t", "mode": "incrementing", "incrementingColumn": "id"});
     let time =
         json!({"table": "t", "mode": "timestamp+incrementing", "timestampColumn": "at", "incrementingColumn": "id"});

@@ -64,6 +64,7 @@ async fn a_server_with_tls_is_checked_as_far_as_ssl_mode_says() {
     for (what, identity, codes) in [
         ("right", Some(ours.issue(&host)), ["", "", "", "", unknown, "", "", ""]),
         ("another host", Some(ours.issue(&["db.example.com"])), [name, "", "", name, unknown, "", "", ""]),
+        ("expired", Some(ours.issue_expired(&host)), [expired, expired, expired, expired, expired, "", "", ""]),
         ("unknown", Some(theirs.issue(&host)), [unknown, unknown, unknown, unknown, unknown, "", "", ""]),
         ("no TLS", None, [tls, tls, tls, tls, tls, tls, "", ""]),
     ] {

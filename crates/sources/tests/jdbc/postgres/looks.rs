@@ -2,6 +2,7 @@
 use crate::looks::round_trips;
 use dataflow_testkit::own::Postgres;
 use serde_json::json;
+use std::net::SocketAddr;
 
 /// Round trips of a round that finds nothing.
 const IDLE: u64 = 1;
@@ -17,7 +18,7 @@ async fn a_round_takes_few_round_trips() {
         "create table t (id bigserial primary key, other bigserial, at timestamptz not null default now()); \
          alter table t alter other drop not null",
     );
-    let url = |address| format!("postgres://dataflow:secret@{address}/postgres");
+    let url = |address: SocketAddr| format!("postgres://dataflow:secret@{address}/postgres");
     let number = |column: &str| json!({"table": "t", "mode": "incrementing", "incrementingColumn": column});
     let time =
         json!({"table": "t", "mode": "timestamp+incrementing", "timestampColumn": "at", "incrementingColumn": "id"});
