@@ -60,11 +60,16 @@ impl Database for Mysql {
 fn pinned(flavour: Flavour) -> impl Iterator<Item = &'static str> {
     let common = [
         "set names utf8mb4",
+        "set session sql_mode = 'NO_ENGINE_SUBSTITUTION'",
         "set session transaction isolation level read committed, read only",
-        // A row that somebody has changed is waited for in turns, so that nobody waits long for those that were read before it.
-        "set session time_zone = '+00:00', sql_mode = 'NO_ENGINE_SUBSTITUTION', autocommit = 1, sql_select_limit = default, \
-           innodb_lock_wait_timeout = 1, lock_wait_timeout = 10, wait_timeout = 2147483, group_concat_max_len = 16777216",
+        "set session time_zone = '+00:00', autocommit = 1, sql_select_limit = default, lock_wait_timeout = 10, \
+           wait_timeout = 2147483, group_concat_max_len = 16777216",
     ];
-    let fresh = (flavour == Flavour::MySql).then_some("set session information_schema_stats_expiry = 0");
-    common.into_iter().chain(fresh)
+    // Whoever waits for a row while others are locked can be part of a deadlock, which another transaction may have to pay for: so a statement
+    // that meets a locked row ends, and is tried again. MySQL knows no wait shorter than a second.
+    let own = match flavour {
+        Flavour::MariaDb => "set session innodb_lock_wait_timeout = 0",
+        Flavour::MySql => "set session innodb_lock_wait_timeout = 1, information_schema_stats_expiry = 0",
+    };
+    common.into_iter().chain([own])
 }
