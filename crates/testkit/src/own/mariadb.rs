@@ -54,6 +54,8 @@ impl Mariadb {
         let mut command = Command::new(program);
         command.arg("--no-defaults").arg(format!("--user={}", String::from_utf8_lossy(&user).trim()));
         command.arg(format!("--datadir={}", self.data().display())).stdin(Stdio::null());
+        // A server that starts removes all temporary tables there, those of another server, too.
+        command.arg(format!("--tmpdir={}", self.folder.path().display()));
         command
     }
 

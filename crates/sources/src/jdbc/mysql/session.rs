@@ -227,7 +227,7 @@ impl MysqlSession {
     /// Who has a transaction open for longest.
     async fn oldest(&mut self) -> String {
         let query = "select t.trx_mysql_thread_id, p.user, p.host, t.trx_started from information_schema.innodb_trx t \
-                     left join information_schema.processlist p on p.id = t.trx_mysql_thread_id \
+                     join information_schema.processlist p on p.id = t.trx_mysql_thread_id \
                      where t.trx_mysql_thread_id <> connection_id() order by t.trx_started limit 1";
         let rows = self.rows(query).await.unwrap_or_default();
         let text = |at: usize| rows.first()?.get(at)?.as_deref();
