@@ -4,7 +4,7 @@ use crate::{
     seen::{self, Marker, Written, marker},
     statements,
 };
-use dataflow_core::id::Epoch;
+use dataflow_core::{id::Epoch, shard::ShardId};
 use dataflow_journal::{Error, WriteLevel};
 use rusqlite::{Connection, OpenFlags};
 use std::{
@@ -69,7 +69,7 @@ pub fn is_part_of(path: &Path, file: &Path) -> bool {
 /// The highest epoch of the journal at `path`, if there is one that can be read.
 fn newest_epoch(path: &Path) -> Option<Epoch> {
     let db = path.exists().then(|| open(path).ok()).flatten()?;
-    statements::epochs(&db).ok()?.into_iter().map(|(_, epoch)| epoch).max()
+    statements::epochs(&db, &ShardId::all().collect::<Vec<_>>()).ok()?.into_iter().map(|(_, epoch)| epoch).max()
 }
 
 /// Returns whether any file of a journal exists. A leftover write-ahead log alone would be read as part of the next
