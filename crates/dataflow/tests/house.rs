@@ -307,7 +307,7 @@ fn the_page_on_architecture_knows_the_tree() {
 #[test]
 fn files_stay_small() {
     /// Longer than the rest: to be split, and until then not to grow.
-    const LONG: [(&str, usize); 2] = [("sinks/src/postgres/writer.rs", 570), ("journal-sqlite/src/statements.rs", 410)];
+    const LONG: [(&str, usize); 1] = [("sinks/src/postgres/writer.rs", 570)];
     let (code, tests) = (400, 800);
     let crates = std::fs::read_dir(root().join("crates")).unwrap().map(|entry| entry.unwrap().path());
     let mut folders: Vec<PathBuf> = crates.flat_map(|of| [of.join("src"), of.join("tests")]).collect();

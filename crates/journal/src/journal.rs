@@ -1,6 +1,6 @@
 //! The journal as its users see it: events in, events out, independent of the backend.
 use crate::{
-    Appended, Claim, Encoded, Entry, Error, Head, Holder, MAX_APPEND_BYTES, Store, WriteLevel, overflow, range,
+    Appended, Claim, Encoded, Entry, Error, Head, Holder, MAX_APPEND_BYTES, Store, WriteLevel, listed, overflow, range,
     segments::Named, store::Span, stored::Row,
 };
 use bytes::Bytes;
@@ -18,9 +18,6 @@ use std::{
 /// The most events of a shard that a lagging reader keeps from compaction. A reader further behind gets
 /// [`Error::Trimmed`].
 pub const MAX_HELD_BACK: u64 = 100_000;
-
-/// Names of chunks that are listed at once.
-pub(crate) const CHUNKS_PAGE: usize = 1_000;
 
 /// A contiguous run of a shard's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -261,15 +258,7 @@ impl Journal {
     /// # Errors
     /// If they can't be read.
     pub async fn chunks(&self, of: &Scope) -> Result<Vec<ChunkId>, Error> {
-        let mut all: Vec<ChunkId> = Vec::new();
-        loop {
-            let page = self.store.chunks(of, all.last(), CHUNKS_PAGE).await?;
-            let is_last = page.len() < CHUNKS_PAGE;
-            all.extend(page);
-            if is_last {
-                return Ok(all);
-            }
-        }
+        listed::all(&*self.store, of).await
     }
 
     /// Removes chunks; absent ones are ignored. A removed chunk may reappear after a power failure.

@@ -8,6 +8,7 @@
 pub mod fault;
 mod head;
 mod journal;
+mod listed;
 pub mod memory;
 mod overflow;
 mod range;

@@ -1,7 +1,7 @@
 //! Stores events that are too long for the log, alone or together: their body is a chunk, written before the row that names it.
 use crate::{
     Encoded, Error, MAX_APPEND_BYTES, Store,
-    journal::CHUNKS_PAGE,
+    listed::PAGE,
     stored::{Kind, MAX_BODY, Row},
 };
 use bytes::Bytes;
@@ -76,14 +76,14 @@ fn moved(row: &Row) -> Option<ChunkId> {
 pub(crate) async fn collect(store: &dyn Store, shard: ShardId, before: Seq) -> Result<(), Error> {
     let (of, mut after) = (Scope::Progress(shard), None);
     loop {
-        let page = store.chunks(&of, after.as_ref(), CHUNKS_PAGE).await?;
+        let page = store.chunks(&of, after.as_ref(), PAGE).await?;
         let place = |chunk: &ChunkId| of.event_of(chunk).map(|(place, _)| place);
         let gone: Vec<_> = page.iter().filter(|chunk| place(chunk).is_some_and(|at| at < before)).cloned().collect();
         if !gone.is_empty() {
             store.remove_chunks(&gone).await?;
         }
         // Names are sorted by place.
-        let is_last = page.len() < CHUNKS_PAGE || page.iter().any(|chunk| place(chunk).is_some_and(|at| at >= before));
+        let is_last = page.len() < PAGE || page.iter().any(|chunk| place(chunk).is_some_and(|at| at >= before));
         if is_last {
             return Ok(());
         }
@@ -94,7 +94,7 @@ pub(crate) async fn collect(store: &dyn Store, shard: ShardId, before: Seq) -> R
 /// Removes what owners before this epoch have stored for places from `next` on, where the log ends: it never got there.
 pub(crate) async fn collect_unwritten(store: &dyn Store, shard: ShardId, epoch: Epoch, next: Seq) -> Result<(), Error> {
     for of in [Scope::Progress(shard), Scope::Lifecycle(shard)] {
-        let mut unwritten = store.chunks(&of, Some(&of.from(next)), CHUNKS_PAGE).await?;
+        let mut unwritten = store.chunks(&of, Some(&of.from(next)), PAGE).await?;
         unwritten.retain(|chunk| of.event_of(chunk).is_some_and(|(_, of)| of < epoch));
         if !unwritten.is_empty() {
             store.remove_chunks(&unwritten).await?;

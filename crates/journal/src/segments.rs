@@ -3,7 +3,7 @@
 //! A body is cut at places determined by its content, not by length, so that unchanged parts are cut into the same
 //! segments as in the last snapshot and not written again: only the new parts of a long state are written. A list of
 //! segments that is too long is cut in the same way.
-use crate::{Error, Journal, Store};
+use crate::{Error, Store, listed};
 use bytes::{Bytes, BytesMut};
 use dataflow_core::{
     chunk::{ChunkId, Scope},
@@ -168,7 +168,7 @@ pub(crate) async fn state(store: &dyn Store, pipeline: &PipelineId, row: Bytes) 
 
 /// Removes segments that no snapshot names: earlier owners of the shard crashed after writing them.
 pub(crate) async fn collect(
-    journal: &Journal,
+    store: &dyn Store,
     shard: ShardId,
     epoch: Epoch,
     named: &HashSet<ChunkId>,
@@ -177,9 +177,9 @@ pub(crate) async fn collect(
         let written = chunk.0.rsplit('/').next()?.split('.').nth(1)?.parse().ok()?;
         Some(Epoch(written) < epoch)
     };
-    let mut gone = journal.chunks(&Scope::Segments(shard)).await?;
+    let mut gone = listed::all(store, &Scope::Segments(shard)).await?;
     gone.retain(|chunk| !named.contains(chunk) && earlier(chunk) == Some(true));
-    if gone.is_empty() { Ok(()) } else { journal.remove_chunks(&gone).await }
+    if gone.is_empty() { Ok(()) } else { store.remove_chunks(&gone).await }
 }
 
 /// Cuts a body into segments.

@@ -81,7 +81,7 @@ impl Journal {
         let named =
             self.segments().iter().filter(of_shard).flat_map(|(pipeline, named)| named.chunks(pipeline)).collect();
         let collected = async {
-            segments::collect(self, shard, epoch, &named).await?;
+            segments::collect(&*self.store, shard, epoch, &named).await?;
             overflow::collect_unwritten(&*self.store, shard, epoch, next).await
         };
         if let Err(error) = collected.await {

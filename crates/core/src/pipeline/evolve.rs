@@ -67,9 +67,7 @@ fn follow(id: &PipelineId, mut state: State, event: &RecordedEvent) -> Option<St
             return created(id, &state, event.at, spec, incarnation, *pushes);
         }
         Event::PipelineDeleted => return deleted(&state, event.at),
-        Event::BatchReceived { source, .. } => {
-            state.pipeline_mut()?.inbox_mut(source.as_ref()).receive(&event.event)?;
-        }
+        Event::BatchReceived { source, .. } => state.pipeline_mut()?.receive(source.as_ref(), &event.event)?,
         Event::PipelineUpdated { spec, sink, generation, positions: _, pushes } => {
             updated(state.pipeline_mut()?, event.branch, spec, sink.as_ref(), (generation.as_ref(), *pushes))?;
         }
@@ -382,8 +380,7 @@ fn settle(branch: &mut Branch) {
 
 /// Pushed batches may be pushed again that the present generations of all branches have given up, the last of them now.
 fn forget(pipeline: &mut Pipeline, generation: &NewGeneration) -> Option<()> {
-    let given_up = |(_, branch): (BranchNumber, &Branch)| branch.progress.discarded.clone();
-    match pipeline.present().map(given_up).collect::<Option<Vec<Lost>>>() {
+    match pipeline.present().map(|(_, branch)| branch.progress.discarded.clone()).collect::<Option<Vec<Lost>>>() {
         Some(given_up) if generation.discarded.is_some() => pipeline.inbox.forget(&given_up),
         _ => Some(()),
     }

@@ -10,6 +10,7 @@ mod decide;
 pub mod event;
 mod evolve;
 pub mod inbox;
+mod lane_state;
 mod losses;
 mod plan;
 mod progress;

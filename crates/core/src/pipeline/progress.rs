@@ -1,6 +1,7 @@
 //! How far a pipeline is.
 use super::{
     event::{LaneProgress, Lost, NewGeneration, Retargeted},
+    lane_state::keep_state,
     losses::Losses,
     plan::Plan,
 };
@@ -395,19 +396,5 @@ impl Progress {
         let known = self.dead_letters.iter().rev().take(REMEMBERED_CHUNKS).map(|chunk| &chunk.id);
         let known: HashSet<ChunkId> = known.filter(|id| named.contains(id)).cloned().collect();
         self.dead_letters.extend(dead().filter(|chunk| !known.contains(&chunk.id)).cloned());
-    }
-}
-
-/// Takes in the chunks of a lane's state. A token names all chunks since the last checkpoint that its writer knew, so an adopted
-/// one may name some that are there already.
-fn keep_state(state: &mut Vec<ChunkRef>, named: &[ChunkRef]) {
-    for chunk in named {
-        match chunk.kind {
-            ChunkKind::DeadLetters => {}
-            ChunkKind::State if state.first() == Some(chunk) => {}
-            ChunkKind::State => *state = vec![chunk.clone()],
-            ChunkKind::StateDelta if state.contains(chunk) => {}
-            ChunkKind::StateDelta => state.push(chunk.clone()),
-        }
     }
 }

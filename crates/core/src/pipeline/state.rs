@@ -249,6 +249,11 @@ impl Pipeline {
         }
     }
 
+    /// Takes in a batch that was pushed to one of its sources.
+    pub(super) fn receive(&mut self, source: Option<&SourceName>, batch: &super::event::Event) -> Option<()> {
+        self.inbox_mut(source).receive(batch)
+    }
+
     /// How far all branches have read what was pushed to a source; none: one has not begun.
     fn passed(&self, source: Option<&SourceName>) -> Option<u64> {
         let partition = Inbox::partition(source);

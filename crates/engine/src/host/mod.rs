@@ -2,6 +2,7 @@
 mod looked;
 mod pushed;
 mod shards;
+mod unwritable;
 
 pub use shards::{Acquired, ShardHost};
 
@@ -30,6 +31,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use unwritable::Unwritable;
 
 /// What is said while the node ends.
 const ENDING: &str = "the node is shutting down";
@@ -39,9 +41,6 @@ const MAILBOX: usize = 256;
 const WATCH: Duration = Duration::from_millis(500);
 /// How long a request waits for its answer at least while the journal can't be written.
 const AWAY: Duration = Duration::from_secs(5);
-/// After so long the log says again that the journal can't be written, then after twice as long each time.
-const REMIND: Duration = Duration::from_secs(60);
-
 #[derive(Debug)]
 struct Shard {
     log: ShardLog,
@@ -97,38 +96,6 @@ impl Region {
         }
     }
 
-    /// Why the journal can't be written now, if it can't: the log says when that begins and ends, and in between at growing
-    /// intervals that it goes on.
-    pub(crate) fn note_unwritable(&self, why: Option<String>) {
-        let mut known = self.0.unwritable.lock().unwrap_or_else(PoisonError::into_inner);
-        *known = match (known.take(), why) {
-            (None, None) => None,
-            (Some(_), None) => {
-                tracing::info!("the journal can be written again");
-                None
-            }
-            (None, Some(why)) => {
-                tracing::error!("the journal can't be written, so the node is not ready: {why}");
-                Some(Unwritable { why, since: Instant::now(), said_after: Duration::ZERO })
-            }
-            (Some(before), Some(why)) => {
-                let (lasts, next) = (before.since.elapsed(), (2 * before.said_after).max(REMIND));
-                let remind = lasts >= next;
-                if remind {
-                    tracing::error!("the journal has not been writable for {} minutes: {why}", lasts.as_secs() / 60);
-                }
-                let said_after = if remind { next } else { before.said_after };
-                Some(Unwritable { why, said_after, ..before })
-            }
-        };
-    }
-
-    /// How long it could not be written so far.
-    pub(crate) fn unwritable_for(&self) -> Duration {
-        let known = self.0.unwritable.lock().unwrap_or_else(PoisonError::into_inner);
-        known.as_ref().map_or(Duration::ZERO, |known| known.since.elapsed())
-    }
-
     /// Ends all runs after what is under way, and takes snapshots.
     pub(crate) async fn close(&self) {
         self.0.context.closing.cancel();
@@ -148,15 +115,6 @@ struct LocalRegion {
     unwritable: Mutex<Option<Unwritable>>,
     /// Counts the openings of lanes of all shards while the node runs: it then comes back under higher epochs.
     openings: Arc<AtomicU64>,
-}
-
-/// A journal that can't be written.
-#[derive(Debug)]
-struct Unwritable {
-    why: String,
-    since: Instant,
-    /// How long it had lasted when the log said so last.
-    said_after: Duration,
 }
 
 impl LocalRegion {
@@ -240,11 +198,6 @@ impl LocalRegion {
             AskError::Unavailable(format!("pipeline {pipeline} has {MAILBOX} requests waiting; try again later"))
         })?;
         Ok((answer, handle))
-    }
-
-    /// Why the journal can't be written now, if it can't.
-    fn why_unwritable(&self) -> Option<String> {
-        self.unwritable.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|unwritable| unwritable.why.clone())
     }
 
     /// The answer of an entity. While the journal can't be written it may never come: then why.
