@@ -341,7 +341,7 @@ fn source(column: &Column, builder: &mut Builder<'_>) -> Source {
 /// The values of the field of a dotted name, or, where that is missing, those at its path: null is a value.
 fn either(key: usize, path: usize, frame: &mut Frame<'_>) -> ArrayRef {
     let of_key = frame.column(Slot::Field(key));
-    let Some(missing) = frame.absent(key) else { return of_key };
+    let Some(missing) = frame.absent(Slot::Field(key)) else { return of_key };
     let at_path = frame.column(Slot::Field(path));
     if missing.count_set_bits() == missing.len() {
         return at_path;
