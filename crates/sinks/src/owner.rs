@@ -76,17 +76,6 @@ impl Owner {
     }
 }
 
-/// The error for a lane whose progress in this generation is of another target: what is read on from there would be missing here.
-pub(crate) fn wrote_elsewhere(lane: &OpenLane, target: &str, other: &str) -> Error {
-    let pipeline = lane.fence.branch.pipeline();
-    let message = format!(
-        "the journal is behind the sink: pipeline {pipeline} has written to {other}, which this journal doesn't know, and nothing to \
-         {target}. The node's folder may have been restored from a backup"
-    );
-    let fix = "bring back the newer data folder, or set the checkpoint: \"beginning\" writes everything to this target";
-    Error::contradicts(Cause::JOURNAL_BEHIND, message, fix)
-}
-
 /// Whether it is worth a look what earlier pipelines of this id have left at a target without a key: only before the first run.
 pub(crate) fn may_write_again(lane: &OpenLane) -> bool {
     lane.first && lane.fence.lane == 0 && !lane.ancestors.is_empty()

@@ -232,6 +232,7 @@ impl<'a> Replay<'a> {
         let is_of_now = |dead: &Dead| {
             (&*dead.stage, dead.code) == ("sink", "type-mismatch")
                 && is_listed(dead.row)
+                && !letters.has_bodiless()
                 && letters.has_none(&records, dead.row)
         };
         let (of_now, other): (Vec<Dead>, Vec<Dead>) = dead.into_iter().partition(is_of_now);

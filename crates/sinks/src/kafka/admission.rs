@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     claim::{Claim, Kind},
-    owner::{Owner, wrote_elsewhere},
+    owner::Owner,
 };
 use dataflow_core::{
     branch::BranchId,
@@ -39,10 +39,6 @@ pub(super) fn admit(mut ledger: Ledger, lane: &OpenLane, topic: &Topic, from: Ve
     let known = ledger.lanes.get(&own);
     if let Some(later) = known.and_then(|own| own.opening.as_ref()).filter(|opened| opened.rank() > lane.fence.rank()) {
         return Err(fenced(lane, later));
-    }
-    let wrote = known.filter(|own| own.sequence() > 0).and_then(|own| own.opening.as_ref());
-    if let Some(other) = wrote.filter(|opening| opening.topic != topic.name) {
-        return Err(wrote_elsewhere(lane, &format!("topic {}", topic.name), &format!("topic {}", other.topic)));
     }
     let is_new = known.is_none_or(|own| own.opening.is_none());
     let mut fenced = BTreeSet::new();

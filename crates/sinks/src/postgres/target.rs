@@ -15,7 +15,7 @@ use crate::{
     claim::Claim,
     table::{
         Layout, Options, ddl,
-        layout::{columns_to_add, new_columns},
+        growth::{columns_to_add, new_columns},
     },
 };
 use dataflow_core::types::Type;

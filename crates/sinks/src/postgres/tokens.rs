@@ -7,7 +7,6 @@ use super::{
 };
 use crate::{
     claim::{Claim, Kind},
-    owner::wrote_elsewhere,
     table::{
         ddl::quote,
         pages::Pages,
@@ -131,15 +130,6 @@ pub(super) async fn fence(
         );
         let values: [&(dyn ToSql + Sync); 4] = [&key.pipeline, &key.incarnation, &target, &there];
         transaction.execute(&rename, &values).await.map_err(failed)?;
-    }
-    let elsewhere = format!(
-        "select target from {name} where pipeline = $1 and incarnation = $2 and generation = $3 and lane = $4 \
-            and page = 0 and sequence > 0 and target <> $5"
-    );
-    let values: [&(dyn ToSql + Sync); 5] = [&key.pipeline, &key.incarnation, &key.generation, &key.lane, &target];
-    if let Some(row) = transaction.query_opt(&elsewhere, &values).await.map_err(failed)? {
-        let [target, other] = [target, row.get(0)].map(|table| format!("table {schema}.{table}"));
-        return Err(wrote_elsewhere(lane, &target, &other));
     }
     // A branch that was never opened has its number from one that this journal has forgotten, if that wrote elsewhere.
     let others = format!(

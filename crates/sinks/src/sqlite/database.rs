@@ -3,7 +3,6 @@ use super::failure;
 use crate::{
     claim::{Claim, Kind},
     on_disk::FileId,
-    owner::wrote_elsewhere,
     table::{
         pages::Pages,
         tokens::{Counts, Found, Holder, Row, Stored, TABLE, began, fenced, guarded, outdated, stored_id},
@@ -77,10 +76,6 @@ const TRACES: &str = "select generation, target = ?3 from dataflow_tokens \
 const OTHER_LANES: &str = tokens!(
     "pipeline = ?1 and incarnation = ?2 and (generation <> ?3 or lane >= ?4) and sequence > 0 and (target = ?5 or not ?6)"
 );
-/// Where a lane has written instead.
-const ELSEWHERE: &str = "select target from dataflow_tokens \
-    where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4 and page = 0 and sequence > 0 and target <> ?5";
-
 /// An open database file.
 pub(super) struct Database {
     pub(super) connection: Connection,
@@ -178,12 +173,6 @@ impl Database {
         self.take_over(lane, target)?;
         let fence = &lane.fence;
         let (pipeline, incarnation, generation) = key(fence);
-        let own = params![pipeline, incarnation, generation, fence.lane, target];
-        let elsewhere = self.connection.query_row(ELSEWHERE, own, |row| row.get::<_, String>(0)).optional();
-        if let Some(other) = elsewhere.map_err(failed)? {
-            let [target, other] = [target, &other].map(|table| format!("table {table} in {}", self.path.display()));
-            return Err(wrote_elsewhere(lane, &target, &other));
-        }
         let (epoch, opening) = (signed(fence.epoch.0), signed(fence.opening));
         let values =
             params![pipeline, incarnation, generation, fence.lane, epoch, opening, lane.journal, target, began(lane)?];

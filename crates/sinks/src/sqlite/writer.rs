@@ -10,9 +10,9 @@ use crate::{
     table::{
         Layout, Options, Pages, Remembered, Said, Written, ddl,
         drops::warning,
+        growth::{columns_to_add, new_columns},
         kept::{self, Kept},
         keys,
-        layout::{columns_to_add, new_columns},
         tokens::Found,
     },
 };

@@ -6,6 +6,7 @@ pub mod columns;
 pub mod ddl;
 pub mod decimal;
 pub mod drops;
+pub mod growth;
 pub mod kept;
 pub mod keys;
 pub mod layout;
