@@ -373,9 +373,9 @@ fn nowhere_here(inbox: &Inbox, at: &Position, since: &str) -> Rejected {
 
 /// Refuses to skip acknowledged pushed records that are not delivered yet.
 fn still_pending(view: &BranchView, settlement: &Settlement, positions: &Positions) -> Result<(), Rejected> {
-    let Some(discarded) = view.inbox.discarded(&view.branch.progress, settlement.lanes(), positions) else {
-        return Ok(());
-    };
+    let discarded = view.inbox.discarded(&view.branch.progress, settlement.lanes(), positions);
+    // Those that the target had and has lost are not pending.
+    let Some(discarded) = discarded.filter(|discarded| discarded.records > 0) else { return Ok(()) };
     let message = format!(
         "{} acknowledged pushed record(s) are not delivered yet ({} to {}), and would be skipped",
         discarded.records, discarded.from, discarded.to
