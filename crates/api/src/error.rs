@@ -218,7 +218,10 @@ impl Error {
                 let more = (uncounted > 0).then(|| format!("{uncounted} record(s) that the journal does not count"));
                 // Of what the journal does not count, no position is known.
                 let other = match uncounted {
-                    0 => "choose \"sink-token\" or \"journal\", whichever is ahead, to write nothing twice; or ",
+                    0 => {
+                        "choose \"sink-token\" or \"journal\", whichever is ahead, or do what the pipeline's error says, to write \
+                            nothing twice; or "
+                    }
                     _ => "do what the pipeline's error says, to write nothing twice; or ",
                 };
                 let fix = format!("{other}repeat with ?force=true (--force) to write these records again");

@@ -258,14 +258,18 @@ impl Entity {
         }
         let mut passed = if pushed { Vec::new() } else { self.passed(view, &reached, &positions, source).await };
         let left = arrived(&mut passed, uncounted);
-        // Where a sink's position of pushed records says nothing here, what it has can't be told from what is pending.
-        let goes_back = !matches!(place, ResetPoint::End);
         if !force {
-            let nowhere = Positions::new();
-            let is_another = pushed && decided.is_some();
-            let has = if is_another { &nowhere } else { decided.as_ref().unwrap_or(&reached) };
+            let has = match decided {
+                // Where a sink's position of pushed records says nothing here, it may have any of those that came since.
+                Some(_) if pushed && is_behind => {
+                    [(Inbox::PARTITION.into(), Position::offset(view.inbox.received))].into()
+                }
+                Some(_) if pushed => Positions::new(),
+                decided => decided.unwrap_or_else(|| reached.clone()),
+            };
+            let goes_back = !matches!(place, ResetPoint::End);
             let again = if goes_back && !(pushed && is_behind) { left } else { 0 };
-            self.written_twice(view, &settlement, (has, again), &positions, source).await?;
+            self.written_twice(view, &settlement, (&has, again), &positions, source).await?;
         }
         Ok(reset(positions, passed, reached, settlement))
     }
@@ -366,7 +370,7 @@ fn nowhere_here(inbox: &Inbox, at: &Position, since: &str) -> Rejected {
         "the sink's position {at} does not belong to this inbox (pending: {first} to {received}): the journal never had the records that the sink counts there"
     );
     let problem = Problem::new("to", "journal-behind", message).fix(format!(
-        "push those again in their old order with ?replay=true, and start the pipeline; or choose \"journal\" to deliver all pending records, \"end\" for none of them, or a position: records pushed since this node started begin at {new}"
+        "push those again in their old order with ?replay=true, and start the pipeline; or choose \"journal\" with force to deliver all pending records, \"end\" for none of them, or a position: records pushed since this node started begin at {new}"
     ));
     Rejected::Invalid { problems: vec![problem] }
 }

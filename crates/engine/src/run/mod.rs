@@ -92,7 +92,10 @@ impl Run {
                 }
                 Failure::Fatal(cause) => {
                     self.settle().await;
-                    return End::Failed(run, cause);
+                    // What came again while the sink was opened may be what the journal lacked.
+                    if !cause.is_behind() || !self.was_pushed_to().await {
+                        return End::Failed(run, cause);
+                    }
                 }
                 Failure::Transient(passing) => {
                     let goes_on = tokio::select! {
@@ -111,6 +114,12 @@ impl Run {
                 Err(refused) => return End::Over(refused),
             }
         }
+    }
+
+    /// Whether more was pushed since the attempt began.
+    async fn was_pushed_to(&self) -> bool {
+        let known = self.reports.known().await;
+        known.is_ok_and(|known| known.view.inbox.received > self.view.inbox.received)
     }
 
     fn commits(&self) -> u64 {

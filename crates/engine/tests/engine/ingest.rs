@@ -75,13 +75,17 @@ impl Reader for PushReader {
 }
 
 pub(crate) fn push(id: &str, lines: &[&str], delivered: Option<Duration>) -> Action {
+    pushed(id, lines, delivered, false)
+}
+
+pub(crate) fn pushed(id: &str, lines: &[&str], delivered: Option<Duration>, replay: bool) -> Action {
     Action::Ingest {
         batch_id: BatchId::try_from(id).unwrap(),
         records: lines.len() as u64,
         hash: lines.join("|"),
         body: Bytes::from(lines.join("\n")),
         delivered,
-        replay: false,
+        replay,
     }
 }
 

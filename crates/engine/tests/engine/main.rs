@@ -13,6 +13,7 @@ mod large;
 mod lifecycle;
 mod many;
 mod other_builds;
+mod replays;
 mod restores;
 mod shards;
 mod staged;

@@ -17,7 +17,7 @@ use serde_json::json;
 use std::sync::Arc;
 
 /// A running pipeline with an `http` source, and the journal below it.
-async fn pushed_to(name: &str) -> (House, Memory) {
+pub(crate) async fn pushed_to(name: &str) -> (House, Memory) {
     let journal = Memory::new();
     let mut house = House::on(name, Journal::new(Arc::new(journal.clone())), 1, 1).await;
     let mut spec = house.spec();
@@ -28,17 +28,17 @@ async fn pushed_to(name: &str) -> (House, Memory) {
 }
 
 impl House {
-    async fn push(&mut self, id: &str, from: u64, to: u64) -> Result<Reply, AskError> {
+    pub(crate) async fn push(&mut self, id: &str, from: u64, to: u64) -> Result<Reply, AskError> {
         let lines = numbers(from, to);
         self.act(push(id, &lines.iter().map(String::as_str).collect::<Vec<_>>(), None)).await
     }
 
-    async fn delivered(&mut self, records: u64) -> PipelineSnapshot {
+    pub(crate) async fn delivered(&mut self, records: u64) -> PipelineSnapshot {
         self.until(|view| view.counters.delivered == records).await
     }
 
     /// Ends as by kill -9, and goes on with another journal.
-    async fn restore(&mut self, journal: Memory) {
+    pub(crate) async fn restore(&mut self, journal: Memory) {
         self.crash().await;
         self.journal = Journal::new(Arc::new(journal));
         self.seed += 1; // a node never draws the same names twice
@@ -46,11 +46,21 @@ impl House {
     }
 
     async fn choose(&mut self, to: ResetPoint) -> PipelineSnapshot {
-        view(self.act(Action::ResetCheckpoint { to, sink: None, force: false, take_over: false }).await)
+        view(self.choose_as(to, false).await)
+    }
+
+    pub(crate) async fn choose_as(&mut self, to: ResetPoint, force: bool) -> Result<Reply, AskError> {
+        self.act(Action::ResetCheckpoint { to, sink: None, force, take_over: false }).await
+    }
+
+    /// Refuses to go on here unless forced: the sink may have what would be written.
+    pub(crate) async fn is_ahead(&mut self, to: ResetPoint) {
+        let refused = self.choose_as(to, false).await;
+        assert!(matches!(refused, Err(AskError::Rejected(Rejected::SinkAhead { .. }))), "{refused:?}");
     }
 
     /// Waits until the store has so many rows.
-    async fn holds(&mut self, rows: usize) {
+    pub(crate) async fn holds(&mut self, rows: usize) {
         let store = self.store.clone();
         self.until(|_| store.len() >= rows).await;
         assert_eq!(self.store.len(), rows);
@@ -66,7 +76,7 @@ impl House {
         page.letters.iter().map(|letter| format!("{} {}", letter.number, letter.code)).collect()
     }
 
-    async fn is_behind(&mut self) {
+    pub(crate) async fn is_behind(&mut self) {
         let failed = self.until_status(Status::Failed).await;
         assert_eq!(failed.whole.error.unwrap().cause.code, "journal-behind");
     }
@@ -121,7 +131,10 @@ async fn what_is_pushed_before_the_sink_is_asked_is_told_from_what_the_sink_has(
         house.push("d", 100, 120).await.unwrap();
         house.start().await;
         house.is_behind().await;
-        house.choose(choice).await;
+        if choice == ResetPoint::Journal {
+            house.is_ahead(choice.clone()).await;
+        }
+        view(house.choose_as(choice, true).await);
         house.start().await;
         // What the choice passed over is taken anew, and what it did not is known.
         house.push("d", 100, 120).await.unwrap();

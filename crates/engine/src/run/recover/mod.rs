@@ -177,7 +177,7 @@ fn behind(lane: u32, at: &Position, inbox: &Inbox) -> Failure {
         ),
         "push again what was acknowledged after the backup, in its old order and with ?replay=true, and start the pipeline: \
             each of its sinks then goes on where it is, and none loses or doubles a record. Or choose: set the checkpoint to \
-            \"journal\" to deliver all pending records (those that the sink already has are written twice), to \"end\" to \
+            \"journal\" to deliver all pending records (with force: those that the sink already has are written twice), to \"end\" to \
             deliver none of them, or to the position of the first record to deliver; then let producers push again what was \
             acknowledged after the backup and is not in the sink. Whatever is pushed goes to each of its sinks, also to one \
             that has it already",
