@@ -43,6 +43,25 @@ pub(super) fn statements(layout: &Layout, collations: &[String], table: &str, sa
     Statements { texts, there: None, counts }
 }
 
+/// The same, where a row that spells its key as the one that is there changes the other columns alone: SQLite takes a key that is
+/// written for another one if the row refers to itself, and refuses it.
+pub(super) fn by_spelling(layout: &Layout, collations: &[String], table: &str, said: &Said) -> Statements {
+    let mut statements = statements(layout, collations, table, said);
+    let name = |place: usize| ddl::quote(&layout.slots[place].column.name);
+    let number = |place: &usize| said.fields.iter().position(|field| field == place).map(|at| at + 1);
+    let others = (1..).zip(&*said.fields).filter(|(_, place)| !layout.key.contains(place));
+    let changed: Vec<String> = others.map(|(number, place)| format!("{} = ?{number}", name(*place))).collect();
+    let is_keyed = layout.is_keyed(|place| said.fields.contains(&place));
+    if !said.deletes && is_keyed && !changed.is_empty() && layout.key.iter().any(|place| layout.changes(*place)) {
+        let keys = layout.key.iter().filter_map(|place| Some((name(*place), number(place)?)));
+        let spelled = keys.map(|(name, number)| format!("{name} is ?{number} collate binary")).collect::<Vec<_>>();
+        let (quoted, same) = (ddl::quote(table), same(layout, collations, &said.fields));
+        let update = format!("update {quoted} set {} where {same} and {}", changed.join(", "), spelled.join(" and "));
+        statements.texts.insert(0, update);
+    }
+    statements
+}
+
 /// What tells whether the row of a key is there; the key is bound at its places among these fields.
 pub(super) fn there(layout: &Layout, collations: &[String], table: &str, fields: &[usize]) -> String {
     format!("select exists (select 1 from {} where {})", ddl::quote(table), same(layout, collations, fields))

@@ -1,7 +1,13 @@
 //! Opening and writing: token and rows in one transaction, the token first.
 use super::{
-    NAMING, SqliteSink, database::Database, deferred::Returning, drops, failure, rows::Rows, schema,
-    statement::statements, types,
+    NAMING, SqliteSink,
+    database::Database,
+    deferred::{self, Returning},
+    drops, failure,
+    rows::Rows,
+    schema,
+    statement::{by_spelling, statements},
+    types,
 };
 use crate::{
     blocking::{Alive, Owned},
@@ -87,6 +93,8 @@ struct Table {
     collations: Vec<String>,
     /// The end of each statement, which returns what a deferred foreign key has against the row.
     returning: Returning,
+    /// Whether its rows may refer to others of it.
+    refers_to_itself: bool,
     /// Of a view's rows SQLite does not tell how many had an effect.
     is_view: bool,
     /// That of the file when the table was described: each change of a table in it raises it.
@@ -180,10 +188,12 @@ impl Target {
         let strict = schema::is_strict(&self.db.connection, &table).map_err(failed)?;
         let collations = schema::collations(&self.db.connection, &table, &layout.key_names()).map_err(failed)?;
         let returning = Returning::of(&self.db.connection, &table).map_err(failed)?;
+        let refers_to_itself = deferred::refers_to_itself(&self.db.connection, &table).map_err(failed)?;
         let version = schema::version(&self.db.connection).map_err(failed)?;
         let droppers = drops::droppers(&self.db.connection, &table, !layout.key.is_empty()).map_err(failed)?;
         warnings.extend(warning(&table, &droppers));
-        self.table = Some(Table { layout, strict, collations, returning, is_view: kind == "view", version });
+        let is_view = kind == "view";
+        self.table = Some(Table { layout, strict, collations, returning, refers_to_itself, is_view, version });
         Ok(warnings)
     }
 
@@ -234,14 +244,17 @@ impl Target {
     fn write(&mut self, outputs: &[Output], token: &Token, alive: &Alive) -> Result<Committed, CommitError> {
         self.look_again()?;
         let Self { db, options, pages, table, kept, swallowed, .. } = self;
-        let Some(Table { layout, strict, collations, returning, is_view, version }) = table else {
+        let Some(Table { layout, strict, collations, returning, refers_to_itself, is_view, version }) = table else {
             keys::of_nothing(outputs)?;
             return Ok(db.advance(token, pages).map(|()| Committed::default())?);
         };
         let mut rows = Rows::new(layout, *strict, returning, outputs)?;
         let expected = token.with_rows(rows.order.places.len() as u64);
         db.advance(&expected, pages)?;
-        let sql = |said: &Said| statements(layout, collations, &options.table, said);
+        let sql = |said: &Said| match refers_to_itself {
+            true => by_spelling(layout, collations, &options.table, said),
+            false => statements(layout, collations, &options.table, said),
+        };
         let mut written = rows.write(db, &options.table, &sql, false)?;
         while written.is_none() {
             db.roll_back();

@@ -245,3 +245,43 @@ async fn deletes_that_a_trigger_swallows_are_told() {
         assert_eq!(content(&target).join(" "), after, "{trigger}");
     }
 }
+
+/// What SQLite makes of a row that refers to itself depends on how it spells its key. It is that row's, whether the reference is deferred
+/// or not, and no other row's.
+#[tokio::test]
+async fn a_row_that_refers_to_itself_is_judged_alone() {
+    let as_itself = [r#"{"id":"b","r":"b"}"#, r#"{"id":"c","r":"b"}"#, r#"{"id":"b","p":2}"#, r#"{"id":"b","b":"x"}"#];
+    let otherwise = [r#"{"id":"a","r":"A"}"#, r#"{"id":"b"}"#, r#"{"id":"b","r":"B"}"#, r#"{"id":"b","b":"x"}"#];
+    let renamed =
+        [r#"{"id":"B"}"#, r#"{"id":"D","r":"b"}"#, r#"{"id":"b","b":null,"p":null,"r":"b"}"#, r#"{"id":"b","p":2}"#];
+    for spelling in ["collate nocase", "collate rtrim"] {
+        let other = |text: &str| match spelling {
+            "collate nocase" => text.to_owned(),
+            _ => text.replace("\"A\"", "\"a \"").replace("\"B\"", "\"b \""),
+        };
+        for when in ["", "deferrable initially deferred"] {
+            for parent in ["", "deferrable initially deferred"] {
+                let table = format!(
+                    "create table parents (id integer primary key); insert into parents values (1), (2); \
+                     create table users (id text primary key {spelling}, b text, p integer references parents {parent}, \
+                     r text references users {when})"
+                );
+                let target = with(&table);
+                assert_eq!(write(&target, &as_itself).await.refused, [0; 0], "{table}");
+                assert_eq!(content(&target), ["b|x|2|b", "c|||b"], "{table}");
+                let target = with(&table);
+                let documents: Vec<String> = otherwise.iter().map(|text| other(text)).collect();
+                let documents: Vec<&str> = documents.iter().map(String::as_str).collect();
+                assert_eq!(write(&target, &documents).await.refused, [0, 2], "{table}");
+                assert_eq!(content(&target), ["b|x||"], "{table}");
+                let target = with(&table);
+                let documents: Vec<String> = renamed.iter().map(|text| other(text)).collect();
+                let documents: Vec<&str> = documents.iter().map(String::as_str).collect();
+                assert_eq!(write(&target, &documents).await.refused, [0; 0], "{table}");
+                let mut content = content(&target);
+                content.sort();
+                assert_eq!(content, ["D|||b", "b||2|b"], "{table}");
+            }
+        }
+    }
+}
