@@ -1,4 +1,5 @@
 //! The folder that a node keeps its state in: made for its owner only, and locked by one process at a time.
+use dataflow_engine::restored::Restored;
 use std::{
     collections::BTreeSet,
     fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
@@ -9,6 +10,8 @@ use std::{
 
 /// In the folder: what can be lost.
 const SCRATCH: &str = "scratch";
+/// In the folder: what pipelines had received when the journal was restored.
+const RESTORED: &str = "journal.restored";
 
 /// A folder that this process has locked. Dropping it gives the lock back; so does the end of the process, however it ends.
 #[derive(Debug)]
@@ -90,6 +93,30 @@ impl DataDir {
         self.path.join(SCRATCH)
     }
 
+    /// What pipelines had received when the journal was restored; nothing if it never was.
+    ///
+    /// # Errors
+    /// If that can't be read.
+    pub fn restored(&self) -> Result<Restored, Error> {
+        let path = self.path.join(RESTORED);
+        let read = match fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).map_err(io::Error::from),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Restored::default()),
+            Err(error) => Err(error),
+        };
+        read.map_err(|source| Error::Io { path, source })
+    }
+
+    /// Keeps it for the node that starts here.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn keep_restored(&self, restored: &Restored) -> Result<(), Error> {
+        let path = self.path.join(RESTORED);
+        let text = serde_json::to_vec(restored).map_err(io::Error::from);
+        text.and_then(|text| fs::write(&path, text)).map_err(|source| Error::Io { path, source })
+    }
+
     /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.path
@@ -97,7 +124,7 @@ impl DataDir {
 
     /// The files and folders in it that no connector may touch.
     pub fn own_files(&self) -> BTreeSet<PathBuf> {
-        ["lock", "journal.db", "journal.db-wal", "journal.db-shm", "journal.seen", SCRATCH]
+        ["lock", "journal.db", "journal.db-wal", "journal.db-shm", "journal.seen", RESTORED, SCRATCH]
             .map(|name| self.path.join(name))
             .into()
     }

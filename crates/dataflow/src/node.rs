@@ -120,7 +120,8 @@ impl Node {
         paths.scratch = data.as_ref().map(DataDir::scratch);
         let path = data.as_ref().map(DataDir::journal).unwrap_or_default();
         let default_lanes = u32::try_from(settings.threads()).unwrap_or(u32::MAX);
-        let settings = EngineSettings { paths: Arc::new(paths), default_lanes };
+        let restored = data.as_ref().map(DataDir::restored).transpose()?.unwrap_or_default();
+        let settings = EngineSettings { paths: Arc::new(paths), default_lanes, restored: Arc::new(restored) };
         let engine = Engine::start(settings, parts).await.map_err(|source| Error::Journal { path, source })?;
         Ok(Self { engine, _data: data })
     }

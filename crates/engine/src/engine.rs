@@ -5,6 +5,7 @@ use crate::{
     host::{Region, ShardHost},
     parts::Parts,
     region::ShardRegion,
+    restored::Restored,
 };
 use dataflow_core::shard::ShardId;
 use dataflow_journal::{Error, Holder, Journal};
@@ -29,6 +30,8 @@ pub struct EngineSettings {
     pub paths: Arc<Paths>,
     /// Most lanes that a pipeline gets where its spec names none: the node's cores.
     pub default_lanes: u32,
+    /// What its journal had of pushes when it was restored.
+    pub restored: Arc<Restored>,
 }
 
 /// The engine of a node.
@@ -71,7 +74,7 @@ impl Default for EngineSettings {
     /// All files; as many lanes as the machine has cores.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { paths: Arc::default(), default_lanes: u32::try_from(cores).unwrap_or(1) }
+        Self { paths: Arc::default(), default_lanes: u32::try_from(cores).unwrap_or(1), restored: Arc::default() }
     }
 }
 
@@ -86,6 +89,7 @@ impl Engine {
         let context = EntityContext {
             paths: settings.paths,
             default_lanes: settings.default_lanes.max(1),
+            restored: settings.restored,
             directory: directory.clone(),
             closing: CancellationToken::new(),
             parts,

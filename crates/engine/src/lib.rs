@@ -15,6 +15,7 @@ mod entity;
 mod host;
 pub mod parts;
 pub mod region;
+pub mod restored;
 mod run;
 mod shard;
 mod status;

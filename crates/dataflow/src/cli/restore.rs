@@ -1,16 +1,20 @@
 //! `dataflow restore`: a node's journal from a backup.
 use super::{
     Outcome,
-    exit::Failure,
+    exit::{Failure, block_on},
     kept::{Kept, failed},
     output::{self, Output},
 };
 use crate::{data_dir::DataDir, node};
-use dataflow_core::id::Epoch;
-use dataflow_engine::parts::{Clock, SystemClock};
-use dataflow_journal_sqlite as sqlite;
+use dataflow_core::id::{Epoch, PipelineId};
+use dataflow_engine::{
+    parts::{Clock, SystemClock},
+    restored::Restored,
+};
+use dataflow_journal::Journal;
+use dataflow_journal_sqlite::{self as sqlite, Sqlite};
 use serde_json::json;
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -38,14 +42,34 @@ pub(super) fn main(args: &Args, output: Output) -> Result<Outcome, Failure> {
     }
     let millis = SystemClock.now().millis();
     let kept = sqlite::restore(&args.backup, &path, Epoch(millis.cast_unsigned())).map_err(failed)?;
-    match (output, kept) {
-        (Output::Json, kept) => output::json(&json!({"restored": data.journal(), "kept": kept})),
-        (Output::Table, None) => output::print(&format!("restored {}\n", data.journal().display())),
-        (Output::Table, Some(kept)) => output::print(&format!(
-            "restored {}; the previous journal is now {}\n",
-            data.journal().display(),
-            kept.display()
-        )),
+    let restored = pushed_to(&data)?;
+    data.keep_restored(&restored).map_err(node::Error::from)?;
+    let pushed_to: Vec<_> = restored.pipelines().map(PipelineId::as_str).collect();
+    match output {
+        Output::Json => output::json(&json!({"restored": path, "kept": kept, "pushedTo": pushed_to})),
+        Output::Table => {
+            let kept = kept.map(|kept| format!("; the previous journal is now {}", kept.display())).unwrap_or_default();
+            let again = match pushed_to.as_slice() {
+                [] => String::new(),
+                ids => format!(
+                    "what was pushed and acknowledged after the backup is not in it: push it again, in its old order and with \
+                        ?replay=true, to {}\n",
+                    ids.join(", ")
+                ),
+            };
+            output::print(&format!("restored {}{kept}\n{again}", path.display()));
+        }
     }
     Ok(Outcome::Done)
+}
+
+/// The pipelines whose sources take pushes, and what they have received.
+fn pushed_to(data: &DataDir) -> Result<Restored, Failure> {
+    let path = data.journal();
+    let journal = Sqlite::open(&path).map_err(|source| node::Error::Journal { path: path.clone(), source })?;
+    let journal = Journal::new(Arc::new(journal));
+    block_on(async {
+        let restored = Restored::from(&journal).await;
+        Ok(restored.map_err(|source| node::Error::Journal { path, source })?)
+    })
 }

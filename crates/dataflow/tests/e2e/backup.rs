@@ -123,6 +123,70 @@ async fn what_it_wrote_to_another_table_is_not_taken_for_this_one() {
     assert_eq!((rows("one"), rows("other")), (10, 15));
 }
 
+/// A sink that has never got them, or keeps no count, can't tell that acknowledged pushes are gone: the restore says so, and the pipeline
+/// until something is pushed to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn pushes_that_a_restore_has_lost_are_told_whatever_the_sink() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (data, saved) = (path("data"), path("backup.db"));
+    let node = start(&data);
+    let create = async |node: &Node, id: &str, source: Value, sink: &Value| {
+        let spec = json!({"pipelineId": id, "source": source, "sink": sink});
+        assert_eq!(node.request("POST", "/api/pipelines", Some(&spec)).await.0, 201);
+    };
+    let sinks = [
+        ("idle", json!({"type": "sqlite", "path": path("out.db"), "table": "rows"})),
+        ("nowhere", json!({"type": "blackhole"})),
+    ];
+    for (id, sink) in &sinks {
+        create(&node, id, json!({"type": "http"}), sink).await;
+    }
+    create(&node, "file", json!({"type": "file", "path": path("in")}), &sinks[1].1).await;
+    node.start("nowhere").await;
+    let push = async |node: &Node, pipeline: &str, id: u64| {
+        let batch = json!({"batchId": format!("b{id}"), "records": [{"data": {"id": id}}]});
+        let (status, body) =
+            node.request("POST", &format!("/api/pipelines/{pipeline}/batches?replay=true"), Some(&batch)).await;
+        assert_eq!(status, 200, "{body}");
+    };
+    let warned = async |node: &Node, pipeline: &str| {
+        let view = node.get(&format!("/api/pipelines/{pipeline}")).await;
+        let warnings = view["warnings"].as_array().unwrap().iter();
+        warnings.filter(|warning| warning["code"] == "restored").count()
+    };
+    for (id, _) in &sinks {
+        push(&node, id, 1).await;
+    }
+    backup(&data, &saved);
+    for (id, _) in &sinks {
+        push(&node, id, 2).await;
+    }
+    delivered(&node, "nowhere", 2).await;
+    node.kill();
+    let (code, said, why) = restore(&saved, &data, &["--replace"]);
+    assert_eq!(code, 0, "{why}");
+    assert!(said.contains("?replay=true, to idle, nowhere\n"), "{said}");
+    let (code, said, why) = restore(&saved, &path("drill"), &["--output", "json"]);
+    assert_eq!(code, 0, "{why}");
+    assert_eq!(serde_json::from_str::<Value>(&said).unwrap()["pushedTo"], json!(["idle", "nowhere"]));
+
+    let mut node = start(&data);
+    for again in [false, true] {
+        for (id, warnings) in [("idle", 1), ("nowhere", usize::from(!again)), ("file", 0)] {
+            assert_eq!(warned(&node, id).await, warnings, "{id}, again: {again}");
+        }
+        push(&node, "nowhere", 2).await;
+        assert_eq!(warned(&node, "nowhere").await, 0);
+        node.kill();
+        node = start(&data);
+    }
+    // One that was made anew has lost nothing.
+    assert_eq!(node.request("DELETE", "/api/pipelines/idle?discard=true", None).await.0, 200);
+    create(&node, "idle", json!({"type": "http"}), &sinks[1].1).await;
+    assert_eq!(warned(&node, "idle").await, 0);
+}
+
 /// Pushed records that a restored target lacks are not here to be written again: their batches are, once they are pushed again.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_restored_target_has_lost_of_pushes_is_pushed_again() {

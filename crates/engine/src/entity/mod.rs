@@ -15,6 +15,7 @@ use crate::{
     directory::Directory,
     parts::Parts,
     region::{AskError, Reply, UserCommand},
+    restored::Restored,
     shard::{AppendError, PipelineCell, ShardLog},
     status::Trouble,
     telemetry,
@@ -56,6 +57,8 @@ pub(crate) struct EntityContext {
     pub(crate) paths: Arc<Paths>,
     /// Most lanes that a pipeline gets by default.
     pub(crate) default_lanes: u32,
+    /// What the journal had of pushes when it was restored.
+    pub(crate) restored: Arc<Restored>,
     /// The node goes down: nothing is taken any more.
     pub(crate) closing: CancellationToken,
 }

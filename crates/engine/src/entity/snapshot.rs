@@ -25,7 +25,11 @@ pub(crate) fn of(
     let spec = &pipeline.spec;
     let mut sinks: Vec<_> = pipeline
         .present()
-        .map(|(number, known)| branch(context, known, live.get(&number).map(|live| &**live)))
+        .map(|(number, known)| {
+            let mut snapshot = branch(context, known, live.get(&number).map(|live| &**live));
+            snapshot.warnings.extend(context.restored.warning(pipeline));
+            snapshot
+        })
         .collect();
     let mut whole = sinks.first()?.clone();
     if sinks.len() > 1 {

@@ -66,8 +66,16 @@ pub(crate) async fn claim_shard(
     }
 }
 
-/// Loads all pipelines of a shard: snapshots, then the log from there on.
+/// Loads all pipelines of a shard that was claimed.
 async fn load_shard(journal: &Journal, shard: ShardId, head: &Head) -> Result<Loaded, Error> {
+    let loaded = read_shard(journal, shard).await?;
+    // Only now: what this build can't read may name more.
+    journal.collect(shard, head.epoch, head.next_seq).await;
+    Ok(loaded)
+}
+
+/// Reads all pipelines of a shard: snapshots, then the log from there on.
+pub(crate) async fn read_shard(journal: &Journal, shard: ShardId) -> Result<Loaded, Error> {
     let (snapshots, next) = journal.recover(shard).await?;
     let mut states = BTreeMap::new();
     for snapshot in snapshots {
@@ -86,8 +94,6 @@ async fn load_shard(journal: &Journal, shard: ShardId, head: &Head) -> Result<Lo
         Ok(())
     })
     .await?;
-    // Only now: what this build can't read may name more.
-    journal.collect(shard, head.epoch, head.next_seq).await;
     Ok(Loaded { states, changed, tail })
 }
 

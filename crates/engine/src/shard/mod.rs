@@ -5,5 +5,5 @@ mod log;
 mod stored;
 
 pub(crate) use cell::PipelineCell;
-pub(crate) use load::{Claimed, claim_shard, load_pipeline};
+pub(crate) use load::{Claimed, claim_shard, load_pipeline, read_shard};
 pub(crate) use log::{AppendError, ShardLog, Tail};
