@@ -189,6 +189,15 @@ pub fn real(path: &Path) -> io::Result<PathBuf> {
     Ok(real)
 }
 
+/// What two paths of one file have in common: where it really is, and of one that is there which it is.
+pub(crate) fn identity(path: &Path) -> String {
+    match (fs::metadata(path), real(path)) {
+        (Ok(file), _) => format!("file {} of device {}", file.ino(), file.dev()),
+        (Err(_), Ok(place)) => place.to_string_lossy().into_owned(),
+        (Err(_), Err(_)) => path.to_string_lossy().into_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

@@ -160,3 +160,68 @@ async fn a_postgres_table_has_many_names() {
     is_another(&node, &sink("elsewhere.others", "")).await;
     is_another(&node, &sink("missing", "")).await;
 }
+
+/// Two sinks of a pipeline that write to one target are refused, however that is spelled.
+#[tokio::test]
+async fn one_target_of_two_sinks_is_refused_in_any_spelling() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    fs::create_dir(path("sub")).unwrap();
+    let link = |to: &str, name: &str| std::os::unix::fs::symlink(path(to), path(name)).unwrap();
+    link("sub", "folder");
+    link("missing.out", "link.out"); // to what is not there yet
+    fs::write(path("there.out"), "").unwrap();
+    link("there.out", "link-there.out");
+    fs::hard_link(path("there.out"), path("hard.out")).unwrap();
+    let file = |name: &str| json!({"type": "file", "path": path(name), "format": "json"});
+    let table = |name: &str, table: &str| json!({"type": "sqlite", "path": path(name), "table": table});
+    let postgres = |url: &str, table: &str| json!({"type": "postgres", "url": url, "table": table});
+    let index = |url: &str| json!({"type": "elasticsearch", "url": url, "index": "rows", "id": "meta.id"});
+    let topic = |brokers: &str| json!({"type": "kafka", "brokers": brokers, "topic": "rows"});
+    let bucket = |endpoint: &str, prefix: &str| json!({"type": "s3", "bucket": "rows", "endpoint": endpoint, "allowHttp": true, "region": "us-east-1", "path": prefix});
+    let node = start(&folder.path().join("data"));
+    let conflicts = async |one: &Value, other: &Value| {
+        let named = |name: &str, sink: &Value| {
+            let mut sink = sink.clone();
+            sink["name"] = name.into();
+            sink
+        };
+        let sinks = [named("one", one), named("other", other)];
+        let spec = json!({"pipelineId": "p", "source": {"type": "generate", "count": 1}, "sinks": sinks});
+        let (_, found) = node.request("POST", "/api/pipelines/validate", Some(&spec)).await;
+        let problems = found["problems"].as_array().unwrap();
+        let others: Vec<_> = problems.iter().filter(|problem| problem["code"] != "conflict").collect();
+        assert!(others.is_empty(), "{others:#?}");
+        problems.len() == 1
+    };
+    let one_place = [
+        (file("./a.out"), file("a.out")),
+        (file("sub/../a.out"), file("a.out")),
+        (file("sub/a.out"), file("folder/a.out")),
+        (file("link.out"), file("missing.out")),
+        (file("link-there.out"), file("there.out")),
+        (file("hard.out"), file("there.out")),
+        (table("./a.db", "rows"), table("a.db", "rows")),
+        (table("sub/a.db", "rows"), table("folder/a.db", "ROWS")),
+        (table("sub/../a.db", "Rows"), table("a.db", "rows")),
+        (postgres("postgres://a@here/d", "t"), postgres("postgresql://a@HERE:5432/d", "t")),
+        (postgres("postgres://a@here/d", "t"), postgres("host=here user=a dbname=d", "t")),
+        (index("http://here:9200"), index("http://HERE:9200/")),
+        (topic("one:9092,other:9092"), topic("other:9092, one:9092")),
+        (bucket("http://here:9000", "a/"), bucket("http://HERE:9000/", "a/")),
+    ];
+    for (one, other) in &one_place {
+        assert!(conflicts(one, other).await, "{one} {other}");
+    }
+    let two_places = [
+        (file("a.out"), file("sub/a.out")),
+        (file("a.out"), file("A.out")),
+        (table("a.db", "rows"), table("b.db", "rows")),
+        (table("a.db", "rows"), table("a.db", "others")),
+        (postgres("postgres://a@here/d", "t"), postgres("postgres://a@here/e", "t")),
+        (postgres("postgres://a@here/d", "t"), postgres("postgres://a@here/d", "T")),
+    ];
+    for (one, other) in &two_places {
+        assert!(!conflicts(one, other).await, "{one} {other}");
+    }
+}

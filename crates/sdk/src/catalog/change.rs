@@ -129,6 +129,14 @@ impl Catalog {
         format!("{} {place}", sink.kind)
     }
 
+    /// The same for comparing what sinks of one spec write, at one moment: whatever the paths to a file, it is one target.
+    pub(crate) fn target_as_it_is(&self, sink: &Component, connections: &Connections) -> String {
+        let connector = self.get(Role::Sink, &sink.kind);
+        let config =
+            connector.map_or_else(|| sink.config.clone(), |sink_of| sink_of.with_files_as_they_are(&sink.config));
+        self.target(&Component { kind: sink.kind.clone(), config }, connections)
+    }
+
     /// Whether a sink writes the same, wherever it does: but for tuning, credentials, and where the place is, its settings are the
     /// same.
     fn writes_like(&self, before: &Component, after: &Component, connections: &Connections) -> bool {

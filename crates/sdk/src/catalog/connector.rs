@@ -9,6 +9,7 @@ use super::{
 use crate::{
     Problem,
     declared::{Metadata, SinkRows, SourceRecords},
+    paths::identity,
     sink::{DeliveryMode, Sink},
     source::Source,
 };
@@ -172,6 +173,17 @@ impl Connector {
     /// The settings of a config that name files which are written, each with the path that it has.
     pub(crate) fn written(&self, config: &Map<String, Value>) -> Vec<(String, String)> {
         self.files(&Value::Object(config.clone()), |mark| mark.path && !mark.read)
+    }
+
+    /// A config in which the files that are written are called by what they are, however users spell their paths.
+    pub(super) fn with_files_as_they_are(&self, config: &Map<String, Value>) -> Map<String, Value> {
+        let mut config = Value::Object(config.clone());
+        visit(&mut config, Some(self.schema.as_value()), &mut |_, path, mark| {
+            if mark.path && !mark.read {
+                *path = identity(Path::new(path));
+            }
+        });
+        config.as_object_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// The files that settings name.

@@ -90,7 +90,7 @@ fn placed(path: &str, at: usize, transforms: usize) -> String {
 fn same_targets(spec: &PipelineSpec, catalog: &Catalog, connections: &Connections) -> Vec<Problem> {
     let keeps =
         |kind: &str| catalog.get(Role::Sink, kind).is_some_and(|sink| sink.delivery != Some(DeliveryMode::Unfenced));
-    let target = |at: usize| catalog.target(&spec.sinks[at].sink, connections);
+    let target = |at: usize| catalog.target_as_it_is(&spec.sinks[at].sink, connections);
     let again = (0..spec.sinks.len()).filter(|at| keeps(&spec.sinks[*at].sink.kind)).filter_map(|at| {
         let first = (0..at).find(|before| target(*before) == target(at))?;
         let message = format!("writes to the same target as sink {}", spec.sinks[first].name);
