@@ -21,6 +21,7 @@ mod kafka_to_kafka;
 mod kafka_to_postgres;
 mod keys;
 mod lost;
+mod neighbours;
 mod nodes;
 mod nulls;
 mod objects;

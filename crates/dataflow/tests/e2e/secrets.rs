@@ -1,4 +1,6 @@
 //! Secrets are planted in every field for them of every connector, and looked for in all that a node writes, sends and shows.
+mod nested;
+
 use crate::program::{Node, dataflow, program};
 use dataflow::plugins::catalog;
 use dataflow_sdk::catalog::{Connector, Role};
