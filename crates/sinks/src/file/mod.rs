@@ -58,7 +58,7 @@ pub struct FileSink {
     #[serde(default = "yes")]
     pub header: bool,
     /// CSV: names of the fields to write, in order. By default those of the header that is there, otherwise all fields
-    /// of the first batch.
+    /// of the first batch, which is a matter of time: give them where records have different fields.
     pub columns: Option<Vec<String>>,
     /// CSV: what becomes of fields that are not among the columns; by default `ignore`. A header can't grow, so `add` is not
     /// possible.
