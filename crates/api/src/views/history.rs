@@ -122,7 +122,7 @@ fn passed_over(Lost { partition, from, to, records }: &Lost) -> Value {
     json!({"partition": partition, "from": from.at, "to": to.at, "records": records})
 }
 
-fn to_update(Update { wanted, sink: _, by }: &Update, catalog: &Catalog) -> Value {
+fn to_update(Update { wanted, by }: &Update, catalog: &Catalog) -> Value {
     let Wanted { spec, reset, retarget, force } = wanted;
     let Asked { actor, reason, trace, command, hash: _ } = by;
     object([

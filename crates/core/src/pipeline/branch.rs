@@ -5,7 +5,7 @@ use super::{
     event::{Cause, LaneOpened, NewGeneration},
     inbox::Inbox,
     progress::Progress,
-    then::Then,
+    then::{Then, Update},
 };
 use crate::{
     branch::BranchId,
@@ -33,6 +33,9 @@ pub struct Branch {
     pub spec: PipelineSpec,
     /// Whether it runs.
     pub phase: Phase,
+    /// What follows once the others have stopped that the same update changes: it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits: Option<Then>,
     /// How far it is.
     pub progress: Progress,
     /// Whether the journal knows all that the sink has.
@@ -139,6 +142,7 @@ impl Branch {
             sink,
             spec,
             phase: Phase::Configured,
+            waits: None,
             progress: Progress { generation: Generation::FIRST, ..Progress::default() },
             settled: true,
             learned: InferredTypes::default(),
@@ -181,9 +185,14 @@ impl Branch {
         }
     }
 
-    /// What follows once it has stopped; none: it was not told to stop.
+    /// What follows once it has stopped, and all that are updated with it; none: it was not told to stop.
     pub fn stopping(&self) -> Option<&Then> {
-        self.running()?.stopping.as_ref()
+        self.running().map_or(self.waits.as_ref(), |running| running.stopping.as_ref())
+    }
+
+    /// The update that it stops for, or has.
+    pub fn update(&self) -> Option<&Update> {
+        self.stopping()?.update.as_deref()
     }
 
     /// How it failed, if it did.

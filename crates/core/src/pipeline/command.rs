@@ -13,7 +13,7 @@ use crate::{
     types::InferredTypes,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A command: who asks what of which pipeline, and when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -173,8 +173,8 @@ pub enum CommandKind {
         run: RunId,
         /// Why not everything under way was settled first; none: it was.
         unsettled: Option<Cause>,
-        /// What the update comes to that waits for it.
-        update: Option<Box<Prepared>>,
+        /// What the update comes to, for each branch that it may touch, if none but this run was waited for.
+        prepared: BTreeMap<BranchNumber, Prepared>,
     },
     /// A run cannot continue.
     ReportFailed {
@@ -184,15 +184,15 @@ pub enum CommandKind {
         cause: Cause,
         /// Wait of the restart policy with jitter, in milliseconds; `None`: no more restarts.
         restart_in: Option<u64>,
-        /// What the update comes to that waits for its end.
-        update: Option<Box<Prepared>>,
+        /// What the update comes to, for each branch that it may touch, if none but this run was waited for.
+        prepared: BTreeMap<BranchNumber, Prepared>,
     },
     /// A bounded source has ended and all of it is committed.
     ReportCompleted {
         /// Which run.
         run: RunId,
-        /// What the update comes to that waits for it.
-        update: Option<Box<Prepared>>,
+        /// What the update comes to, for each branch that it may touch, if none but this run was waited for.
+        prepared: BTreeMap<BranchNumber, Prepared>,
     },
 }
 
@@ -251,6 +251,9 @@ pub struct Prepared {
     pub settlement: Settlement,
     /// How far the source was read, or passed over for good.
     pub reached: Positions,
+    /// For a sink that is added: the branches that write to its target, or did when they ended.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub shares: BTreeSet<BranchNumber>,
     /// Random: tells a generation that starts from others of its number.
     pub nonce: u64,
 }

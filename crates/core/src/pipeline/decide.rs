@@ -92,12 +92,12 @@ fn events(state: &State, earlier: &[RecordedEvent], command: &Command) -> Result
         CommandKind::ReportSchema { run, learned } => schema::schema(state, command, *run, learned),
         CommandKind::ReportLost { run, lost } => lost::lost(state, command, *run, lost),
         CommandKind::JoinDeadLetters { first, count, into } => join::join(state, command, *first, *count, into),
-        CommandKind::ReportStopped { run, unsettled, update } => {
-            stopped::stopped(state, command, *run, unsettled.as_ref(), update.as_deref())
+        CommandKind::ReportStopped { run, unsettled, prepared } => {
+            stopped::stopped(state, command, *run, unsettled.as_ref(), prepared)
         }
-        CommandKind::ReportFailed { run, cause, restart_in, update } => {
-            failed::failed(state, command, *run, cause, *restart_in, update.as_deref())
+        CommandKind::ReportFailed { run, cause, restart_in, prepared } => {
+            failed::failed(state, command, *run, cause, *restart_in, prepared)
         }
-        CommandKind::ReportCompleted { run, update } => completed::completed(state, command, *run, update.as_deref()),
+        CommandKind::ReportCompleted { run, prepared } => completed::completed(state, command, *run, prepared),
     }
 }

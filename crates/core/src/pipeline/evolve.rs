@@ -1,19 +1,22 @@
 //! Taking an event into the state.
 use super::{
     event::{Cause, Event, LaneOpened, LaneProgress, Lost, NewGeneration, RecordedEvent},
-    inbox::begins_late,
     remembered::remember,
     state::{Branch, Deleted, Failed, Inbox, LastRun, Phase, Pipeline, Running, State, Status},
+    then::Then,
 };
 use crate::{
-    branch::{BranchId, BranchNumber},
-    id::{Epoch, Incarnation, PipelineId, RunId, SinkName},
+    branch::BranchId,
+    id::{Epoch, Incarnation, PipelineId, RunId},
     spec::PipelineSpec,
     time::Timestamp,
     types::InferredTypes,
     warned::{Warned, Warnings},
 };
 use std::collections::{BTreeMap, VecDeque};
+use updated::updated;
+
+mod updated;
 
 /// A history that no accepted sequence of commands can have written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,7 +64,7 @@ pub fn fold<'a>(
 }
 
 /// The state that follows, but for what every change leaves behind ([`note`]); none: the event can't follow.
-fn follow(id: &PipelineId, mut state: State, event: &RecordedEvent) -> Option<State> {
+pub(super) fn follow(id: &PipelineId, mut state: State, event: &RecordedEvent) -> Option<State> {
     match &event.event {
         Event::PipelineCreated { spec, incarnation, pushes } => {
             return created(id, &state, event.at, spec, incarnation, *pushes);
@@ -89,6 +92,7 @@ fn follow(id: &PipelineId, mut state: State, event: &RecordedEvent) -> Option<St
 fn happened(branch: &mut Branch, RecordedEvent { at, command, .. }: &RecordedEvent, event: &Event) -> Option<()> {
     match event {
         Event::UpdateRefused { code, message } => {
+            branch.waits = None;
             if let Some(then) = branch.running_mut().and_then(|running| running.stopping.as_mut()) {
                 then.update = None;
             }
@@ -97,7 +101,7 @@ fn happened(branch: &mut Branch, RecordedEvent { at, command, .. }: &RecordedEve
             branch.progress.notes.put(&[refused].into_iter().collect());
         }
         Event::PipelineStarted { lanes, attempt } => started(branch, *lanes, *attempt)?,
-        Event::StopRequested { then } => branch.running_mut()?.stopping = Some(then.clone()),
+        Event::StopRequested { then } => stop_requested(branch, then)?,
         Event::PipelineStopped { unsettled } => stopped(branch, unsettled.is_none())?,
         Event::RunOpened { run, epoch, lanes, reserved_versions } => {
             opened(branch, *at, *run, *epoch, lanes)?;
@@ -123,7 +127,8 @@ fn happened(branch: &mut Branch, RecordedEvent { at, command, .. }: &RecordedEve
         Event::DeadLettersJoined { first, count, into } => branch.progress.join(*first, *count, into)?,
         Event::PipelineFailed { cause, restart_at } => failed(branch, *at, cause, *restart_at)?,
         Event::PipelineCompleted => {
-            branch.running()?;
+            let Running { stopping, .. } = branch.running()?;
+            branch.waits = stopping.clone().filter(|then| then.update.is_some());
             (branch.phase, branch.settled) = (Phase::Completed, true);
         }
         Event::CheckpointReset { generation, .. } => {
@@ -211,87 +216,6 @@ fn created(
     })))
 }
 
-/// Changes a branch to what `spec` says of its sink: it begins with that, ends, or goes on.
-fn updated(
-    pipeline: &mut Pipeline,
-    number: BranchNumber,
-    spec: &PipelineSpec,
-    sink: Option<&SinkName>,
-    (generation, pushes): (Option<&NewGeneration>, Option<u64>),
-) -> Option<()> {
-    pipeline.spec = spec.clone();
-    pipeline.pushes = pushes;
-    match (spec.of_sink(sink), pipeline.branches.get_mut(&number)) {
-        (None, None) => return None,
-        (None, Some(branch)) => {
-            branch.running().is_none().then_some(())?;
-            branch.phase = Phase::Removed;
-        }
-        (Some(own), None) => {
-            let id = BranchId::new(pipeline.id.clone(), number);
-            let mut branch = Branch::new(id, pipeline.incarnation.clone(), sink.cloned(), own);
-            if let Some(generation) = generation {
-                branch.progress.generation = generation.generation;
-            }
-            // What all others have is not kept.
-            let gone = pipeline.inbox.first();
-            if pushes.is_some() && gone > 0 {
-                pipeline.inbox.clamp(&mut branch.progress.begin);
-                branch.progress.notes = [begins_late(gone)].into_iter().collect();
-            }
-            pipeline.branches.insert(number, branch);
-        }
-        (Some(own), Some(branch)) => {
-            changed(branch, own, generation)?;
-            branch.sink = sink.cloned();
-        }
-    }
-    // What only describes it is all branches' at once.
-    for branch in pipeline.branches.values_mut() {
-        if let Some(own) = spec.of_sink(branch.sink.as_ref()).filter(|own| own.runs_like(&branch.spec)) {
-            branch.spec = own;
-        }
-    }
-    if let Some(generation) = generation {
-        forget(pipeline, generation)?;
-    }
-    pipeline.collect_inbox();
-    Some(())
-}
-
-fn changed(branch: &mut Branch, spec: PipelineSpec, generation: Option<&NewGeneration>) -> Option<()> {
-    let described = branch.spec.runs_like(&spec);
-    // What starts a generation was decided when this was written; the rules may have been others.
-    if branch.running().is_some() && (!described || generation.is_some()) {
-        return None;
-    }
-    let other = generation.is_some_and(|generation| !generation.given_up.is_empty());
-    if other || branch.spec.source.kind != spec.source.kind {
-        // It was learned from other data.
-        branch.learned = InferredTypes::default();
-    }
-    if !described {
-        // They may be about what was changed.
-        branch.progress.by_lane.values_mut().for_each(|lane| lane.warnings = Warnings::default());
-        branch.progress.notes = Warnings::default();
-    }
-    branch.spec = spec;
-    if let Some(generation) = generation {
-        branch.begin(generation)?;
-        settle(branch);
-    }
-    match &mut branch.phase {
-        Phase::Removed => {
-            branch.phase = if branch.last_run.is_some() { Phase::Stopped } else { Phase::Configured };
-        }
-        // Its start follows, if it would have been started again.
-        Phase::Failed(failed) if !described => failed.restart_at = None,
-        Phase::Completed if !described => branch.phase = Phase::Stopped,
-        _ => {}
-    }
-    Some(())
-}
-
 fn started(branch: &mut Branch, lanes: u32, attempt: u32) -> Option<()> {
     if matches!(branch.phase, Phase::Running(_) | Phase::Removed) {
         return None;
@@ -300,13 +224,27 @@ fn started(branch: &mut Branch, lanes: u32, attempt: u32) -> Option<()> {
         Some(fixed) => (fixed == lanes).then_some(())?,
         None => branch.progress.spread(lanes),
     }
+    branch.waits = None;
     branch.phase = Phase::Running(Running { stopping: None, attempt, run: None });
+    Some(())
+}
+
+/// Also of one that has stopped and waits for others.
+fn stop_requested(branch: &mut Branch, then: &Then) -> Option<()> {
+    match &mut branch.phase {
+        Phase::Running(running) => running.stopping = Some(then.clone()),
+        _ => *branch.waits.as_mut()? = then.clone(),
+    }
+    branch.waits.take_if(|then| then.update.is_none());
     Some(())
 }
 
 fn stopped(branch: &mut Branch, settled: bool) -> Option<()> {
     match &branch.phase {
-        Phase::Running(running) if running.stopping.is_some() => branch.settled = settled,
+        Phase::Running(Running { stopping: Some(then), .. }) => {
+            branch.waits = Some(then.clone()).filter(|then| then.update.is_some());
+            branch.settled = settled;
+        }
         Phase::Failed(failed) if failed.restart_at.is_some() => {}
         _ => return None,
     }
@@ -387,7 +325,7 @@ fn forget(pipeline: &mut Pipeline, generation: &NewGeneration) -> Option<()> {
 }
 
 fn deleted(state: &State, at: Timestamp) -> Option<State> {
-    let pipeline = state.pipeline().filter(|pipeline| !pipeline.runs())?;
+    let pipeline = state.pipeline().filter(|pipeline| !pipeline.runs() && !pipeline.is_stopping())?;
     Some(State::Deleted(Deleted {
         incarnation: pipeline.incarnation.clone(),
         ancestors: pipeline.ancestors.clone(),

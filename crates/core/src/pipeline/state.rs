@@ -202,7 +202,7 @@ impl Pipeline {
         self.present().map(|(_, branch)| branch.status()).min().unwrap_or(Status::Absent)
     }
 
-    /// Whether a branch was told to stop and has not stopped yet.
+    /// Whether a branch was told to stop and has not stopped yet, or waits for others that are updated with it.
     pub fn is_stopping(&self) -> bool {
         self.branches.values().any(|branch| branch.stopping().is_some())
     }
@@ -212,9 +212,15 @@ impl Pipeline {
         self.branches.values().any(|branch| branch.running().is_some())
     }
 
-    /// The update that is made once a branch has stopped.
+    /// The update that is made once all branches have stopped that it changes.
     pub fn pending(&self) -> Option<&Update> {
-        self.branches.values().find_map(|branch| branch.stopping()?.update.as_deref())
+        self.branches.values().find_map(Branch::update)
+    }
+
+    /// The branches that still have to stop before an update is made.
+    pub fn stopping_for_update(&self) -> impl Iterator<Item = BranchNumber> {
+        let stopping = |branch: &Branch| branch.running().is_some() && branch.update().is_some();
+        self.branches.iter().filter(move |(_, branch)| stopping(branch)).map(|(number, _)| *number)
     }
 
     /// Why the journal does not know what sinks have.
@@ -314,7 +320,7 @@ impl State {
         }
     }
 
-    /// Whether a branch was told to stop and has not stopped yet.
+    /// Whether a branch was told to stop and has not stopped yet, or waits for others that are updated with it.
     pub fn is_stopping(&self) -> bool {
         self.pipeline().is_some_and(Pipeline::is_stopping)
     }

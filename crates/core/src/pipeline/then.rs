@@ -1,33 +1,30 @@
-//! What follows once a branch of a pipeline has stopped.
+//! What follows once branches of a pipeline have stopped.
 use super::{Command, Event, RecordedEvent};
 use crate::{
     branch::BranchNumber,
-    id::{Actor, CommandId, Reason, SinkName, TraceParent},
+    id::{Actor, CommandId, Reason, TraceParent},
     spec::PipelineSpec,
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
-/// What follows once a branch has stopped: it is changed, started again, both, or neither.
+/// What follows once a branch has stopped: its pipeline is changed, it is started again, both, or neither.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Then {
-    /// What it is changed to first.
+    /// What its pipeline is changed to first, once all branches have stopped that this changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update: Option<Box<Update>>,
     /// Whether it is started again.
     pub start: bool,
 }
 
-/// An update that waits for the stop.
+/// An update that waits until all branches have stopped that it changes: it is made of all of them at once, or not at all.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Update {
     /// What is asked.
     pub wanted: Wanted,
-    /// What the sink of the branch is called then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sink: Option<SinkName>,
     /// By whom.
     pub by: Asked,
 }

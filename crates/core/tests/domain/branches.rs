@@ -7,7 +7,6 @@ use dataflow_core::{
         command::{Change, Prepared, Settlement},
         event::{LaneProgress, Lost, NewGeneration},
         inbox::Inbox,
-        state::Then,
         testing::*,
         then::Wanted,
     },
@@ -15,20 +14,20 @@ use dataflow_core::{
     spec::{NamedSink, PipelineSpec},
 };
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-fn name(text: &str) -> SinkName {
+pub(crate) fn name(text: &str) -> SinkName {
     text.try_into().unwrap()
 }
 
 /// [`spec`], but to tables of these names, each by a sink that is called so.
-fn to(names: &[&str]) -> PipelineSpec {
+pub(crate) fn to(names: &[&str]) -> PipelineSpec {
     let sink = |table: &&str| json!({"name": table, "type": "sqlite", "path": "orders.db", "table": table});
     let sinks: Vec<NamedSink> = names.iter().map(sink).map(from_json).collect();
     PipelineSpec { sink: from_json(json!({"type": ""})), sinks, ..spec() }
 }
 
-fn retyped(table: &str, with: &PipelineSpec) -> PipelineSpec {
+pub(crate) fn retyped(table: &str, with: &PipelineSpec) -> PipelineSpec {
     let mut spec = with.clone();
     let sink = spec.sinks.iter_mut().find(|sink| sink.name == name(table)).unwrap();
     sink.sink.config.insert("key".into(), json!(["id"]));
@@ -36,7 +35,7 @@ fn retyped(table: &str, with: &PipelineSpec) -> PipelineSpec {
 }
 
 /// Sinks `a` and `b`, both of which run and have committed 300 records.
-fn running() -> Given {
+pub(crate) fn running() -> Given {
     let made = given([created_as(to(&["a", "b"])), received("batch-1", 0, 500)]);
     [0, 1].into_iter().fold(made, |past, branch| {
         let run = 10 + u64::from(branch);
@@ -44,11 +43,11 @@ fn running() -> Given {
     })
 }
 
-fn branch(given: &Given, number: BranchNumber) -> &Branch {
+pub(crate) fn branch(given: &Given, number: BranchNumber) -> &Branch {
     given.state.branch(number).unwrap()
 }
 
-fn sinks(given: &Given) -> Vec<(BranchNumber, String, Status)> {
+pub(crate) fn sinks(given: &Given) -> Vec<(BranchNumber, String, Status)> {
     let present = given.state.pipeline().unwrap().present();
     let shown = |name: &SinkName| name.to_string();
     present
@@ -56,12 +55,12 @@ fn sinks(given: &Given) -> Vec<(BranchNumber, String, Status)> {
         .collect()
 }
 
-fn shown(all: &[(BranchNumber, &str, Status)]) -> Vec<(BranchNumber, String, Status)> {
+pub(crate) fn shown(all: &[(BranchNumber, &str, Status)]) -> Vec<(BranchNumber, String, Status)> {
     all.iter().map(|(number, name, status)| (*number, (*name).to_owned(), *status)).collect()
 }
 
 /// Change it to this; where sinks keep their name, they keep their target.
-fn change(given: &Given, spec: PipelineSpec) -> CommandKind {
+pub(crate) fn change(given: &Given, spec: PipelineSpec) -> CommandKind {
     let pipeline = given.state.pipeline().unwrap();
     let prepared = |(number, sink): (BranchNumber, Option<SinkName>)| {
         let (before, after) = (given.state.branch(number), spec.of_sink(sink.as_ref()));
@@ -72,6 +71,7 @@ fn change(given: &Given, spec: PipelineSpec) -> CommandKind {
             pushes: pushes(&spec),
             settlement: settled(3),
             reached,
+            shares: BTreeSet::new(),
             nonce: NONCE,
         };
         (number, prepared)
@@ -86,12 +86,18 @@ fn reset(change: CommandKind) -> CommandKind {
     CommandKind::Update { wanted: Wanted { reset: true, ..wanted }, prepared }
 }
 
-fn updated_for(sink: Option<&str>, spec: PipelineSpec, generation: Option<NewGeneration>) -> Event {
+/// Run number `run` has stopped, the last that this update waited for.
+pub(crate) fn stopped_for(given: &Given, run: u64, spec: PipelineSpec) -> CommandKind {
+    let CommandKind::Update { prepared, .. } = change(given, spec) else { unreachable!() };
+    CommandKind::ReportStopped { run: RunId(run), unsettled: None, prepared }
+}
+
+pub(crate) fn updated_for(sink: Option<&str>, spec: PipelineSpec, generation: Option<NewGeneration>) -> Event {
     let (spec, pushes) = (Box::new(spec.clone()), pushes(&spec));
     Event::PipelineUpdated { spec, sink: sink.map(name), generation, positions: None, pushes }
 }
 
-fn of(branch: BranchNumber, kind: CommandKind) -> Command {
+pub(crate) fn of(branch: BranchNumber, kind: CommandKind) -> Command {
     Command::from(kind).of_branch(branch)
 }
 
@@ -164,22 +170,26 @@ fn an_update_stops_only_the_branches_that_it_changes() {
     let updating = past.clone().when(change(&past, after.clone())).then_effects_of([(1, Effect::StopRun)]).after();
     assert!(branch(&updating, 0).stopping().is_none());
     assert_eq!(updating.state.pipeline().unwrap().spec, before, "until it has stopped");
-    let CommandKind::Update { prepared, .. } = change(&updating, after.clone()) else { unreachable!() };
-    let report = report_stopped_for(11, prepared[&1].clone());
-    let done = updating.when(of(1, report)).then_effects_of([(1, Effect::StartRun)]).after();
+    let done = updating
+        .clone()
+        .when(of(1, stopped_for(&updating, 11, after.clone())))
+        .then_effects_of([(1, Effect::StartRun)])
+        .after();
     assert_eq!(done.state.pipeline().unwrap().spec, after);
     let generations = [0, 1].map(|number| branch(&done, number).progress.generation.number);
     assert_eq!(generations, [1, 2], "another key starts a generation of that branch alone");
 
-    // Other transforms are of all branches, and each is changed once it has stopped, whatever becomes of the other.
+    // Other transforms are of all branches: they change at once, when the last of them has stopped.
     let filtered = PipelineSpec { transforms: refiltered().transforms, ..before.clone() };
     let updating = past.clone().when(change(&past, filtered.clone()));
     let updating = updating.then_effects_of([(0, Effect::StopRun), (1, Effect::StopRun)]).after();
-    let CommandKind::Update { prepared, .. } = change(&updating, filtered.clone()) else { unreachable!() };
-    let first = updating.when(of(0, report_stopped_for(10, prepared[&0].clone()))).after();
-    assert_eq!(sinks(&first), shown(&[(0, "a", Status::Running), (1, "b", Status::Running)]));
-    assert_eq!(branch(&first, 0).spec.transforms, filtered.transforms);
-    assert_eq!(branch(&first, 1).spec.transforms, before.transforms);
+    let first = updating.when(of(0, report_stopped(10))).then_of([(0, stopped())]).after();
+    assert_eq!(sinks(&first), shown(&[(0, "a", Status::Stopped), (1, "b", Status::Running)]));
+    assert_eq!((first.state.is_stopping(), &branch(&first, 0).spec.transforms), (true, &before.transforms));
+    let both = first.clone().when(of(1, stopped_for(&first, 11, filtered.clone())));
+    let both = both.then_effects_of([(0, Effect::StartRun), (1, Effect::StartRun)]).after();
+    assert!([0, 1].iter().all(|number| branch(&both, *number).spec.transforms == filtered.transforms));
+    assert!(!both.state.is_stopping());
     // A description is of all at once, and stops nothing.
     let described = PipelineSpec { description: "all orders".into(), ..before };
     let after = past.clone().when(change(&past, described.clone())).then_effects([]).after();
@@ -216,8 +226,7 @@ fn a_sink_that_is_removed_ends_and_goes_on_where_it_was_when_it_comes_back() {
     let past = running();
     let one = to(&["a"]);
     let removing = past.clone().when(reset(change(&past, one.clone()))).then_effects_of([(1, Effect::StopRun)]).after();
-    let CommandKind::Update { prepared, .. } = change(&removing, one.clone()) else { unreachable!() };
-    let removed = removing.when(of(1, report_stopped_for(11, prepared[&1].clone())));
+    let removed = removing.clone().when(of(1, stopped_for(&removing, 11, one.clone())));
     let ended = match updated_for(Some("b"), one.clone(), None) {
         Event::PipelineUpdated { spec, sink, generation, positions: _, pushes } => {
             Event::PipelineUpdated { spec, sink, generation, positions: Some(at(300)), pushes }
@@ -358,28 +367,6 @@ fn a_spec_names_its_sinks() {
     let json = serde_json::to_value(&when).unwrap();
     assert!(json.get("sink").is_none() && json["sinks"][0]["when"] == "amount > 100");
     assert_eq!(serde_json::from_value::<PipelineSpec>(json).unwrap(), when);
-}
-
-#[test]
-fn an_update_that_waits_says_what_the_sink_is_called_then() {
-    let past = running();
-    let updating = past.clone().when(change(&past, retyped("b", &to(&["a", "b"]))));
-    let event = &updating.decision().events[0];
-    let Event::StopRequested { then: Then { update: Some(update), start: true } } = &event.event else {
-        panic!("{event:?}")
-    };
-    assert_eq!((event.branch, update.sink.clone()), (1, Some(name("b"))));
-    let unsettled = Settlement::Unsettled { reason: "no route to host".into(), forced: false };
-    let report = Prepared {
-        settlement: unsettled,
-        ..match change(&past, retyped("b", &to(&["a", "b"]))) {
-            CommandKind::Update { prepared, .. } => prepared[&1].clone(),
-            _ => unreachable!(),
-        }
-    };
-    let refused = updating.after().when(of(1, report_stopped_for(11, report)));
-    let names: Vec<_> = refused.decision().events.iter().map(|event| (event.branch, event.event.name())).collect();
-    assert_eq!(names, [(1, "PipelineStopped"), (1, "UpdateRefused"), (1, "PipelineStarted")]);
 }
 
 /// What all have given up is taken anew, in whatever order they do, but for what one of them has taken back.

@@ -10,3 +10,4 @@ mod room;
 mod spec;
 mod table;
 mod types;
+mod updated_branches;

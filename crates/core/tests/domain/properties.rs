@@ -1,5 +1,6 @@
 //! Random lives: whatever is asked in whatever order, the history that was accepted stays sound.
 use dataflow_core::{
+    branch::BranchNumber,
     id::{Actor, Epoch, RunId},
     ledger::Counters,
     pipeline::{
@@ -15,6 +16,7 @@ use dataflow_core::{
     types::Type,
 };
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 /// What is asked, relative to what the pipeline is then.
 #[derive(Clone, Debug)]
@@ -138,9 +140,10 @@ impl Life {
     }
 
     /// What the update comes to that waits for the end of the run.
-    fn waiting(&self, settle: Option<u64>) -> Option<Box<Prepared>> {
-        let spec = &self.state.pipeline()?.pending()?.wanted.spec;
-        Some(Box::new(prepared(spec, self.settlement(settle))))
+    fn waiting(&self, settle: Option<u64>) -> BTreeMap<BranchNumber, Prepared> {
+        let update = self.state.pipeline().and_then(|pipeline| pipeline.pending());
+        let prepared = update.map(|update| prepared(&update.wanted.spec, self.settlement(settle)));
+        prepared.into_iter().map(|prepared| (0, prepared)).collect()
     }
 
     fn run(&self) -> RunId {
@@ -201,15 +204,15 @@ impl Life {
             Ask::Stopped { settle } => CommandKind::ReportStopped {
                 run: self.run(),
                 unsettled: (self.asked % 2 == 1).then(|| cause(true)),
-                update: self.waiting(*settle),
+                prepared: self.waiting(*settle),
             },
             Ask::Failed { retryable, settle } => CommandKind::ReportFailed {
                 run: self.run(),
                 cause: cause(*retryable),
                 restart_in: Some(1_000),
-                update: self.waiting(*settle),
+                prepared: self.waiting(*settle),
             },
-            Ask::Completed => CommandKind::ReportCompleted { run: self.run(), update: self.waiting(Some(1)) },
+            Ask::Completed => CommandKind::ReportCompleted { run: self.run(), prepared: self.waiting(Some(1)) },
             Ask::Stale => report_progress(self.run().0 - 1, 1_000),
             Ask::Repeat(which) => {
                 let known = self.done.get(which % self.done.len().max(1))?;

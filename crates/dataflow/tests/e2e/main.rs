@@ -41,6 +41,7 @@ mod server;
 mod several;
 mod spellings;
 mod topic;
+mod together;
 mod tweaks;
 mod verify;
 mod verify_servers;

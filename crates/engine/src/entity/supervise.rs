@@ -129,9 +129,9 @@ impl Entity {
             run.stop.cancel();
             run.deadline = timeout.map(|timeout| Instant::now() + timeout.into());
         } else {
-            let (run, update) = (self.next_run(branch), self.waiting_update(branch, false).await);
+            let (run, prepared) = (self.next_run(branch), self.waiting_update(branch, false).await);
             let unsettled = Some(unsettled("node-down", "the node went down before the pipeline had stopped"));
-            let stopped = Box::pin(self.report(branch, CommandKind::ReportStopped { run, unsettled, update })).await;
+            let stopped = Box::pin(self.report(branch, CommandKind::ReportStopped { run, unsettled, prepared })).await;
             self.expect_taken(branch, stopped);
         }
     }
@@ -247,14 +247,14 @@ impl Entity {
         let stopping = self.cell.state().branch(branch).is_some_and(|branch| branch.stopping().is_some());
         let ended = match end {
             End::Completed(run) => {
-                let update = self.waiting_update(branch, true).await;
-                self.report(branch, CommandKind::ReportCompleted { run, update }).await
+                let prepared = self.waiting_update(branch, true).await;
+                self.report(branch, CommandKind::ReportCompleted { run, prepared }).await
             }
             // The node goes down: the pipeline goes on where it is, here or elsewhere.
             End::Stopped { .. } if !stopping => Ok(()),
             End::Stopped { run, unsettled } => {
-                let update = self.waiting_update(branch, unsettled.is_none()).await;
-                self.report(branch, CommandKind::ReportStopped { run, unsettled, update }).await
+                let prepared = self.waiting_update(branch, unsettled.is_none()).await;
+                self.report(branch, CommandKind::ReportStopped { run, unsettled, prepared }).await
             }
             End::Failed(run, cause) => self.failed(branch, run, cause).await,
             // Another node has the shard.
@@ -283,8 +283,8 @@ impl Entity {
         self.context.directory.count(&id, |flow| flow.failures += 1);
         let restart_in = self.restart_in(branch);
         // What it finds out of the sink keeps the update from being made.
-        let update = if cause.is_behind() { None } else { self.waiting_update(branch, false).await };
-        self.report(branch, CommandKind::ReportFailed { run, cause, restart_in, update }).await
+        let prepared = if cause.is_behind() { BTreeMap::new() } else { self.waiting_update(branch, false).await };
+        self.report(branch, CommandKind::ReportFailed { run, cause, restart_in, prepared }).await
     }
 
     /// Logs what the journal did not take and should have. Another owner of the shard knows better.

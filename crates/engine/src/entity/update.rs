@@ -10,15 +10,14 @@ use dataflow_core::{
         decide,
         event::LaneProgress,
         state::Progress,
-        then::Wanted,
+        then::{Update, Wanted},
     },
     position::Positions,
-    problem::Problem,
     spec::PipelineSpec,
     token::Fence,
 };
 use dataflow_sdk::sink::{TakeOver, Traces};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What an update is to a branch.
 struct Case {
@@ -51,18 +50,14 @@ impl Entity {
     ) -> Result<CommandKind, AskError> {
         let state = self.cell.state().clone();
         let pipeline = state.pipeline().ok_or(Rejected::NotFound)?;
-        let mut cases = Vec::new();
-        for (number, sink) in pipeline.after(&wanted.spec) {
-            cases.push(self.case(pipeline, number, sink.as_ref(), &wanted).await);
-        }
-        self.apart(pipeline, &cases, &wanted)?;
+        let cases = self.cases(pipeline, &wanted).await;
         let kind = |prepared| CommandKind::Update { wanted: wanted.clone(), prepared };
         let tentative = |case: &Case| match &case.before {
             Some(view) if view.branch.running().is_some() => self.so_far(case.number),
             Some(_) if case.after.is_none() => Settlement::NotNeeded,
             _ => Settlement::Unsettled { reason: String::new(), forced: true },
         };
-        let prepared = cases.iter().map(|case| (case.number, self.prepared(case, &wanted, tentative(case))));
+        let prepared = cases.iter().map(|case| (case.number, self.prepared(pipeline, case, &wanted, tentative(case))));
         let decision = decide(&state, &to(kind(prepared.collect()))).map_err(|rejected| {
             let unanswered = cases.iter().find_map(|case| case.known.as_ref().err());
             let unsettled = |why: &String| {
@@ -92,9 +87,18 @@ impl Entity {
                 None if case.before.is_some() => tentative(case),
                 None => Settlement::NotNeeded,
             };
-            prepared.insert(case.number, self.prepared(case, &wanted, settlement));
+            prepared.insert(case.number, self.prepared(pipeline, case, &wanted, settlement));
         }
         Ok(kind(prepared))
+    }
+
+    /// What an update is to each branch that it may touch.
+    async fn cases(&self, pipeline: &Pipeline, wanted: &Wanted) -> Vec<Case> {
+        let mut cases = Vec::new();
+        for (number, sink) in pipeline.after(&wanted.spec) {
+            cases.push(self.case(pipeline, number, sink.as_ref(), wanted).await);
+        }
+        cases
     }
 
     /// What an update is to the branch that has this number, or gets it.
@@ -107,52 +111,47 @@ impl Entity {
         Case { number, before, after, known }
     }
 
-    /// Refuses a sink that would write to the target of another branch all that this has written already.
-    fn apart(&self, pipeline: &Pipeline, cases: &[Case], wanted: &Wanted) -> Result<(), Rejected> {
-        let begins = cases.iter().filter(|case| case.before.is_none());
-        for after in begins.filter_map(|case| case.after.as_ref()).filter(|_| !wanted.retarget) {
-            let delivered = |branch: &Branch| branch.progress.counters().delivered;
-            let of = pipeline.branches.values().filter(|branch| delivered(branch) > 0).find(|branch| {
-                let change = self.context.parts.plugins.change(&branch.spec, after, &Positions::new());
-                change.target.is_none()
-            });
-            if let Some(branch) = of {
-                let (at, named) = place(&wanted.spec, after);
-                let before = branch.sink.as_ref().map_or("the only sink so far".into(), |name| format!("sink {name}"));
-                let message = format!(
-                    "{named} has the same target as {before}, and would write the {} record(s) that {before} has delivered \
-                     there a second time",
-                    delivered(branch)
-                );
-                let fix = "keep the sink's name, or rename it in an update of its own: either way it continues from its position";
-                return Err(Rejected::Invalid { problems: vec![Problem::new(at, "conflict", message).fix(fix)] });
-            }
+    /// What the update comes to that the end of this branch's run is waited for; nothing: others are waited for, too, or none is.
+    pub(super) async fn waiting_update(&self, number: BranchNumber, settled: bool) -> BTreeMap<BranchNumber, Prepared> {
+        let Some(pipeline) = self.cell.state().pipeline().cloned() else { return BTreeMap::new() };
+        let update = pipeline.branches.get(&number).and_then(Branch::update).cloned();
+        let others = pipeline.stopping_for_update().any(|other| other != number);
+        let Some(Update { wanted, .. }) = update.filter(|_| !others) else { return BTreeMap::new() };
+        let mut prepared = BTreeMap::new();
+        for case in self.cases(&pipeline, &wanted).await {
+            let settlement = match case.kept() {
+                Some((view, _)) if case.number != number && view.branch.running().is_some() => self.so_far(case.number),
+                Some((view, after)) => {
+                    let settled = if case.number == number { settled } else { view.branch.settled };
+                    self.settlement(view, settled, after, (wanted.force, case.known())).await
+                }
+                None => Settlement::NotNeeded,
+            };
+            prepared.insert(case.number, self.prepared(&pipeline, &case, &wanted, settlement));
         }
-        Ok(())
+        prepared
     }
 
-    /// What the update comes to that waits for the end of a run, which has ended now; none: there is none.
-    pub(super) async fn waiting_update(&self, number: BranchNumber, settled: bool) -> Option<Box<Prepared>> {
-        let (case, wanted) = {
-            let pipeline = self.cell.state().pipeline()?.clone();
-            let update = pipeline.branches.get(&number)?.stopping()?.update.clone()?;
-            (self.case(&pipeline, number, update.sink.as_ref(), &update.wanted).await, update.wanted)
-        };
-        let settlement = match case.kept() {
-            Some((view, after)) => self.settlement(view, settled, after, (wanted.force, case.known())).await,
-            None => Settlement::NotNeeded,
-        };
-        Some(Box::new(self.prepared(&case, &wanted, settlement)))
-    }
-
-    fn prepared(&self, case: &Case, wanted: &Wanted, settlement: Settlement) -> Prepared {
+    fn prepared(&self, pipeline: &Pipeline, case: &Case, wanted: &Wanted, settlement: Settlement) -> Prepared {
         let (mut change, mut reached) = (Change::default(), Positions::new());
         if let Some((view, after)) = case.kept() {
             change = self.change(view, after, &settlement, case.known());
             reached = self.reached(view, &settlement);
         }
+        let shares = match (&case.before, &case.after) {
+            (None, Some(after)) => self.sharing(pipeline, after),
+            _ => BTreeSet::new(),
+        };
         let pushes = self.context.parts.plugins.declared(&wanted.spec).source.pushes;
-        Prepared { change, pushes, settlement, reached, nonce: self.context.parts.rng.next() }
+        Prepared { change, pushes, settlement, reached, shares, nonce: self.context.parts.rng.next() }
+    }
+
+    /// The branches that write to the target of a sink which is added.
+    fn sharing(&self, pipeline: &Pipeline, added: &PipelineSpec) -> BTreeSet<BranchNumber> {
+        let same = |branch: &Branch| {
+            self.context.parts.plugins.change(&branch.spec, added, &Positions::new()).target.is_none()
+        };
+        pipeline.branches.iter().filter(|(_, branch)| same(branch)).map(|(number, _)| *number).collect()
     }
 
     /// What an update changes; its target is `known` by another name.
@@ -257,13 +256,5 @@ impl Entity {
             Ok(()) => so_far,
             Err(reason) => Settlement::Unsettled { reason, forced: false },
         }
-    }
-}
-
-/// Where a spec has the sink of a branch, and how it is called.
-fn place(spec: &PipelineSpec, branch: &PipelineSpec) -> (String, String) {
-    match spec.sinks.iter().position(|sink| sink.sink == branch.sink) {
-        Some(at) => (format!("sinks[{at}]"), format!("sink {}", spec.sinks[at].name)),
-        None => ("sink".into(), "the sink".into()),
     }
 }

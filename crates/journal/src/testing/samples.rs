@@ -158,7 +158,7 @@ fn update_then_start() -> Then {
         hash: Some(u64::MAX),
     };
     let wanted = Wanted { spec: spec(SMALL), reset: true, retarget: false, force: false };
-    Then { update: Some(Box::new(Update { wanted, sink: None, by })), start: true }
+    Then { update: Some(Box::new(Update { wanted, by })), start: true }
 }
 
 /// A sample of every event, with the name of its golden file.

@@ -1,9 +1,11 @@
 //! A run cannot go on.
-use super::stopped::end;
+use super::{stopped::end, update::refuse};
 use crate::{
+    branch::BranchNumber,
     id::RunId,
     pipeline::{Command, Decision, Effect, Event, Rejected, State, command::Prepared, event::Cause},
 };
+use std::collections::BTreeMap;
 
 /// The restart policy decides whether it is started again. A failure while stopping ends the stop, unsettled: the next
 /// open adopts what the sink has. What it has and the journal does not know of is told all the same, and an
@@ -14,7 +16,7 @@ pub(in crate::pipeline) fn failed(
     run: RunId,
     cause: &Cause,
     restart_in: Option<u64>,
-    prepared: Option<&Prepared>,
+    prepared: &BTreeMap<BranchNumber, Prepared>,
 ) -> Result<Decision, Rejected> {
     let branch = super::under_way(state, command, run)?;
     if branch.stopping().is_some() && !cause.is_behind() {
@@ -25,9 +27,9 @@ pub(in crate::pipeline) fn failed(
     let wait = restart_in.filter(|_| cause.retryable && branch.spec.restart.wait_ms(attempt).is_some());
     let restart_at = wait.map(|ms| command.at.plus_millis(i64::try_from(ms).unwrap_or(i64::MAX)));
     let mut decision = Decision::default();
-    if let Some(update) = branch.stopping().and_then(|then| then.update.as_deref()) {
-        decision =
-            decision.refuse(command.branch, update, command, Rejected::Unsettled { reason: cause.message.clone() });
+    if branch.update().is_some() {
+        let pipeline = state.pipeline().ok_or(Rejected::NotFound)?;
+        decision = refuse(pipeline, command, Rejected::Unsettled { reason: cause.message.clone() });
     }
     let failed = Event::PipelineFailed { cause: cause.clone(), restart_at };
     decision = decision.and(Decision::of(command, command.branch, [failed]));

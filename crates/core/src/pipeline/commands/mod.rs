@@ -22,7 +22,6 @@ use super::{
     Command, Decision, Effect, RecordedEvent, Rejected, State,
     event::Event,
     state::{Branch, Pipeline},
-    then::Update,
 };
 use crate::{
     branch::BranchNumber,
@@ -52,13 +51,6 @@ impl Decision {
         self.events.extend(other.events);
         self.effects.extend(other.effects);
         Self { received: self.received.or(other.received), refused: self.refused.or(other.refused), ..self }
-    }
-
-    /// And this update of a branch can't be made.
-    fn refuse(mut self, branch: BranchNumber, update: &Update, command: &Command, rejected: Rejected) -> Self {
-        let refused = Event::UpdateRefused { code: rejected.code().into(), message: rejected.to_string() };
-        self.events.push(update.by.event(command.at, branch, refused));
-        Self { refused: Some(rejected), ..self }
     }
 
     /// And this must now be done for a branch.

@@ -2,7 +2,7 @@
 use super::{start, stop};
 use crate::{
     branch::BranchNumber,
-    pipeline::{Command, Decision, Rejected, State},
+    pipeline::{Command, Decision, Rejected, State, state::Branch},
 };
 
 /// A running branch is stopped and started again once it has stopped; any other is started.
@@ -12,12 +12,13 @@ pub(in crate::pipeline) fn restart(
     only: Option<BranchNumber>,
 ) -> Result<Decision, Rejected> {
     let pipeline = command.target(state)?;
-    if pipeline.chosen(only).all(|(_, branch)| branch.running().is_none()) {
+    let runs = |branch: &Branch| branch.running().is_some() || branch.stopping().is_some();
+    if !pipeline.chosen(only).any(|(_, branch)| runs(branch)) {
         return start::start(state, command, only);
     }
-    let again = pipeline.chosen(only).map(|(number, branch)| match branch.running() {
-        Some(running) => stop::ask(number, running, command, true),
-        None => start::started(number, branch, command, 0),
+    let again = pipeline.chosen(only).map(|(number, branch)| match runs(branch) {
+        true => stop::ask(number, branch, command, true),
+        false => start::started(number, branch, command, 0),
     });
     Ok(again.fold(Decision::default(), Decision::and))
 }

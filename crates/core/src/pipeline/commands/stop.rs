@@ -4,7 +4,7 @@ use crate::{
     branch::BranchNumber,
     pipeline::{
         Command, Decision, Effect, Event, Rejected, State,
-        state::{Branch, Running, Then},
+        state::{Branch, Then},
     },
 };
 
@@ -17,8 +17,8 @@ pub(in crate::pipeline) fn stop(
 ) -> Result<Decision, Rejected> {
     let pipeline = command.target(state)?;
     let stopped = |(number, branch): (BranchNumber, &Branch)| {
-        if let Some(running) = branch.running() {
-            return Some(ask(number, running, command, false));
+        if branch.running().is_some() || branch.stopping().is_some() {
+            return Some(ask(number, branch, command, false));
         }
         branch.restart_at().map(|_| Decision::of(command, number, [Event::PipelineStopped { unsettled: None }]))
     };
@@ -29,18 +29,18 @@ pub(in crate::pipeline) fn stop(
     Ok(stopped.into_iter().fold(Decision::default(), Decision::and))
 }
 
-/// Has a running branch stop, and start again or not.
-pub(super) fn ask(number: BranchNumber, running: &Running, command: &Command, start: bool) -> Decision {
-    let stopping = running.stopping.as_ref();
+/// Has a running branch stop, and start again or not; also one that waits for others which are updated with it.
+pub(super) fn ask(number: BranchNumber, branch: &Branch, command: &Command, start: bool) -> Decision {
+    let stopping = branch.stopping();
     if stopping.is_some_and(|then| then.start == start) {
         return Decision::default();
     }
     let update = stopping.and_then(|then| then.update.clone());
-    stop_for(number, running, command, Then { update, start })
+    stop_for(number, branch, command, Then { update, start })
 }
 
-/// Has a running branch stop for what follows then.
-pub(super) fn stop_for(number: BranchNumber, running: &Running, command: &Command, then: Then) -> Decision {
+/// Has a branch stop, if it has not been told to, for what follows then.
+pub(super) fn stop_for(number: BranchNumber, branch: &Branch, command: &Command, then: Then) -> Decision {
     let decision = Decision::of(command, number, [Event::StopRequested { then }]);
-    if running.stopping.is_none() { decision.then(number, Effect::StopRun) } else { decision }
+    if branch.stopping().is_none() { decision.then(number, Effect::StopRun) } else { decision }
 }

@@ -1,5 +1,9 @@
 //! Change what a pipeline is.
-use super::{generation, start::lanes, stop};
+use super::{
+    generation,
+    start::{lanes, started},
+    stop::stop_for,
+};
 use crate::{
     branch::BranchNumber,
     id::SinkName,
@@ -12,22 +16,22 @@ use crate::{
         then::{Asked, Update, Wanted},
     },
     position::{Partition, Position},
-    spec::PipelineSpec,
+    problem::Problem,
     warned::{Warned, Warnings},
 };
 use std::collections::BTreeMap;
 
-/// Each branch is changed on its own, and only where the spec means something else for it than before: another sink begins with
-/// it, one that the spec has no longer ends.
+/// A branch is changed only where the spec means something else for it than before: another sink begins with it, one that the
+/// spec has no longer ends. All of them are changed at once, or none is.
 ///
 /// Other records to read, another target or another number of lanes start a new generation, which goes on where the old one
 /// ended, but for positions that say nothing to the source any more: those are given up only if a user wants it, and so are
 /// pushed records that a branch which ends has not got. Nor does it go on unasked at another target, which has nothing of
 /// what was delivered so far.
 ///
-/// While a branch runs, all but name, description and labels has to wait until it has stopped; then it goes on as the new one.
-/// Afterwards it is what it was, except that a change of what it does makes a completed one stopped (there may be
-/// more to do now), and one that the restart policy would start again is started at once: what failed was the old spec.
+/// While a branch runs that is to be changed, all but name, description and labels has to wait until it has stopped; then it goes
+/// on as the new one. Afterwards it is what it was, except that a change of what it does makes a completed one stopped (there may
+/// be more to do now), and one that the restart policy would start again is started at once: what failed was the old spec.
 pub(in crate::pipeline) fn update(
     state: &State,
     command: &Command,
@@ -36,21 +40,94 @@ pub(in crate::pipeline) fn update(
 ) -> Result<Decision, Rejected> {
     let pipeline = command.target(state)?;
     let wanted = Wanted { spec: super::checked(&wanted.spec, &pipeline.id)?, ..wanted.clone() };
+    if pipeline.pending().is_some_and(|pending| pending.wanted == wanted) {
+        return Ok(Decision::default());
+    }
+    let update = Update { wanted, by: Asked::of(command) };
+    // Also where it has to wait: what keeps it from being made is found out before anything stops.
+    let made = all_at_once(pipeline, command, &update, prepared)?;
+    let stops = stops(pipeline, command, &update, |_| true);
+    Ok(if stops.events.is_empty() { made } else { stops })
+}
+
+/// An update that branches were stopped for, once all have. Where it can't be made of one of them, all go on as they were.
+pub(super) fn make(
+    pipeline: &Pipeline,
+    command: &Command,
+    update: &Update,
+    prepared: &BTreeMap<BranchNumber, Prepared>,
+) -> Result<Decision, Rejected> {
+    // Whoever reports knew of it: the report is of what was before it was asked.
+    if prepared.is_empty() {
+        return Err(Rejected::StaleRun);
+    }
+    // One that was started meanwhile has to stop, too.
+    let late = stops(pipeline, command, update, |branch| branch.update().is_none());
+    if !late.events.is_empty() {
+        return Ok(late);
+    }
+    let made = all_at_once(pipeline, command, update, prepared);
+    Ok(made.unwrap_or_else(|rejected| refuse(pipeline, command, rejected)))
+}
+
+/// An update that waits can't be made: who stops for it starts again.
+pub(super) fn refuse(pipeline: &Pipeline, command: &Command, rejected: Rejected) -> Decision {
+    let (code, message) = (rejected.code(), rejected.to_string());
+    let mut decision = Decision { refused: Some(rejected), ..Decision::default() };
+    for (number, branch) in &pipeline.branches {
+        let Some(update) = branch.update() else { continue };
+        let refused = Event::UpdateRefused { code: code.into(), message: message.clone() };
+        decision.events.push(update.by.event(command.at, *number, refused));
+        if branch.waits.as_ref().is_some_and(|then| then.start) {
+            decision = decision.and(started(*number, branch, command, 0));
+        }
+    }
+    decision
+}
+
+/// The stops that an update has to wait for, of some branches.
+fn stops(pipeline: &Pipeline, command: &Command, update: &Update, of: impl Fn(&Branch) -> bool) -> Decision {
+    let spec = &update.wanted.spec;
+    let is_new = **spec != pipeline.spec;
+    let stop = |(number, sink): (BranchNumber, Option<SinkName>)| {
+        let branch = pipeline.branches.get(&number).filter(|branch| of(branch))?;
+        let alike = spec.of_sink(sink.as_ref()).is_some_and(|own| own.runs_like(&branch.spec));
+        if branch.update().is_none() && (branch.running().is_none() || alike) {
+            return None;
+        }
+        let start = branch.stopping().is_none_or(|then| then.start);
+        if !is_new && start && branch.waits.is_some() {
+            return Some(started(number, branch, command, 0));
+        }
+        let update = is_new.then(|| Box::new(update.clone()));
+        Some(stop_for(number, branch, command, Then { update, start }))
+    };
+    pipeline.after(spec).into_iter().filter_map(stop).fold(Decision::default(), Decision::and)
+}
+
+/// What an update comes to, or why it can't be made.
+fn all_at_once(
+    pipeline: &Pipeline,
+    command: &Command,
+    update: &Update,
+    prepared: &BTreeMap<BranchNumber, Prepared>,
+) -> Result<Decision, Rejected> {
     let (mut decision, mut concerns_a_branch) = (Decision::default(), false);
-    for (number, sink) in pipeline.after(&wanted.spec) {
+    for (number, sink) in pipeline.after(&update.wanted.spec) {
         let prepared = prepared.get(&number).ok_or(Rejected::NotFound)?;
-        let of_branch = of_branch((pipeline, number), command, (sink.clone(), &wanted), prepared);
+        let of_branch = of_branch((pipeline, number), command, (sink.as_ref(), update), prepared);
         if let Some(of_branch) = of_branch.map_err(|rejected| rejected.of_sink(sink.as_ref()))? {
             (decision, concerns_a_branch) = (decision.and(of_branch), true);
         }
     }
+    let spec = &update.wanted.spec;
     if !concerns_a_branch
-        && *wanted.spec != pipeline.spec
+        && **spec != pipeline.spec
         && let Some((number, branch)) = pipeline.present().next()
     {
-        let (spec, sink, pushes) = (wanted.spec, branch.sink.clone(), pipeline.pushes);
+        let (spec, sink, pushes) = (spec.clone(), branch.sink.clone(), pipeline.pushes);
         let updated = Event::PipelineUpdated { spec, sink, generation: None, positions: None, pushes };
-        decision = Decision::of(command, number, [updated]);
+        decision.events.push(update.by.event(command.at, number, updated));
     }
     Ok(decision)
 }
@@ -59,81 +136,64 @@ pub(in crate::pipeline) fn update(
 fn of_branch(
     (pipeline, number): (&Pipeline, BranchNumber),
     command: &Command,
-    (sink, wanted): (Option<SinkName>, &Wanted),
+    (sink, update): (Option<&SinkName>, &Update),
     prepared: &Prepared,
 ) -> Result<Option<Decision>, Rejected> {
-    let planned = |settled| plan((pipeline, number), settled, sink.as_ref(), wanted, prepared);
-    let own = wanted.spec.of_sink(sink.as_ref());
-    let Some(branch) = pipeline.branches.get(&number).filter(|branch| branch.is_present()) else {
-        let settled = pipeline.branches.get(&number).is_none_or(|branch| branch.settled);
-        let own = own.filter(|_| runs(pipeline));
-        return Ok(Some(updated(command, number, planned(settled)?, (pipeline.branches.get(&number), own.as_ref()))));
+    let own = update.wanted.spec.of_sink(sink);
+    let known = pipeline.branches.get(&number);
+    let starts = match known.filter(|branch| branch.is_present()) {
+        None => runs(pipeline),
+        Some(branch) => {
+            let alike = own.as_ref().is_some_and(|own| own.runs_like(&branch.spec));
+            let begins = own.as_ref().is_some_and(|own| branch.starts_generation(own, &prepared.change));
+            let goes_on = branch.running().is_some() || !begins;
+            if alike && goes_on && branch.sink.as_ref() == sink && branch.waits.is_none() {
+                return Ok(None);
+            }
+            branch.waits.as_ref().map_or(branch.restart_at().is_some() && !alike, |then| then.start)
+        }
     };
-    let alike = own.as_ref().is_some_and(|own| own.runs_like(&branch.spec));
-    let begins = own.as_ref().is_some_and(|own| branch.starts_generation(own, &prepared.change));
-    let pending = branch.stopping().is_some_and(|then| then.update.is_some());
-    match branch.running() {
-        Some(running) if pending || !alike => {
-            let start = running.stopping.as_ref().is_none_or(|then| then.start);
-            let known = running.stopping.as_ref().and_then(|then| then.update.as_ref());
-            if known.is_some_and(|known| known.wanted == *wanted) {
-                return Ok(Some(Decision::default()));
-            }
-            let mut update = None;
-            if own.as_ref() != Some(&branch.spec) {
-                planned(false)?;
-                update = Some(Box::new(Update { wanted: wanted.clone(), sink, by: Asked::of(command) }));
-            }
-            Ok(Some(stop::stop_for(number, running, command, Then { update, start })))
-        }
-        running if alike && branch.sink == sink && (running.is_some() || !begins) => Ok(None),
-        _ => {
-            let own = own.filter(|_| branch.restart_at().is_some() && !alike);
-            Ok(Some(updated(command, number, planned(branch.settled)?, (Some(branch), own.as_ref()))))
-        }
+    let event = plan((pipeline, number), sink, &update.wanted, prepared)?;
+    let lanes = lanes(known.filter(|_| !event.starts_generation()), own.as_ref().unwrap_or(&pipeline.spec));
+    let mut decision = Decision::default();
+    decision.events.push(update.by.event(command.at, number, event));
+    if own.is_none() || !starts {
+        return Ok(Some(decision));
     }
+    let started = Decision::of(command, number, [Event::PipelineStarted { lanes, attempt: 0 }]);
+    Ok(Some(decision.and(started).then(number, Effect::StartRun)))
 }
 
 /// Whether any branch of the pipeline runs, or will by itself.
 fn runs(pipeline: &Pipeline) -> bool {
-    pipeline.present().any(|(_, branch)| match branch.running() {
-        Some(running) => running.stopping.as_ref().is_none_or(|then| then.start),
-        None => branch.restart_at().is_some(),
+    pipeline.present().any(|(_, branch)| match branch.stopping() {
+        Some(then) => then.start,
+        None => branch.running().is_some() || branch.restart_at().is_some(),
     })
 }
 
-/// An update of a branch, which starts with it if there is a spec to start with.
-fn updated(
-    command: &Command,
-    number: BranchNumber,
-    event: Event,
-    (branch, starts): (Option<&Branch>, Option<&PipelineSpec>),
-) -> Decision {
-    let lanes = starts.map(|spec| lanes(branch.filter(|_| !event.starts_generation()), spec));
-    let decision = Decision::of(command, number, [event]);
-    let Some(lanes) = lanes else { return decision };
-    let started = Event::PipelineStarted { lanes, attempt: 0 };
-    decision.and(Decision::of(command, number, [started])).then(number, Effect::StartRun)
-}
-
-/// The update of a branch that does not run. `settled`: the journal knows all that the sink has.
-pub(super) fn plan(
+/// The update of a branch that does not run.
+fn plan(
     (pipeline, number): (&Pipeline, BranchNumber),
-    settled: bool,
     sink: Option<&SinkName>,
     wanted: &Wanted,
     prepared: &Prepared,
 ) -> Result<Event, Rejected> {
-    let Prepared { change, settlement, nonce, reached, pushes } = prepared;
+    let Prepared { change, settlement, nonce, reached, pushes, shares: _ } = prepared;
     let updated = |generation, positions| {
         let (spec, sink) = (wanted.spec.clone(), sink.cloned());
         Event::PipelineUpdated { spec, sink, generation, positions, pushes: *pushes }
     };
+    // Whether the journal knows all that the sink has.
+    let settled = pipeline.branches.get(&number).is_none_or(|branch| branch.settled && branch.running().is_none());
     let (Some(branch), Some(spec)) = (pipeline.branches.get(&number), wanted.spec.of_sink(sink)) else {
         // It begins, or ends where it is.
         let ends = pipeline.branches.get(&number);
         if let Some(branch) = ends.filter(|_| !wanted.reset) {
             GivenUp::check_end(pipeline, branch, settlement.lanes())?;
+        }
+        if ends.is_none() && !wanted.retarget {
+            check_apart(pipeline, (sink, wanted), prepared)?;
         }
         let positions = ends.map(|branch| branch.progress.positions());
         let generation = ends.is_none().then(|| generation::of_new_branch(*nonce));
@@ -165,6 +225,31 @@ pub(super) fn plan(
     }
     generation.notes = notes(&generation, change);
     Ok(updated(Some(generation), None))
+}
+
+/// Refuses a sink that would write to the target of another branch all that this has written already.
+fn check_apart(
+    pipeline: &Pipeline,
+    (sink, wanted): (Option<&SinkName>, &Wanted),
+    prepared: &Prepared,
+) -> Result<(), Rejected> {
+    let others = prepared.shares.iter().filter_map(|number| pipeline.branches.get(number));
+    let delivered = |branch: &Branch| branch.progress.counters().delivered;
+    // Of one that runs, it is seen again once it has stopped.
+    let is_known = |branch: &Branch| branch.settled || branch.running().is_some();
+    let has_written = |branch: &&Branch| delivered(branch) > 0 || !is_known(branch);
+    let Some(other) = others.into_iter().find(has_written) else { return Ok(()) };
+    let at = wanted.spec.sinks.iter().position(|one| Some(&one.name) == sink);
+    let at = at.map_or("sink".into(), |at| format!("sinks[{at}]"));
+    let named = sink.map_or("the sink".into(), |name| format!("sink {name}"));
+    let before = other.sink.as_ref().map_or("the only sink so far".into(), |name| format!("sink {name}"));
+    let written = match is_known(other) {
+        true => format!("the {} record(s) that {before} has delivered there", delivered(other)),
+        false => format!("what {before}, which did not stop in order, may have delivered there"),
+    };
+    let message = format!("{named} has the same target as {before}, and would write {written} a second time");
+    let fix = "keep the sink's name, or rename it in an update of its own: either way it continues from its position";
+    Err(Rejected::Invalid { problems: vec![Problem::new(at, "conflict", message).fix(fix)] })
 }
 
 /// What users are told of what an update means for what is read and written.

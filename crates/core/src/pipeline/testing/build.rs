@@ -1,5 +1,6 @@
 //! Builders: ids, specs, events and requests with all that a test does not care about filled in.
 use crate::{
+    branch::BranchNumber,
     chunk::{ChunkId, ChunkKind, ChunkRef},
     id::{Actor, BatchId, CommandId, Epoch, Generation, Incarnation, PipelineId, RunId},
     ledger::Counters,
@@ -17,7 +18,7 @@ use crate::{
     warned::Warnings,
 };
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// When the past of [`given`](super::given) begins: 2026-01-01T00:00:00Z.
 pub const EPOCH: Timestamp = Timestamp(1_767_225_600_000);
@@ -275,7 +276,7 @@ pub fn restart_requested() -> Event {
 pub fn update_requested(spec: PipelineSpec, start: bool, command: &str, hash: u64) -> Event {
     let by = Asked { actor: user(), reason: None, trace: None, command: command_id(command), hash: Some(hash) };
     let wanted = wanted(spec, true);
-    Event::StopRequested { then: Then { update: Some(Box::new(Update { wanted, sink: None, by })), start } }
+    Event::StopRequested { then: Then { update: Some(Box::new(Update { wanted, by })), start } }
 }
 
 /// It has stopped, and all is settled.
@@ -333,7 +334,7 @@ pub fn prepared(spec: &PipelineSpec, settlement: Settlement) -> Prepared {
     let target = sink.then(|| (target(&before), target(spec)));
     let change = Change { source, sink, target, given_up: BTreeMap::new() };
     let pushes = pushes(spec);
-    Prepared { change, pushes, settlement, reached: Positions::new(), nonce: NONCE }
+    Prepared { change, pushes, settlement, reached: Positions::new(), shares: BTreeSet::new(), nonce: NONCE }
 }
 
 /// The sink was asked: lane 0 is after `settled` commits.
@@ -410,17 +411,17 @@ pub fn report_progress(run: u64, sequence: u64) -> CommandKind {
 
 /// Run number `run` has stopped, and all is settled.
 pub fn report_stopped(run: u64) -> CommandKind {
-    CommandKind::ReportStopped { run: RunId(run), unsettled: None, update: refiltering() }
+    CommandKind::ReportStopped { run: RunId(run), unsettled: None, prepared: refiltering() }
 }
 
 /// The same, and this is what the update comes to that waits for it.
 pub fn report_stopped_for(run: u64, update: Prepared) -> CommandKind {
-    CommandKind::ReportStopped { run: RunId(run), unsettled: None, update: Some(Box::new(update)) }
+    CommandKind::ReportStopped { run: RunId(run), unsettled: None, prepared: [(0, update)].into() }
 }
 
 /// What an update to [`refiltered`] comes to, in the case that it waits.
-fn refiltering() -> Option<Box<Prepared>> {
-    Some(Box::new(prepared(&refiltered(), Settlement::NotNeeded)))
+fn refiltering() -> BTreeMap<BranchNumber, Prepared> {
+    [(0, prepared(&refiltered(), Settlement::NotNeeded))].into()
 }
 
 /// Run number `run` has failed; the restart policy would wait for a second.
@@ -429,11 +430,11 @@ pub fn report_failed(run: u64, retryable: bool) -> CommandKind {
         run: RunId(run),
         cause: cause(retryable),
         restart_in: Some(1_000),
-        update: refiltering(),
+        prepared: refiltering(),
     }
 }
 
 /// Run number `run` has come to the end of its source.
 pub fn report_completed(run: u64) -> CommandKind {
-    CommandKind::ReportCompleted { run: RunId(run), update: refiltering() }
+    CommandKind::ReportCompleted { run: RunId(run), prepared: refiltering() }
 }

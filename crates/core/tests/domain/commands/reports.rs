@@ -180,7 +180,7 @@ fn lost_records_are_named_once() {
 fn a_run_stops_only_if_it_was_told_to() {
     running().when(report_stopped(10)).then_rejected("stale-run");
     let stopping = running().and(stop_requested());
-    let unsettled = CommandKind::ReportStopped { run: RunId(10), unsettled: Some(cause(true)), update: None };
+    let unsettled = CommandKind::ReportStopped { run: RunId(10), unsettled: Some(cause(true)), prepared: [].into() };
     stopping.clone().when(unsettled).then([Event::PipelineStopped { unsettled: Some(cause(true)) }]);
     // It may have been told so before it was open.
     stopping.when(report_stopped(11)).then([stopped()]);
@@ -194,7 +194,7 @@ fn a_failure_is_tried_again_as_the_policy_says() {
     running().when(report_failed(10, true)).then(failed(Some(later), true)).then_effects([Effect::RestartAt(later)]);
     running().when(report_failed(10, false)).then(failed(None, false)).then_effects([]);
     running().when(report_failed(11, true)).then_effects([Effect::RestartAt(later)]);
-    let no_more = CommandKind::ReportFailed { run: RunId(10), cause: cause(true), restart_in: None, update: None };
+    let no_more = CommandKind::ReportFailed { run: RunId(10), cause: cause(true), restart_in: None, prepared: [].into() };
     running().when(no_more).then(failed(None, true)).then_effects([]);
 
     let never = RestartPolicy { max_attempts: Some(0), ..RestartPolicy::default() };
@@ -237,7 +237,7 @@ fn reports_take_no_command_id() {
 #[test]
 fn what_the_journal_does_not_know_of_the_sink_is_told_also_while_it_stops() {
     let behind = Cause { code: Cause::JOURNAL_BEHIND.into(), ..cause(false) };
-    let report = || CommandKind::ReportFailed { run: RunId(11), cause: behind.clone(), restart_in: None, update: None };
+    let report = || CommandKind::ReportFailed { run: RunId(11), cause: behind.clone(), restart_in: None, prepared: [].into() };
     let failed = || Event::PipelineFailed { cause: behind.clone(), restart_at: None };
     for request in [stop_requested(), restart_requested()] {
         let stopping = given([created(), started(), request]);

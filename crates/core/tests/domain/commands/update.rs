@@ -13,6 +13,7 @@ use dataflow_core::{
     warned::{Warned, Warnings},
 };
 use serde_json::json;
+use std::collections::BTreeSet;
 
 fn ran() -> Given {
     given([created(), started(), opened(10, 0), processed(10, 3), stop_requested(), stopped()])
@@ -88,7 +89,18 @@ fn turn_to(from: &str, to: &str, settled: Option<LaneProgress>, retarget: bool) 
     });
     CommandKind::Update {
         wanted: wanted(spec, retarget),
-        prepared: [(0, Prepared { change, pushes: None, settlement, reached: Positions::new(), nonce: NONCE })].into(),
+        prepared: [(
+            0,
+            Prepared {
+                change,
+                pushes: None,
+                settlement,
+                reached: Positions::new(),
+                shares: BTreeSet::new(),
+                nonce: NONCE,
+            },
+        )]
+        .into(),
     }
 }
 
@@ -188,7 +200,8 @@ fn change_source(spec: PipelineSpec, given_up: &[&str], reset: bool, lane: LaneP
     let given_up = given_up.iter().map(|partition| (Partition::from(*partition), "from the beginning".to_owned()));
     let change = Change { source: true, given_up: given_up.collect(), ..Change::default() };
     let settlement = Settlement::Settled { lanes: vec![lane], met: Vec::new(), lost: None };
-    let prepared = Prepared { change, pushes: None, settlement, reached: Positions::new(), nonce: NONCE };
+    let prepared =
+        Prepared { change, pushes: None, settlement, reached: Positions::new(), shares: BTreeSet::new(), nonce: NONCE };
     CommandKind::Update { wanted: Wanted { reset, ..wanted(spec, false) }, prepared: [(0, prepared)].into() }
 }
 
@@ -201,6 +214,7 @@ fn a_tweak_of_the_source_is_the_same_generation() {
         change: Change::default(),
         settlement: Settlement::NotNeeded,
         reached: Positions::new(),
+        shares: BTreeSet::new(),
         nonce: NONCE,
         pushes: None,
     };

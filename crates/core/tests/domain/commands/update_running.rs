@@ -61,8 +61,8 @@ fn it_stops_for_the_update_and_goes_on_as_the_new_one_in_one_step() {
 fn what_the_sink_has_beyond_the_journal_was_done_by_the_spec_before() {
     // The run was dropped after one more commit, or went down with the node.
     let unsettled = |settlement| {
-        let update = Some(Box::new(prepared(&refiltered(), settlement)));
-        CommandKind::ReportStopped { run: RunId(10), unsettled: Some(cause(true)), update }
+        let prepared = [(0, prepared(&refiltered(), settlement))].into();
+        CommandKind::ReportStopped { run: RunId(10), unsettled: Some(cause(true)), prepared }
     };
     let updating = asked(running(), refiltered());
     let not_settled = Event::PipelineStopped { unsettled: Some(cause(true)) };
@@ -163,7 +163,7 @@ fn however_the_run_ends_it_is_updated() {
     let completed = updating.clone().when(report_completed(10));
     completed.then([Event::PipelineCompleted, updated_at(refiltered(), 300), started()]);
     // A report of an entity that did not know of the update yet.
-    let unaware = CommandKind::ReportStopped { run: RunId(10), unsettled: None, update: None };
+    let unaware = CommandKind::ReportStopped { run: RunId(10), unsettled: None, prepared: [].into() };
     updating.when(unaware).then_rejected("stale-run");
 }
 
@@ -175,7 +175,7 @@ fn where_the_journal_turns_out_to_be_behind_it_fails_and_stays_what_it_is() {
         run: RunId(10),
         cause: behind,
         restart_in: None,
-        update: Some(Box::new(prepared(&refiltered(), Settlement::NotNeeded))),
+        prepared: [(0, prepared(&refiltered(), Settlement::NotNeeded))].into(),
     };
     let then = asked(running(), refiltered()).when(report);
     assert!(matches!(&then.decision().refused, Some(Rejected::Unsettled { .. })));

@@ -1,6 +1,6 @@
 //! What follows on a stop, in version 1 of stored events.
 use dataflow_core::{
-    id::{Actor, CommandId, Reason, SinkName, TraceParent},
+    id::{Actor, CommandId, Reason, TraceParent},
     pipeline::then as domain,
     spec::PipelineSpec,
 };
@@ -22,8 +22,6 @@ struct Update {
     reset: bool,
     retarget: bool,
     force: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    sink: Option<SinkName>,
     actor: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
@@ -50,13 +48,12 @@ impl TryFrom<&domain::Then> for Then {
 impl TryFrom<&domain::Update> for Update {
     type Error = serde_json::Error;
     fn try_from(update: &domain::Update) -> Result<Self, serde_json::Error> {
-        let domain::Update { wanted, sink, by } = update;
+        let domain::Update { wanted, by } = update;
         Ok(Self {
             spec: serde_json::to_value(&wanted.spec)?,
             reset: wanted.reset,
             retarget: wanted.retarget,
             force: wanted.force,
-            sink: sink.clone(),
             actor: by.actor.as_str().to_owned(),
             reason: by.reason.as_ref().map(|reason| reason.as_str().to_owned()),
             trace: by.trace.as_ref().map(|trace| trace.as_str().to_owned()),
@@ -77,10 +74,9 @@ impl TryFrom<Then> for domain::Then {
 impl TryFrom<Update> for domain::Update {
     type Error = String;
     fn try_from(stored: Update) -> Result<Self, String> {
-        let Update { spec, reset, retarget, force, sink, actor, reason, trace, command, hash } = stored;
+        let Update { spec, reset, retarget, force, actor, reason, trace, command, hash } = stored;
         Ok(Self {
             wanted: domain::Wanted { spec: read_spec(spec)?, reset, retarget, force },
-            sink,
             by: domain::Asked {
                 actor: Actor::try_from(actor).map_err(|cause| cause.to_string())?,
                 reason: reason.map(Reason::try_from).transpose().map_err(|cause| cause.to_string())?,
