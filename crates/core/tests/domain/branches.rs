@@ -262,8 +262,9 @@ fn a_sink_keeps_its_branch_whatever_it_is_called() {
     let joined = alone.clone().when(change(&alone, to(&["a", "b"]))).after();
     assert_eq!(sinks(&joined), shown(&[(0, "a", Status::Running), (1, "b", Status::Running)]));
     assert_eq!(branch(&joined, 0).progress.counters(), counters(300));
-    let left = joined.clone().when(change(&joined, only)).then_effects_of([(1, Effect::StopRun)]).after();
-    assert_eq!(branch(&left, 0).sink, None);
+    let leaving = joined.clone().when(change(&joined, only.clone())).then_effects_of([(1, Effect::StopRun)]).after();
+    let left = leaving.clone().when(of(1, stopped_for(&leaving, 11, only))).then_effects_of([]).after();
+    assert_eq!((branch(&left, 0).sink.clone(), sinks(&left).len()), (None, 1));
 }
 
 #[test]

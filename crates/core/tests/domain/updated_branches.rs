@@ -152,7 +152,7 @@ fn one_that_was_started_meanwhile_stops_too() {
     let again = updating.when(CommandKind::Start { only: Some(0) }).then_effects_of([(0, Effect::StartRun)]).after();
     let late = again.clone().when(of(1, stopped_for(&again, 11, filtered.clone())));
     let late = late.then_effects_of([(0, Effect::StopRun)]).after();
-    let report = CommandKind::ReportStopped { run: RunId(10), unsettled: None, prepared: prepared(&late, filtered) };
+    let report = CommandKind::ReportStopped { run: RunId(12), unsettled: None, prepared: prepared(&late, filtered) };
     late.when(of(0, report)).then_effects_of([(0, Effect::StartRun), (1, Effect::StartRun)]);
 }
 

@@ -39,7 +39,7 @@ impl Case {
     }
 }
 
-/// Rows of a table that are not there, or there twice.
+/// How many rows a table has, and how many different ones.
 fn rows(file: &Path) -> (i64, i64) {
     match file.exists() && query(file, "select count(*) from sqlite_schema where name = 't'") == 1 {
         true => (query(file, "select count(*) from t"), query(file, "select count(distinct id) from t")),
@@ -55,7 +55,10 @@ fn sinks(view: &Value) -> Vec<(String, String, String)> {
         let file = path.rsplit('/').next().unwrap_or_default().to_owned();
         (text(&sink["name"]), file, text(&sink["status"]))
     };
-    view["sinks"].as_array().unwrap_or_else(|| panic!("no sinks: {view:#}")).iter().map(sink).collect()
+    let sinks = view["sinks"].as_array().unwrap_or_else(|| panic!("no sinks: {view:#}"));
+    let mut sinks: Vec<_> = sinks.iter().map(sink).collect();
+    sinks.sort();
+    sinks
 }
 
 async fn put(node: &Node, spec: &Value) -> (u16, Value) {
@@ -66,7 +69,6 @@ async fn put(node: &Node, spec: &Value) -> (u16, Value) {
 /// what it has delivered, nor may `x` write that again.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_arrives_in_the_middle_of_an_update_is_doubled_by_none() {
-    let (mut made, mut refused) = (0, 0);
     for round in 0..12_u64 {
         let case = Case { folder: tempfile::tempdir().unwrap() };
         case.append(0..0);
@@ -80,11 +82,9 @@ async fn what_arrives_in_the_middle_of_an_update_is_doubled_by_none() {
         let running = |(name, file): (&str, &str)| (name.to_owned(), file.to_owned(), "running".to_owned());
         match status {
             200 => {
-                made += 1;
-                assert_eq!(sinks(&view), [("x", "one.db"), ("z", "four.db"), ("w", "two.db")].map(running));
+                assert_eq!(sinks(&view), [("w", "two.db"), ("x", "one.db"), ("z", "four.db")].map(running));
             }
             _ => {
-                refused += 1;
                 assert!(matches!(status, 400 | 409 | 422), "{status} {answer:#}");
                 assert_eq!(sinks(&view), [running(("w", "one.db"))], "{answer:#}");
                 assert!(!case.path("two.db").exists() && !case.path("four.db").exists(), "{answer:#}");
@@ -101,7 +101,6 @@ async fn what_arrives_in_the_middle_of_an_update_is_doubled_by_none() {
             assert_eq!(all, different, "round {round}: {answer:#}");
         }
     }
-    assert!(made + refused == 12);
 }
 
 /// What was killed in the middle of an update of three sinks is all of it, or none, when it comes back.
@@ -116,7 +115,8 @@ async fn a_node_that_is_killed_in_the_middle_of_an_update_makes_it_whole() {
         let mut changed = case.to(&after);
         changed["transforms"] = json!([{"type": "filter", "condition": "id >= 0"}]);
         let path = "/api/pipelines/orders";
-        let asked = tokio::time::timeout(Duration::from_millis(6 * round), node.try_request("PUT", path, Some(&changed)));
+        let asked =
+            tokio::time::timeout(Duration::from_millis(6 * round), node.try_request("PUT", path, Some(&changed)));
         let answered = matches!(asked.await, Ok(Ok((200, _))));
         node.kill();
         node = start(&case.path("data"));

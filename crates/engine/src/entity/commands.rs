@@ -10,7 +10,7 @@ use dataflow_core::{
     chunk::Scope,
     id::{Incarnation, SinkName},
     pipeline::{
-        Branch, BranchView, Command, CommandKind, Event, Rejected, State,
+        Branch, BranchView, Command, CommandKind, Event, Pipeline, Rejected, State,
         command::{Reset, Settlement},
         decide,
         event::Lost,
@@ -38,9 +38,13 @@ impl Entity {
         reply: oneshot::Sender<Result<Reply, AskError>>,
     ) {
         let (waits, id) = (command.action.wait().is_some(), command.id.clone());
+        let updates = matches!(command.action, Action::Update { .. });
         let outcome = self.user(command).await;
         if waits && self.cell.state().is_stopping() && outcome.is_ok() {
-            self.waiting.push((id, reply));
+            // Another request may have asked for the same update before.
+            let pending =
+                self.cell.state().pipeline().and_then(Pipeline::pending).map(|update| update.by.command.clone());
+            self.waiting.push((pending.filter(|_| updates).unwrap_or(id), reply));
             decided.cancel();
         } else {
             // Without a run the stop is over at once, and what was to follow may have been refused.

@@ -194,7 +194,8 @@ fn a_failure_is_tried_again_as_the_policy_says() {
     running().when(report_failed(10, true)).then(failed(Some(later), true)).then_effects([Effect::RestartAt(later)]);
     running().when(report_failed(10, false)).then(failed(None, false)).then_effects([]);
     running().when(report_failed(11, true)).then_effects([Effect::RestartAt(later)]);
-    let no_more = CommandKind::ReportFailed { run: RunId(10), cause: cause(true), restart_in: None, prepared: [].into() };
+    let no_more =
+        CommandKind::ReportFailed { run: RunId(10), cause: cause(true), restart_in: None, prepared: [].into() };
     running().when(no_more).then(failed(None, true)).then_effects([]);
 
     let never = RestartPolicy { max_attempts: Some(0), ..RestartPolicy::default() };
@@ -237,7 +238,8 @@ fn reports_take_no_command_id() {
 #[test]
 fn what_the_journal_does_not_know_of_the_sink_is_told_also_while_it_stops() {
     let behind = Cause { code: Cause::JOURNAL_BEHIND.into(), ..cause(false) };
-    let report = || CommandKind::ReportFailed { run: RunId(11), cause: behind.clone(), restart_in: None, prepared: [].into() };
+    let report =
+        || CommandKind::ReportFailed { run: RunId(11), cause: behind.clone(), restart_in: None, prepared: [].into() };
     let failed = || Event::PipelineFailed { cause: behind.clone(), restart_at: None };
     for request in [stop_requested(), restart_requested()] {
         let stopping = given([created(), started(), request]);
