@@ -8,10 +8,11 @@ use std::{
 };
 
 /// What looks like a code and is none: names of threads, headers, features, choices.
-const OTHERS: [&str; 36] = [
+const OTHERS: [&str; 39] = [
     "0-9",
     "adult-users",
     "api-key",
+    "big-decimal",
     "column-type",
     "content-type",
     "dataflow-cli",
@@ -31,6 +32,8 @@ const OTHERS: [&str; 36] = [
     "reset-checkpoint",
     "sink-token",
     "take-over",
+    "time-micros",
+    "time-millis",
     "us-ascii",
     "us-east-1",
     "utf-8",

@@ -39,7 +39,7 @@ fn examples_that_need_no_server_run() {
         // From a folder of its own, where the paths in the examples lead to copies.
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(folder.path().join("examples")).unwrap();
-        for name in ["users.jsonl", "products.csv"] {
+        for name in ["users.jsonl", "products.csv", "products.parquet"] {
             std::fs::copy(path.with_file_name(name), folder.path().join("examples").join(name)).unwrap();
         }
         let run = Command::new(env!("CARGO_BIN_EXE_dataflow"))

@@ -13,10 +13,13 @@ const FORMATS: &[(&[u8], &str)] = &[
     (b"\xff\x06\0\0sNaPpY", "the file looks like Snappy: decompress it first"),
     (b"PK\x03\x04", "the file looks like a zip archive, which .xlsx files are, too: unpack it, or save it as CSV"),
     (b"7z\xbc\xaf\x27\x1c", "the file looks like a 7z archive: unpack it"),
-    (b"PAR1", "the file looks like Parquet: convert it to JSON lines or CSV"),
+    (
+        b"PAR1",
+        "the file looks like Parquet: give it a name that ends in .parquet, or set format: parquet at the source",
+    ),
     (b"ORC", "the file looks like ORC: convert it to JSON lines or CSV"),
     (b"ARROW1", "the file looks like Arrow: convert it to JSON lines or CSV"),
-    (b"Obj\x01", "the file looks like Avro: convert it to JSON lines or CSV"),
+    (b"Obj\x01", "the file looks like Avro: give it a name that ends in .avro, or set format: avro at the source"),
     (b"SQLite format 3\0", "the file looks like a SQLite database: export its table to CSV"),
 ];
 

@@ -5,6 +5,8 @@ mod appended;
 mod backup;
 mod branches;
 mod cli;
+#[cfg(feature = "fault-points")]
+mod columns;
 mod crash;
 #[cfg(feature = "fault-points")]
 mod deletes;

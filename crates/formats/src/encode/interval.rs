@@ -52,8 +52,8 @@ pub fn intervals(array: &ArrayRef) -> Option<StringArray> {
     Some((0..array.len()).map(|row| array.is_valid(row).then(|| write(row))).collect())
 }
 
-/// The text of an interval. A sign is written where it differs from that of the part before.
-fn text(months: i64, days: i64, nanos: i128) -> String {
+/// The text of an interval of months, days and nanoseconds. A sign is written where it differs from that of the part before.
+pub fn text(months: i64, days: i64, nanos: i128) -> String {
     let mut text = String::new();
     let mut negative = false;
     for (value, unit) in [(months / 12, "year"), (months % 12, "mon"), (days, "day")] {

@@ -10,9 +10,10 @@ mod value;
 
 pub use documents::{documents, documents_from_columns};
 pub use edit::edited;
-pub use interval::intervals;
+pub use interval::{intervals, text as interval};
 pub use overlay::overlay;
 pub use rows::{Rows, Value};
+pub use value::key;
 
 use crate::decode::Misfit;
 use arrow::{array::ArrayRef, buffer::BooleanBuffer};

@@ -12,7 +12,7 @@ use dataflow_sdk::{
     batch::Column,
     records::{Columns, Layout, Oversized, Span},
 };
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 /// A value of a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,6 +41,17 @@ pub enum Value<'a> {
     Timestamp(i64),
     /// Microseconds since 1970, wherever that was.
     Datetime(i64),
+    /// A point in time that microseconds don't hold, or, without a `zone`, a date and time of day: seconds since 1970, and what comes after.
+    Instant {
+        /// Whole seconds, rounded down.
+        seconds: i64,
+        /// Nanoseconds after these.
+        nanos: u32,
+        /// Whether it is in UTC.
+        zone: bool,
+    },
+    /// A time of day: nanoseconds since midnight.
+    Time(i64),
     /// Days since 1970.
     Date(i32),
     /// A JSON value, such as an array; what is none is text.
@@ -74,6 +85,13 @@ impl Value<'_> {
             Self::Binary(bytes) => quoted(out, |out| value::base64(bytes, out)),
             Self::Timestamp(micros) => quoted(out, |out| value::moment(micros, 1_000_000, true, out)),
             Self::Datetime(micros) => quoted(out, |out| value::moment(micros, 1_000_000, false, out)),
+            Self::Instant { seconds, nanos, zone } => {
+                quoted(out, |out| value::instant(seconds, nanos.into(), 1_000_000_000, zone, out));
+            }
+            Self::Time(nanos) => quoted(out, |out| {
+                value::time_of_day(nanos.div_euclid(1_000_000_000), out);
+                value::fraction(nanos.rem_euclid(1_000_000_000), 1_000_000_000, out);
+            }),
             Self::Date(days) => quoted(out, |out| value::date(days.into(), out)),
         }
     }
@@ -120,24 +138,44 @@ impl Rows {
     /// # Panics
     /// If there are not as many values as columns.
     pub fn push<'v>(&mut self, values: impl IntoIterator<Item = Value<'v>>) {
+        let mut values = values.into_iter();
+        let written = self.write(|_, out| {
+            let value = values.next().unwrap_or_else(|| panic!("a row has fewer values than columns"));
+            value.write(out);
+            Ok::<_, Infallible>(value != Value::Missing)
+        });
+        written.unwrap_or_else(|never| match never {});
+        assert!(values.next().is_none(), "a row has more values than columns");
+    }
+
+    /// Adds a row whose values `write` writes as JSON, each of the column with this number, in their order; false: the row has no
+    /// such field. Where that fails, there is no such row.
+    ///
+    /// # Errors
+    /// That of `write`.
+    pub fn write<E>(&mut self, mut write: impl FnMut(usize, &mut Vec<u8>) -> Result<bool, E>) -> Result<(), E> {
         let (start, first) = (self.data.len(), self.values.len());
         self.data.push(b'{');
-        let mut keys = self.keys.iter();
-        for value in values {
-            let key = keys.next().unwrap_or_else(|| panic!("a row has more values than columns"));
-            if value == Value::Missing {
-                self.values.push(Span::NULL);
-                continue;
-            }
-            if self.data.len() > start + 1 {
+        for (nth, key) in self.keys.iter().enumerate() {
+            let before = self.data.len();
+            if before > start + 1 {
                 self.data.push(b',');
             }
             self.data.extend_from_slice(key);
             let at = self.data.len();
-            value.write(&mut self.data);
-            self.values.push(Span::new(at, self.data.len()));
+            match write(nth, &mut self.data) {
+                Ok(true) => self.values.push(Span::new(at, self.data.len())),
+                Ok(false) => {
+                    self.data.truncate(before);
+                    self.values.push(Span::NULL);
+                }
+                Err(error) => {
+                    self.data.truncate(start);
+                    self.values.truncate(first);
+                    return Err(error);
+                }
+            }
         }
-        assert!(keys.next().is_none(), "a row has fewer values than columns");
         self.data.push(b'}');
         let record = &self.data[start..];
         if record.len() > self.limit {
@@ -146,6 +184,7 @@ impl Rows {
             self.values[first..].fill(Span::NULL);
         }
         self.spans.push(Span::new(start, self.data.len()));
+        Ok(())
     }
 
     /// How many rows there are.

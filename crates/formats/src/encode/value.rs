@@ -210,7 +210,7 @@ pub(super) fn form<'a>(array: &'a ArrayRef) -> Form<'a> {
 const NO_TEXT: Why = "whose type can't be written as JSON";
 
 /// Encodes a key and its colon.
-pub(super) fn key(name: &str) -> Vec<u8> {
+pub fn key(name: &str) -> Vec<u8> {
     let mut key = Vec::with_capacity(name.len() + 3);
     write_string(name, &mut key);
     key.push(b':');
@@ -360,21 +360,36 @@ fn time<T: ArrowPrimitiveType<Native = i64>>(array: &ArrayRef, unit: i64, zone: 
 
 /// Writes `2026-01-02T03:04:05.6`, with a `Z` if it has a zone. `unit`: how many of them are a second.
 pub(super) fn moment(value: i64, unit: i64, zone: bool, out: &mut Vec<u8>) {
-    let (seconds, fraction) = (value.div_euclid(unit), value.rem_euclid(unit));
-    let second = seconds.rem_euclid(86_400);
+    instant(value.div_euclid(unit), value.rem_euclid(unit), unit, zone, out);
+}
+
+/// The same, of whole seconds and the units after these.
+pub(super) fn instant(seconds: i64, after: i64, unit: i64, zone: bool, out: &mut Vec<u8>) {
     date(seconds.div_euclid(86_400), out);
-    for (before, part) in [(b'T', second / 3_600), (b':', second / 60 % 60), (b':', second % 60)] {
-        out.push(before);
+    out.push(b'T');
+    time_of_day(seconds.rem_euclid(86_400), out);
+    fraction(after, unit, out);
+    if zone {
+        out.push(b'Z');
+    }
+}
+
+/// Writes seconds since midnight as `03:04:05`.
+pub(super) fn time_of_day(second: i64, out: &mut Vec<u8>) {
+    padded(second / 3_600, 2, out);
+    for part in [second / 60 % 60, second % 60] {
+        out.push(b':');
         padded(part, 2, out);
     }
-    if fraction > 0 {
+}
+
+/// Writes `.6`, if there is anything after the seconds.
+pub(super) fn fraction(after: i64, unit: i64, out: &mut Vec<u8>) {
+    if after > 0 {
         out.push(b'.');
-        padded(fraction, unit.ilog10() as usize, out);
+        padded(after, unit.ilog10() as usize, out);
         while out.last() == Some(&b'0') {
             out.pop();
         }
-    }
-    if zone {
-        out.push(b'Z');
     }
 }

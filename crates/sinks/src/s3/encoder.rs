@@ -8,15 +8,18 @@ use arrow::{
     array::RecordBatch,
     datatypes::{Field, Schema, SchemaRef},
 };
+use dataflow_core::types::Type;
 use dataflow_sdk::{
     Error,
     batch::{Column, arrow_type},
 };
 use flate2::write::GzEncoder;
 use parquet::{
-    arrow::ArrowWriter,
-    basic::{Compression as ParquetCompression, GzipLevel, ZstdLevel},
+    arrow::{ArrowSchemaConverter, ArrowWriter, arrow_writer::ArrowWriterOptions},
+    basic::{Compression as ParquetCompression, GzipLevel, LogicalType, Repetition, Type as Physical, ZstdLevel},
+    errors::ParquetError,
     file::properties::WriterProperties,
+    schema::types::{SchemaDescriptor, Type as Node},
 };
 use std::{io::Write, sync::Arc};
 
@@ -51,7 +54,9 @@ impl Encoder {
                 })
                 .set_created_by("DataFlow".into())
                 .build();
-            let writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties)).map_err(failed)?;
+            let annotated = annotated(&schema, columns).map_err(failed)?;
+            let options = ArrowWriterOptions::new().with_properties(properties).with_parquet_schema(annotated);
+            let writer = ArrowWriter::try_new_with_options(Vec::new(), schema.clone(), options).map_err(failed)?;
             return Ok(Self::Parquet(Box::new(writer), schema));
         }
         if config.format == Format::Avro {
@@ -144,4 +149,38 @@ impl Encoder {
 fn schema(columns: &[Column]) -> Schema {
     let field = |column: &Column| Field::new(&column.name, arrow_type(column.ty), true);
     Schema::new(columns.iter().map(field).collect::<Vec<_>>())
+}
+
+/// The columns with what Parquet knows of them beside their types here: that a text is JSON, so that readers give JSON back.
+fn annotated(schema: &Schema, columns: &[Column]) -> Result<SchemaDescriptor, ParquetError> {
+    let plain = ArrowSchemaConverter::new().convert(schema)?;
+    let field = |(field, column): (&Arc<Node>, &Column)| match column.ty {
+        Type::Json => {
+            let json = Node::primitive_type_builder(field.name(), Physical::BYTE_ARRAY);
+            let json = json.with_repetition(Repetition::OPTIONAL).with_logical_type(Some(LogicalType::Json));
+            json.build().map(Arc::new)
+        }
+        _ => Ok(field.clone()),
+    };
+    let root = plain.root_schema();
+    let fields = root.get_fields().iter().zip(columns).map(field).collect::<Result<_, _>>()?;
+    Ok(SchemaDescriptor::new(Arc::new(Node::group_type_builder(root.name()).with_fields(fields).build()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::{annotated, schema};
+    use dataflow_core::types::Type;
+    use dataflow_sdk::batch::Column;
+    use parquet::basic::LogicalType;
+
+    #[test]
+    fn json_is_marked() {
+        let columns = [("a", Type::Bigint), ("doc", Type::Json), ("b", Type::Text)];
+        let columns = columns.map(|(name, ty)| Column { name: name.into(), ty });
+        let annotated = annotated(&schema(&columns), &columns).unwrap();
+        let logical: Vec<_> = annotated.columns().iter().map(|column| column.logical_type_ref().cloned()).collect();
+        assert_eq!(logical, [None, Some(LogicalType::Json), Some(LogicalType::String)]);
+    }
 }

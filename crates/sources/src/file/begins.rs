@@ -31,6 +31,9 @@ impl FileSource {
         let (path, at) = (&names::path(&partition.0), lost::offset(at));
         let Some(last) = at.checked_sub(1) else { return Ok(true) };
         let (dialect, file) = (self.dialect(path), tail::open(path, cx)?);
+        if self.is_table(path) {
+            return Ok(at <= self.rows(path, &file)?);
+        }
         let is_plain = self.compression.of(path) == Compression::None;
         if is_plain && dialect.is_none() {
             let mut byte = [0];

@@ -247,6 +247,7 @@ impl Follow {
             let slot = &mut self.slots[k];
             let Some(tail) = &mut slot.tail else { return Ok(None) };
             let next = tail.next()?;
+            let warning = tail.warning.take();
             // Looked at after it was read: what was read of a file that was written anew meanwhile is no record.
             if let Some(changed) = tail.changed().map_err(failed)? {
                 let from = slot.position.clone().unwrap_or(Position::offset(0));
@@ -276,6 +277,7 @@ impl Follow {
                 slot.reached(records.to.clone());
                 return Ok(Some(records));
             }
+            self.warn(warning.into_iter().collect());
             // Before anything is taken of what may be another generation.
             if let Some(records) = self.unseen_copy(k).map_err(failed)? {
                 let slot = &mut self.slots[k];
@@ -287,6 +289,8 @@ impl Follow {
             let Some(tail) = &slot.tail else { return Ok(None) };
             let finite = tail.finite;
             if let Some(records) = next {
+                self.note_whole(k);
+                let slot = &mut self.slots[k];
                 if !finite {
                     slot.was_written();
                 }

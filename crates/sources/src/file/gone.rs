@@ -91,7 +91,7 @@ pub(super) fn given_up(
         match (there, chosen) {
             (Ok(file), Some(chosen)) if !known.is(&file)? => {
                 let length = file.metadata()?.len();
-                let packed = source.compression.of(&path) != super::Compression::None;
+                let packed = !source.counts_bytes(&path);
                 let there = match lost::known(chosen) {
                     Some(there) => there,
                     None => Identity::of(&file, if packed { length } else { offset(chosen) })?,

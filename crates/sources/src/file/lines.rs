@@ -1,5 +1,5 @@
 //! Which lines of their files records are: positions are bytes, and people look for lines.
-use super::{Compression, FileSource, names, tail};
+use super::{FileSource, names, tail};
 use dataflow_core::position::Partition;
 use dataflow_sdk::{Context, source::Placed};
 use std::{
@@ -22,7 +22,7 @@ pub(super) fn of(source: &FileSource, cx: &Context, records: &[Placed]) -> Vec<O
     let (mut lines, mut left) = (vec![None; records.len()], MOST);
     for (partition, mut places) in of_file {
         let path = names::path(&partition.0);
-        if !source.may_match(&path) || source.compression.of(&path) != Compression::None {
+        if !source.may_match(&path) || !source.counts_bytes(&path) {
             continue;
         }
         let Ok(file) = tail::open(&path, cx) else { continue };

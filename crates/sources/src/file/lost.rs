@@ -1,6 +1,6 @@
 //! Handles a position that no longer exists.
 use super::{
-    Compression, FileSource,
+    FileSource,
     content::{Content, failed},
     identity::Identity,
     names::{name, partition},
@@ -45,7 +45,8 @@ pub(super) fn moved(source: &FileSource, path: &Path, file: &File, lost: Lost<'_
     match source.on_position_lost {
         OnPositionLost::Fail => {
             let end = length(source, path, file)?;
-            let reason = format!("{reason}; its positions are byte offsets");
+            let what = if source.is_table(path) { "row numbers" } else { "byte offsets" };
+            let reason = format!("{reason}; its positions are {what}");
             Err(Error::PositionLost { partition, wanted, earliest, latest: at_end(end)?, reason })
         }
         OnPositionLost::Earliest => Ok(passed_over(partition, wanted, earliest, Loss { records: 0, bytes, reason })),
@@ -125,7 +126,7 @@ pub(super) fn again(positions: &Positions) -> Positions {
 pub(super) fn end(source: &FileSource, cx: &Context, path: &Path) -> Result<Position, Error> {
     let failed = |error| failed(&name(path), 0, error);
     let file = super::tail::open(path, cx)?;
-    let end = match source.follow {
+    let end = match source.follow && !source.is_table(path) {
         true => last_line_break(&file).map_err(failed)?,
         false => length(source, path, &file)?,
     };
@@ -134,13 +135,16 @@ pub(super) fn end(source: &FileSource, cx: &Context, path: &Path) -> Result<Posi
 
 /// A position at the end of what a file holds, which is read as `path`. A compressed one is known by all its bytes.
 fn place(source: &FileSource, path: &Path, file: &File, at: u64) -> io::Result<Position> {
-    let packed = source.compression.of(path) != Compression::None;
+    let packed = !source.counts_bytes(path);
     let known = Identity::of(file, if packed { file.metadata()?.len() } else { at })?;
     Ok(position(at, Some(known.ending(!source.follow || packed))))
 }
 
-/// Number of bytes in a file, decompressed.
+/// Number of bytes in a file, decompressed, or of its rows.
 fn length(source: &FileSource, path: &Path, file: &File) -> Result<u64, Error> {
+    if source.is_table(path) {
+        return source.rows(path, file);
+    }
     let file = file.try_clone().map_err(|error| failed(&name(path), 0, error))?;
     match Content::new(path, file, source.compression, u64::MAX)? {
         Err(length) => Ok(length),
@@ -199,6 +203,10 @@ fn records_in(
     range: Range<u64>,
     stop: &dyn Fn() -> bool,
 ) -> Result<(u64, u64), Error> {
+    if source.is_table(path) {
+        let end = range.end.min(source.rows(path, file)?);
+        return Ok((end.saturating_sub(range.start), end));
+    }
     let clone = file.try_clone().map_err(|error| failed(&name(path), 0, error))?;
     let Ok(mut content) = Content::new(path, clone, source.compression, range.start)? else {
         return Ok((0, range.start));

@@ -1,6 +1,7 @@
-//! The `file` source: lines of JSON or CSV records, from files that are whole or that grow.
+//! The `file` source: records from lines of JSON or CSV, Parquet or Avro, in files that are whole or that grow.
 //!
-//! A partition is a file, named by its path; its position is the (decompressed) byte offset, with what the file is known by.
+//! A partition is a file, named by its path; its position is the (decompressed) byte offset, or the number of a row, with what the
+//! file is known by.
 mod begins;
 mod content;
 mod copies;
@@ -25,9 +26,11 @@ mod piece;
 mod plan;
 mod replaced;
 mod rotation;
+mod rows;
 mod settings;
 mod slot;
 mod split;
+mod table;
 mod tail;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -69,7 +72,8 @@ impl FileSource {
         let name = [".gz", ".gzip", ".zst", ".zstd"].iter().find_map(|ext| name.strip_suffix(ext)).unwrap_or(&name);
         // Rotated files bear a number behind the extension.
         let name = name.trim_end_matches(|c: char| c == '.' || c.is_ascii_digit());
-        if name.ends_with(".csv") { Format::Csv } else { Format::Json }
+        let known = [(".csv", Format::Csv), (".parquet", Format::Parquet), (".avro", Format::Avro)];
+        known.iter().find(|(ext, _)| name.ends_with(ext)).map_or(Format::Json, |(_, format)| *format)
     }
 
     /// Whether a file of this name is one to read.

@@ -1,6 +1,5 @@
 //! Which file is opened under a path that is followed, and from where it is read.
 use super::{
-    Compression,
     content::{TOO_MANY_FILES, failed},
     copies::Copied,
     follow::{Follow, Known},
@@ -154,7 +153,7 @@ impl Follow {
                 && let meta = file.metadata().map_err(failed)?
                 && let Some(known) = slot.known.filter(|known| !known.is_inode(&meta))
             {
-                let packed = self.source.compression.of(&slot.path) != Compression::None;
+                let packed = !self.source.counts_bytes(&slot.path);
                 let removed = packed && slot.rotated.is_none() && !known.given_up;
                 if let Some(records) = self.replacement(k, file, removed, 0)? {
                     self.slots[k].rotated = None;
@@ -198,9 +197,11 @@ impl Follow {
                 let warning = tail.warning.take();
                 slot.tail = Some(tail);
                 self.warn(warning.into_iter().collect());
+                self.note_whole(k);
             }
             Opened::Moved(records) => return Ok(Some(records)),
             Opened::Empty => {}
+            Opened::Unfinished(warning) => self.warn(vec![warning]),
         }
         Ok(None)
     }

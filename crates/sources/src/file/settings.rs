@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// Reads records from files: JSON (one object a line) or CSV, plain, gzip or zstd.
+/// Reads records from files: JSON (one object a line) or CSV, plain, gzip or zstd; Parquet or Avro.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct FileSource {
@@ -20,7 +20,8 @@ pub struct FileSource {
     /// names.
     #[schemars(extend("x-path" = true))]
     pub path: String,
-    /// How records are written. Default: by the name (`.csv`; `.json`, `.jsonl`, `.ndjson`), otherwise `json`.
+    /// How records are written. Default: by the name (`.csv`; `.json`, `.jsonl`, `.ndjson`; `.parquet`; `.avro`), otherwise
+    /// `json`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
     /// CSV: the character between fields.
@@ -38,7 +39,8 @@ pub struct FileSource {
     /// CSV: unquoted texts that stand for null.
     #[serde(default = "nothing")]
     pub null_values: Vec<String>,
-    /// How files are compressed. Default `auto`: by the name (`.gz`, `.zst`).
+    /// How files are compressed. Default `auto`: by the name (`.gz`, `.zst`). Parquet and Avro are compressed within, which
+    /// they say themselves.
     #[serde(default)]
     pub compression: Compression,
     /// false: the files that match when the pipeline starts, each to the end that it has when it is reached, then the
@@ -46,7 +48,8 @@ pub struct FileSource {
     /// what is appended, with new files that match, and across rotation (a pattern may also match rotated names). A file
     /// that was rotated away before it was looked at is read if it got a number or a date (`app.log.1`,
     /// `app.log-20261231`, `app-20261231.log`); without a pattern, one that was also compressed by then is not read,
-    /// which is said. A line counts once its line break is there. At most 64 files are held open; the others are opened when
+    /// which is said. A line counts once its line break is there, a Parquet file once its footer is, and
+    /// the rows of an Avro file once their block is whole. At most 64 files are held open; the others are opened when
     /// they have changed.
     #[serde(default)]
     pub follow: bool,
@@ -82,6 +85,10 @@ pub enum Format {
     Json,
     /// Comma-separated values (or separated by something else).
     Csv,
+    /// Apache Parquet; each row is a record.
+    Parquet,
+    /// Apache Avro object container files; each row is a record.
+    Avro,
 }
 
 /// How a file is compressed.
@@ -122,9 +129,11 @@ fn poll_interval() -> Millis {
 
 impl SourceConfig for FileSource {
     const TYPE: &'static str = "file";
-    const SUMMARY: &'static str = "Reads records from files: JSON lines or CSV, plain, gzip or zstd, whole or growing.";
+    const SUMMARY: &'static str =
+        "Reads records from files: JSON lines or CSV, plain, gzip or zstd; Parquet, Avro; whole or growing.";
     const GUARANTEE: &'static str = "A file is identified by device, inode, creation time, its first KiB and the last \
-        KiB before the position, which is the (decompressed) byte offset; so reading continues at the exact position, \
+        KiB before the position, which is the (decompressed) byte offset; Parquet and Avro files by their last KiB, and \
+        the position in them is the number of the row. So reading continues at the exact position, \
         even if the file was renamed in its folder. A file with several names (links) is read once; two files with the \
         same content are two files. Changes of other bytes before the position are not detected. A file that is \
         truncated, replaced or removed before it was read to its end is detected, even if none of it was read \
@@ -152,6 +161,13 @@ impl SourceConfig for FileSource {
             problems.push(Problem::new("path", "bad-pattern", format!("is not a valid pattern: {error}")));
         }
         problems.extend(dialect::check(self.delimiter, self.quote));
+        let path = Path::new(&self.path);
+        if self.is_table(path) && self.compression.of(path) != Compression::None {
+            let problem = Problem::new("compression", "contradiction", "is for JSON and CSV");
+            problems.push(
+                problem.fix("decompress the files: Parquet and Avro are compressed within, and say so themselves"),
+            );
+        }
         let csv = self.is_untyped();
         if csv && !self.header && self.columns.is_empty() {
             let problem = Problem::new("columns", "missing-field", "must name the fields because there is no header");
@@ -199,7 +215,9 @@ impl SourceConfig for FileSource {
         if !self.may_match(path) {
             return Kept::Unread;
         }
-        if self.compression.of(path) == before.compression.of(path) { Kept::Yes } else { Kept::No }
+        let counts =
+            |source: &Self| (source.compression.of(path), source.is_table(path).then(|| source.format_of(path)));
+        if counts(self) == counts(before) { Kept::Yes } else { Kept::No }
     }
 
     /// A file that is rotated or replaced has other lines where these were.

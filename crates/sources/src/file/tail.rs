@@ -7,7 +7,9 @@ use super::{
     names::{name, partition},
     opening::has_rested,
     piece::{PIECE, lie_before, read_before},
+    rows,
     split::{Caps, Splitter},
+    table::Table,
 };
 use bytes::Bytes;
 use dataflow_core::position::{Partition, Position};
@@ -22,7 +24,7 @@ use std::{
 };
 
 /// The fault of a file whose content before the position has changed.
-const ANEW: &str = "the file was rewritten";
+pub(super) const ANEW: &str = "the file was rewritten";
 /// The fault of a file whose last line has grown.
 const TORN: &str = "its last line had no line break and was taken as complete, but has grown since";
 /// The fault of a path that now leads to another file.
@@ -71,6 +73,8 @@ pub(super) enum Opened {
     Moved(Box<Records>),
     /// It holds nothing yet.
     Empty,
+    /// It is not whole yet, which is waited for, and said.
+    Unfinished(Warning),
 }
 
 /// How an open file differs from what was read of it.
@@ -88,13 +92,15 @@ pub(super) struct Changed {
 pub(super) struct Tail {
     pub(super) partition: Partition,
     content: Content,
+    /// Its rows, where these are not lines.
+    pub(super) table: Option<Table>,
     splitter: Splitter,
     /// At the position.
     pub(super) identity: Identity,
     layout: Layout,
     /// What to know of its header.
     pub(super) warning: Option<Warning>,
-    shared: Arc<Vec<(String, String)>>,
+    pub(super) shared: Arc<Vec<(String, String)>>,
     /// Where its records begin: after its header.
     header: u64,
     /// The first place of which records are taken.
@@ -105,7 +111,7 @@ pub(super) struct Tail {
     /// The first bytes that were read, up to 1 KiB.
     first: Vec<u8>,
     /// How long the file was when it was last looked at.
-    length: u64,
+    pub(super) length: u64,
     /// Why what follows does not go on from what was read, once that was found.
     anew: Option<&'static str>,
     /// Whether it won't grow: then its last line needs no line break.
@@ -156,20 +162,26 @@ impl Tail {
         let Some((layout, begin, warning)) = source.layout(path, there, &file, finite)? else {
             return Ok(Opened::Empty);
         };
-        let start = at.max(begin);
+        let table = match source.open_rows(path, &file, caps, at, known)? {
+            rows::Opened::Lines => None,
+            rows::Opened::Ready(table) => Some(table),
+            rows::Opened::Unfinished(warning) => return Ok(Opened::Unfinished(warning)),
+            rows::Opened::Lost(reason) => return lost(&reason),
+        };
+        let start = if table.is_some() { 0 } else { at.max(begin) };
         let clone = file.try_clone().map_err(failed)?;
         let content = match Content::new(source.named(path, there), clone, source.compression, start)? {
             Ok(content) => content,
             Err(length) => return lost(&format!("the file has only {length} bytes")),
         };
         // Of a compressed file the whole is known; it doesn't grow.
-        let known_to = if content.is_compressed() { meta.len() } else { at };
+        let known_to = if content.is_compressed() || table.is_some() { meta.len() } else { at };
         let identity = Identity::of(&file, known_to).map_err(failed)?;
         if identity.is_of_nothing() {
             return Ok(Opened::Empty);
         }
         let (mut first, mut last) = (Vec::new(), content.before().into_iter().collect());
-        if !content.is_compressed() {
+        if !content.is_compressed() && table.is_none() {
             let before = |end| read_before(&file, end).map(Option::unwrap_or_default).map_err(failed);
             (first, last) = (before(start.min(PIECE as u64))?, before(start)?);
             // What is read is held against these, so they are held against what was read before.
@@ -189,6 +201,7 @@ impl Tail {
             grace: source.grace(),
             partition: partition(path),
             content,
+            table,
             splitter: Splitter::new(start, source.dialect(path), caps).after(last),
             identity: identity.ending(ended).copied_from(original),
             layout,
@@ -206,6 +219,9 @@ impl Tail {
 
     /// The next records; none at the end of what is there, or where that does not follow what was read.
     pub(super) fn next(&mut self) -> Result<Option<Box<Records>>, Error> {
+        if self.table.is_some() {
+            return self.next_rows();
+        }
         loop {
             if self.splitter.scan() {
                 return self.take(false).map(Some);
@@ -289,6 +305,9 @@ impl Tail {
 
     /// Bytes that were not taken yet, if that can be told.
     pub(super) fn lag(&self) -> Option<u64> {
+        if let Some(table) = &self.table {
+            return Some(if self.identity.ended { 0 } else { table.left(self.length).max(1) });
+        }
         let length = self.file().metadata().ok()?.len();
         (!self.content.is_compressed()).then(|| length.saturating_sub(self.at))
     }
@@ -298,9 +317,9 @@ impl Tail {
         self.lag().unwrap_or_else(|| self.identity.unread(self.at))
     }
 
-    /// Whether it is compressed, and so won't grow.
+    /// Whether it is compressed, or has rows, and so won't grow like a log.
     pub(super) fn is_compressed(&self) -> bool {
-        self.content.is_compressed()
+        self.content.is_compressed() || self.table.is_some()
     }
 
     /// Whether it is a copy of a file that was truncated since, and so won't grow.
@@ -315,6 +334,9 @@ impl Tail {
 
     /// Whether the file still holds what was read of it, as far as can be seen; otherwise why not.
     pub(super) fn changed(&mut self) -> io::Result<Option<Changed>> {
+        if self.table.is_some() {
+            return self.rows_changed();
+        }
         let meta = self.file().metadata()?;
         let truncated = meta.len() < self.length && !self.content.is_compressed();
         let reason = match truncated || meta.len() < self.splitter.end() && !self.content.is_compressed() {
@@ -345,7 +367,11 @@ impl Tail {
     /// The file as it is now, if it was read to its end.
     pub(super) fn at_end(&self) -> Option<Metadata> {
         let meta = self.file().metadata().ok()?;
-        (!self.content.is_compressed() && meta.len() == self.splitter.end()).then_some(meta)
+        let at_end = match &self.table {
+            Some(_) => self.identity.ended && meta.len() == self.length,
+            None => !self.content.is_compressed() && meta.len() == self.splitter.end(),
+        };
+        at_end.then_some(meta)
     }
 }
 

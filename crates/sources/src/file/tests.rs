@@ -26,6 +26,7 @@ mod replaced;
 mod rotations;
 mod same;
 mod shifts;
+mod tables;
 
 /// Longest wait for what surely comes.
 const PATIENCE: Duration = Duration::from_secs(60);

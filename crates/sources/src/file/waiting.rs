@@ -1,6 +1,5 @@
 //! Files that wait until another one is read under their path: how much they hold, and which of them go unread.
 use super::{
-    Compression,
     follow::Follow,
     identity::Identity,
     rotation::{self, is_rotated_name},
@@ -83,7 +82,7 @@ impl Follow {
 
     /// What is there to be read under a path, unless it is open.
     fn waiting(&self, slot: &Slot) -> Vec<(PathBuf, Metadata)> {
-        let is_plain = |path: &Path| self.source.compression.of(path) == Compression::None;
+        let is_plain = |path: &Path| self.source.counts_bytes(path);
         if slot.is_settled() || !is_plain(&slot.path) {
             return Vec::new();
         }

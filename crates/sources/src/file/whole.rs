@@ -77,6 +77,11 @@ impl Whole {
         if self.source.compression.of(path) != super::Compression::None {
             return None;
         }
+        if self.source.is_table(path) {
+            // How far its rows reach is known once it is open.
+            let known = self.positions.get(&partition(path)).and_then(lost::known);
+            return if known.is_some_and(|known| known.ended) { Some(0) } else { Some(fs::metadata(at).ok()?.len()) };
+        }
         let from = self.positions.get(&partition(path)).and_then(Position::as_offset).unwrap_or(0);
         Some(fs::metadata(at).ok()?.len().saturating_sub(from))
     }
@@ -106,7 +111,7 @@ impl Whole {
                         self.warnings.extend(tail.warning.take());
                         self.current = Some(tail);
                     }
-                    Opened::Empty => {}
+                    Opened::Empty | Opened::Unfinished(_) => {}
                     Opened::Moved(records) => {
                         self.jobs.push_front(Job::Read { path, at });
                         return Ok(Some(records));

@@ -1,0 +1,174 @@
+//! Avro: object container files, of which one block is held at a time.
+mod block;
+mod schema;
+mod value;
+
+use super::{super::split::Caps, Opened, Part, Source, Table};
+use block::{Block, Codec, Cut, Header};
+use dataflow_formats::encode::Rows;
+use dataflow_sdk::{Error, batch::Column};
+use schema::Schema;
+use std::{fmt, sync::Arc};
+use value::Bytes;
+
+/// A file that is read.
+pub(in super::super) struct Avro {
+    source: Source,
+    caps: Caps,
+    columns: Arc<[Column]>,
+    schema: Schema,
+    codec: Codec,
+    sync: [u8; 16],
+    /// Where the first block begins.
+    first: u64,
+    /// The next row.
+    at: u64,
+    /// Where the block after the open one begins.
+    next: u64,
+    open: Option<Open>,
+    cut: Option<Cut>,
+}
+
+impl fmt::Debug for Avro {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Avro").field("source", &self.source).field("at", &self.at).finish_non_exhaustive()
+    }
+}
+
+/// A block that is read.
+struct Open {
+    /// Where it begins in the file.
+    begin: u64,
+    bytes: Vec<u8>,
+    /// The next value in `bytes`.
+    at: usize,
+    /// How many rows are left.
+    left: u64,
+}
+
+/// Opens a file before its first row.
+pub(super) fn open(source: Source, caps: Caps) -> Result<Opened, Error> {
+    let Header { schema, codec, sync, end } = match block::header(&source)? {
+        Ok(header) => header,
+        Err(cut) => return Ok(Opened::Unfinished(cut.to_string())),
+    };
+    let schema = Schema::parse(&schema).map_err(|why| source.damaged("in its schema", why))?;
+    let columns = schema.columns().map_err(|why| source.unsupported(why))?.into();
+    let (at, open, cut) = (0, None, None);
+    let avro = Avro { source, caps, columns, schema, codec, sync, first: end, at, next: end, open, cut };
+    Ok(Opened::Ready(Table::Avro(Box::new(avro))))
+}
+
+impl Avro {
+    /// The number of rows in whole blocks.
+    pub(super) fn count(&mut self) -> Result<u64, Error> {
+        (self.at, self.next, self.open) = (0, self.first, None);
+        while let Some(block) = self.block()? {
+            (self.at, self.next) = (self.at + block.rows, block.end);
+        }
+        Ok(self.at)
+    }
+
+    pub(super) fn seek(&mut self, row: u64) -> Result<Result<(), u64>, Error> {
+        (self.at, self.next, self.open) = (0, self.first, None);
+        while self.at < row {
+            let Some(block) = self.block()? else { return Ok(Err(self.at)) };
+            if self.at + block.rows <= row {
+                (self.at, self.next) = (self.at + block.rows, block.end);
+                continue;
+            }
+            self.enter(block)?;
+            let mut passed = Vec::new();
+            while self.at < row {
+                passed.clear();
+                self.pass(|schema, bytes| schema.write(bytes, &mut passed))?;
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Where the block lies of the next row.
+    pub(super) fn place(&self) -> u64 {
+        self.open.as_ref().filter(|open| open.left > 0).map_or(self.next, |open| open.begin)
+    }
+
+    /// Why what comes next is no block, if the file does not end here.
+    pub(super) fn cut(&self) -> Option<String> {
+        self.cut.as_ref().map(ToString::to_string)
+    }
+
+    pub(super) fn next(&mut self) -> Result<Option<Part>, Error> {
+        let (first, mut rows) = (self.at, Rows::new(self.columns.clone(), self.caps.record_bytes));
+        while rows.len() < self.caps.records && rows.bytes() < self.caps.bytes {
+            if self.open.as_ref().is_some_and(|open| open.left > 0) {
+                self.pass(|schema, bytes| {
+                    let mut fields = schema.fields(bytes);
+                    rows.write(|column, out| fields.write(column, out).map(|()| true))
+                })?;
+                continue;
+            }
+            // What is there was read before what comes next is looked at, which may be broken.
+            match self.block() {
+                Ok(Some(block)) => {
+                    if let Err(error) = self.enter(block) {
+                        if rows.is_empty() {
+                            return Err(error);
+                        }
+                        self.open = None;
+                        break;
+                    }
+                }
+                Err(error) if rows.is_empty() => return Err(error),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        Ok((!rows.is_empty()).then_some(Part { first, rows }))
+    }
+
+    /// The next block, if it is whole.
+    fn block(&mut self) -> Result<Option<Block>, Error> {
+        self.cut = None;
+        match block::next(&self.source, self.next, &self.sync)? {
+            Ok(block) => Ok(block),
+            Err(cut) => {
+                self.cut = Some(cut);
+                Ok(None)
+            }
+        }
+    }
+
+    fn enter(&mut self, block: Block) -> Result<(), Error> {
+        let bytes = block.bytes(&self.source, self.codec)?;
+        self.open = Some(Open { begin: self.next, bytes, at: 0, left: block.rows });
+        self.next = block.end;
+        match block.rows {
+            0 => self.end_block(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes one value of the open block.
+    fn pass(&mut self, take: impl FnOnce(&Schema, &mut Bytes<'_>) -> Result<(), &'static str>) -> Result<(), Error> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let mut bytes = Bytes::new(&open.bytes[open.at..]);
+        if let Err(why) = take(&self.schema, &mut bytes) {
+            let place = format!("in the block at byte {}, at row {}", open.begin, self.at);
+            return Err(self.source.damaged(&place, why));
+        }
+        open.at = open.bytes.len() - bytes.left();
+        open.left -= 1;
+        self.at += 1;
+        if open.left == 0 { self.end_block() } else { Ok(()) }
+    }
+
+    /// All of a block's rows were read: there is nothing else in it.
+    fn end_block(&self) -> Result<(), Error> {
+        match &self.open {
+            Some(open) if open.at < open.bytes.len() => {
+                let place = format!("in the block at byte {}, before row {}", open.begin, self.at);
+                Err(self.source.damaged(&place, "it is longer than its rows"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
