@@ -87,6 +87,10 @@ impl Plugins for Connectors {
         self.catalog.change(before, after, positions, &self.connections)
     }
 
+    fn same_target(&self, one: &Component, other: &Component) -> bool {
+        self.catalog.same_target(one, other, &self.connections)
+    }
+
     fn redact(&self, component: &Component) -> Component {
         // A type may be known as a source and as a sink, with different secrets: both hide theirs.
         self.catalog.redact(Role::Sink, &self.catalog.redact(Role::Source, component))

@@ -148,9 +148,7 @@ impl Entity {
 
     /// The branches that write to the target of a sink which is added.
     fn sharing(&self, pipeline: &Pipeline, added: &PipelineSpec) -> BTreeSet<BranchNumber> {
-        let same = |branch: &Branch| {
-            self.context.parts.plugins.change(&branch.spec, added, &Positions::new()).target.is_none()
-        };
+        let same = |branch: &Branch| self.context.parts.plugins.same_target(&branch.spec.sink, &added.sink);
         pipeline.branches.iter().filter(|(_, branch)| same(branch)).map(|(number, _)| *number).collect()
     }
 

@@ -127,6 +127,11 @@ fn config<T: serde::de::DeserializeOwned>(component: &Component) -> Result<T, Ve
         .map_err(|error| vec![Problem::new("", "invalid-value", error.to_string())])
 }
 
+fn catalog() -> Catalog {
+    let catalog = Catalog::new().source::<MemorySource>();
+    catalog.sink::<MemorySink>().sink::<KeyedMemorySink>().sink::<StagedMemorySink>()
+}
+
 impl Plugins for Simple {
     fn check(&self, spec: &PipelineSpec) -> Vec<Problem> {
         let known = ["memory", "http"].contains(&spec.source.kind.as_str());
@@ -154,9 +159,10 @@ impl Plugins for Simple {
         &Obedient
     }
     fn change(&self, before: &PipelineSpec, after: &PipelineSpec, positions: &Positions) -> Change {
-        let catalog = Catalog::new().source::<MemorySource>();
-        let catalog = catalog.sink::<MemorySink>().sink::<KeyedMemorySink>().sink::<StagedMemorySink>();
-        catalog.change(before, after, positions, &Connections::default())
+        catalog().change(before, after, positions, &Connections::default())
+    }
+    fn same_target(&self, one: &Component, other: &Component) -> bool {
+        catalog().same_target(one, other, &Connections::default())
     }
     fn redact(&self, component: &Component) -> Component {
         component.clone()

@@ -129,8 +129,13 @@ impl Catalog {
         format!("{} {place}", sink.kind)
     }
 
+    /// Whether two sinks of one pipeline write to the same target now, whatever the paths to it.
+    pub fn same_target(&self, one: &Component, other: &Component, connections: &Connections) -> bool {
+        self.target_as_it_is(one, connections) == self.target_as_it_is(other, connections)
+    }
+
     /// The same for comparing what sinks of one spec write, at one moment: whatever the paths to a file, it is one target.
-    pub(crate) fn target_as_it_is(&self, sink: &Component, connections: &Connections) -> String {
+    fn target_as_it_is(&self, sink: &Component, connections: &Connections) -> String {
         let connector = self.get(Role::Sink, &sink.kind);
         let config =
             connector.map_or_else(|| sink.config.clone(), |sink_of| sink_of.with_files_as_they_are(&sink.config));

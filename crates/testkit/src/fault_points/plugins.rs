@@ -57,6 +57,10 @@ impl Plugins for Watched {
         self.inner.change(before, after, positions)
     }
 
+    fn same_target(&self, one: &Component, other: &Component) -> bool {
+        self.inner.same_target(one, other)
+    }
+
     fn redact(&self, component: &Component) -> Component {
         self.inner.redact(component)
     }

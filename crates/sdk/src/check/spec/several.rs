@@ -90,9 +90,9 @@ fn placed(path: &str, at: usize, transforms: usize) -> String {
 fn same_targets(spec: &PipelineSpec, catalog: &Catalog, connections: &Connections) -> Vec<Problem> {
     let keeps =
         |kind: &str| catalog.get(Role::Sink, kind).is_some_and(|sink| sink.delivery != Some(DeliveryMode::Unfenced));
-    let target = |at: usize| catalog.target_as_it_is(&spec.sinks[at].sink, connections);
     let again = (0..spec.sinks.len()).filter(|at| keeps(&spec.sinks[*at].sink.kind)).filter_map(|at| {
-        let first = (0..at).find(|before| target(*before) == target(at))?;
+        let sink = &spec.sinks[at].sink;
+        let first = (0..at).find(|before| catalog.same_target(&spec.sinks[*before].sink, sink, connections))?;
         let message = format!("writes to the same target as sink {}", spec.sinks[first].name);
         let fix = "give each sink a target of its own, or make one sink of them with a condition for both";
         Some(Problem::new(format!("sinks[{at}]"), "conflict", message).fix(fix))
