@@ -179,7 +179,7 @@ pub(super) fn without_login(text: &str) -> String {
 /// a client library have no schema of their own.
 pub(super) fn named_like_a_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    let names = ["token", "apikey", "api_key", "api-key", "api.key", "credentials"];
+    let names = ["token", "apikey", "api_key", "api-key", "api.key", "credentials", "authorization"];
     is_secret_setting(&name) || names.iter().any(|suffix| name.ends_with(suffix))
 }
 

@@ -134,7 +134,7 @@ fn places(schema: &Value, root: &Value, server: SocketAddr) -> Vec<Place> {
                         || schema["type"].as_array().is_some_and(|types| types.contains(&json!("string"))))
         };
         if branches(&branch["additionalProperties"], root).into_iter().any(any_text) {
-            for name in ["password", "x-api-key", "ssl.key.password"] {
+            for name in ["password", "x-api-key", "ssl.key.password", "authorization"] {
                 let wrap: Wrap = Rc::new(move |text| json!({name: text}));
                 found.push(Place { path: format!("[{name}]"), in_address: false, wrap });
             }
