@@ -87,6 +87,10 @@ impl Plugins for Connectors {
         self.catalog.change(before, after, positions, &self.connections)
     }
 
+    fn target(&self, sink: &Component) -> String {
+        self.catalog.target(sink, &self.connections)
+    }
+
     fn same_target(&self, one: &Component, other: &Component) -> bool {
         self.catalog.same_target(one, other, &self.connections)
     }

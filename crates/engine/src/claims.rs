@@ -46,7 +46,7 @@ impl Course {
             }
             Event::CheckpointReset { .. } => *self = begins(self.spec.take()),
             Event::PipelineStarted { .. } => self.started = true,
-            Event::PipelineUpdated { spec, sink, generation: None, positions, pushes: _ } => {
+            Event::PipelineUpdated { spec, sink, generation: None, positions, .. } => {
                 let Some(spec) = spec.of_sink(sink.as_ref()) else { return };
                 let before = self.spec.replace(spec.clone());
                 if let Some(before) = before.filter(|before| self.started && !before.gives_like(&spec)) {

@@ -191,6 +191,8 @@ pub trait Plugins: Send + Sync + fmt::Debug {
     fn compiler(&self) -> &dyn Compiler;
     /// What giving `after` the place of `before` changes, for a pipeline at these positions.
     fn change(&self, before: &PipelineSpec, after: &PipelineSpec, positions: &Positions) -> Change;
+    /// What a sink calls its target.
+    fn target(&self, sink: &Component) -> String;
     /// Whether two sinks of a pipeline write to the same target.
     fn same_target(&self, one: &Component, other: &Component) -> bool;
     /// The component as it may be shown: without secrets.

@@ -136,6 +136,7 @@ mod tests {
                 sink: None,
                 generation: None,
                 positions: None,
+                discarded: None,
                 pushes: None,
             },
             ..lifecycle(command)

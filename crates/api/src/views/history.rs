@@ -41,10 +41,11 @@ fn detail(event: &Event, catalog: &Catalog) -> Value {
         Event::PipelineCreated { spec, incarnation, pushes: _ } => {
             json!({"spec": redacted(catalog, spec), "incarnation": incarnation})
         }
-        Event::PipelineUpdated { spec, sink: _, generation, positions, pushes: _ } => object([
+        Event::PipelineUpdated { spec, sink: _, generation, positions, discarded, pushes: _ } => object([
             ("spec", Some(json!(redacted(catalog, spec)))),
             ("generation", generation.as_ref().map(new_generation)),
             ("positions", positions.as_ref().map(places)),
+            ("discarded", discarded.as_ref().map(passed_over)),
         ]),
         Event::UpdateRefused { code, message } => json!({"code": code, "message": message}),
         Event::PipelineStarted { lanes, attempt } => json!({"lanes": lanes, "attempt": attempt}),

@@ -251,7 +251,10 @@ pub struct Prepared {
     pub settlement: Settlement,
     /// How far the source was read, or passed over for good.
     pub reached: Positions,
-    /// For a sink that is added: the branches that write to its target, or did when they ended.
+    /// The target that its sink gets with the update, as the sink spells it; none: it keeps the one that it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// The other branches that write to that target, or did when they ended.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub shares: BTreeSet<BranchNumber>,
     /// Random: tells a generation that starts from others of its number.

@@ -50,8 +50,7 @@ pub enum Event {
     },
     /// It was changed.
     PipelineUpdated {
-        /// What it is from now on. Its branches change one by one: this event is about one, which is removed if the spec has
-        /// its sink no longer.
+        /// What it is from now on. This event is about one of its branches, which is removed if the spec has its sink no longer.
         spec: Box<PipelineSpec>,
         /// What the sink of the branch is called from now on; none: it is the only one.
         sink: Option<SinkName>,
@@ -60,6 +59,8 @@ pub enum Event {
         /// Where it takes effect: what is before these positions was done by the spec before; a partition that is missing
         /// was not begun. None: a generation starts, or it goes on doing the same, or what the sink has was not known.
         positions: Option<Positions>,
+        /// Pushed records that the branch gives up, if it is removed.
+        discarded: Option<Lost>,
         /// Most bytes of pushed records that may wait from now on; `None`: the source accepts none.
         pushes: Option<u64>,
     },

@@ -71,7 +71,7 @@ pub(super) fn follow(id: &PipelineId, mut state: State, event: &RecordedEvent) -
         }
         Event::PipelineDeleted => return deleted(&state, event.at),
         Event::BatchReceived { source, .. } => state.pipeline_mut()?.receive(source.as_ref(), &event.event)?,
-        Event::PipelineUpdated { spec, sink, generation, positions: _, pushes } => {
+        Event::PipelineUpdated { spec, sink, generation, positions: _, discarded: _, pushes } => {
             updated(state.pipeline_mut()?, event.branch, spec, sink.as_ref(), (generation.as_ref(), *pushes))?;
         }
         of_branch => {

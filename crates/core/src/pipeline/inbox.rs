@@ -198,10 +198,13 @@ impl Inbox {
 }
 
 /// What to know of a branch that begins when so many pushed records are no longer kept.
+/// The code of the warning that a sink began after records had gone.
+pub(super) const BEGINS_LATE: &str = "begins-late";
+
 pub(super) fn begins_late(gone: u64) -> Warned {
     let message =
         "records that were pushed before the sink was added are no longer stored: the sink gets only later ones".into();
-    Warned { code: "begins-late".into(), subject: String::new(), message, records: gone }
+    Warned { code: BEGINS_LATE.into(), subject: String::new(), message, records: gone }
 }
 
 /// The pushed records that a branch has given up once a generation begins: what it gave up before stays so unless it goes back.

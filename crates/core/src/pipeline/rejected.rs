@@ -4,7 +4,7 @@ use crate::{
     pipeline::{
         Branch,
         command::Change,
-        event::LaneProgress,
+        event::{LaneProgress, Lost},
         inbox::Inbox,
         state::{Pipeline, Status},
     },
@@ -159,17 +159,21 @@ impl GivenUp {
         if positions.is_empty() { Ok(()) } else { Err(Rejected::ResetNeeded { positions }) }
     }
 
-    /// Rejects the end of a branch that pushed records wait for: they are kept only as long as another branch waits for them.
-    pub(super) fn check_end(pipeline: &Pipeline, branch: &Branch, settled: &[LaneProgress]) -> Result<(), Rejected> {
+    /// The pushed records that wait for a branch which ends, if any: they are kept only as long as another branch waits for them.
+    pub(super) fn by_end(pipeline: &Pipeline, branch: &Branch, settled: &[LaneProgress]) -> Option<Lost> {
         let inbox = &pipeline.inbox;
         let at = Inbox::read_before(&branch.progress.positions_with(settled)).max(inbox.first());
         let records = inbox.received.saturating_sub(at);
-        if pipeline.pushes.is_none() || records == 0 {
-            return Ok(());
-        }
-        let to = format!("it is removed without the {records} record(s) that were pushed since");
-        let (partition, from) = (Inbox::PARTITION.into(), Position::offset(at));
-        Err(Rejected::ResetNeeded { positions: vec![Self { partition, from, to, of_removed: true }] })
+        let (from, to) = (Position::offset(at), Position::offset(inbox.received));
+        let lost = || Lost { partition: Inbox::PARTITION.into(), from, to, records };
+        (pipeline.pushes.is_some() && records > 0).then(lost)
+    }
+
+    /// Rejects the end of a branch that these wait for.
+    pub(super) fn of_removed(lost: &Lost) -> Rejected {
+        let to = format!("it is removed without the {} record(s) that were pushed since", lost.records);
+        let (partition, from) = (lost.partition.clone(), lost.from.clone());
+        Rejected::ResetNeeded { positions: vec![Self { partition, from, to, of_removed: true }] }
     }
 }
 
@@ -221,6 +225,15 @@ impl Rejected {
             Self::Undelivered { .. } => "undelivered",
             Self::StaleRun => "stale-run",
             Self::OfSink { rejected, .. } => rejected.code(),
+        }
+    }
+
+    /// What it says, with all findings.
+    pub(super) fn in_full(&self) -> String {
+        match self {
+            Self::Invalid { problems } => problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+            Self::OfSink { sink, rejected } => format!("sink {sink}: {}", rejected.in_full()),
+            other => other.to_string(),
         }
     }
 

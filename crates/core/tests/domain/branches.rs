@@ -71,6 +71,7 @@ pub(crate) fn change(given: &Given, spec: PipelineSpec) -> CommandKind {
             pushes: pushes(&spec),
             settlement: settled(3),
             reached,
+            target: None,
             shares: BTreeSet::new(),
             nonce: NONCE,
         };
@@ -94,7 +95,7 @@ pub(crate) fn stopped_for(given: &Given, run: u64, spec: PipelineSpec) -> Comman
 
 pub(crate) fn updated_for(sink: Option<&str>, spec: PipelineSpec, generation: Option<NewGeneration>) -> Event {
     let (spec, pushes) = (Box::new(spec.clone()), pushes(&spec));
-    Event::PipelineUpdated { spec, sink: sink.map(name), generation, positions: None, pushes }
+    Event::PipelineUpdated { spec, sink: sink.map(name), generation, positions: None, discarded: None, pushes }
 }
 
 pub(crate) fn of(branch: BranchNumber, kind: CommandKind) -> Command {
@@ -227,13 +228,9 @@ fn a_sink_that_is_removed_ends_and_goes_on_where_it_was_when_it_comes_back() {
     let one = to(&["a"]);
     let removing = past.clone().when(reset(change(&past, one.clone()))).then_effects_of([(1, Effect::StopRun)]).after();
     let removed = removing.clone().when(of(1, stopped_for(&removing, 11, one.clone())));
-    let ended = match updated_for(Some("b"), one.clone(), None) {
-        Event::PipelineUpdated { spec, sink, generation, positions: _, pushes } => {
-            Event::PipelineUpdated { spec, sink, generation, positions: Some(at(300)), pushes }
-        }
-        _ => unreachable!(),
-    };
-    let removed = removed.then_of([(1, stopped()), (1, ended)]).after();
+    let Event::PipelineUpdated { positions, discarded, .. } = &removed.decision().events[1].event else { panic!() };
+    assert_eq!((positions, discarded.as_ref().unwrap().records), (&Some(at(300)), 200));
+    let removed = removed.after();
     assert_eq!(sinks(&removed), shown(&[(0, "a", Status::Running)]));
     // Nothing is asked of it any more, and pushed records don't wait for it.
     removed.clone().when(Command::from(start()).by_system().of_branch(1)).then_rejected("not-allowed");

@@ -8,7 +8,9 @@ use dataflow_core::{
         command::{Prepared, Settlement},
         event::Cause,
         testing::*,
+        then::Wanted,
     },
+    position::Positions,
     spec::PipelineSpec,
 };
 use std::collections::BTreeMap;
@@ -81,36 +83,104 @@ fn all_that_have_stopped_for_one_that_is_refused_start_again() {
     assert!(warned(&after, 0) && warned(&after, 1) && !after.state.is_stopping());
 }
 
+/// An update to `after` in which the sink of one branch gets a target that others are at, or were.
+fn getting(
+    given: &Given,
+    after: &PipelineSpec,
+    number: BranchNumber,
+    target: &str,
+    shares: &[BranchNumber],
+) -> CommandKind {
+    let CommandKind::Update { wanted, mut prepared } = change(given, after.clone()) else { unreachable!() };
+    let of_branch = prepared.get_mut(&number).unwrap();
+    (of_branch.target, of_branch.shares) = (Some(target.into()), shares.iter().copied().collect());
+    CommandKind::Update { wanted, prepared }
+}
+
+fn retargeted(update: CommandKind) -> CommandKind {
+    let CommandKind::Update { wanted, prepared } = update else { unreachable!() };
+    CommandKind::Update { wanted: Wanted { retarget: true, ..wanted }, prepared }
+}
+
 #[test]
 fn a_sink_never_joins_one_at_its_target_that_has_written_there() {
     // `b` goes elsewhere, and `c` comes to where it was.
     let after = retyped("b", &to(&["c", "a", "b"]));
-    let shared = |given: &Given| {
-        let mut prepared = prepared(given, after.clone());
-        prepared.get_mut(&2).unwrap().shares = [1].into();
-        prepared
-    };
-    let update = |given: &Given| {
-        let CommandKind::Update { wanted, .. } = change(given, after.clone()) else { unreachable!() };
-        CommandKind::Update { wanted, prepared: shared(given) }
-    };
+    let update = |given: &Given| getting(given, &after, 2, "sqlite b", &[1]);
     running().when(update(&running())).then_rejected("invalid");
+    running().when(retargeted(update(&running()))).then_effects_of([(1, Effect::StopRun)]);
     // It writes its first records while it is told to stop.
     let new = given([created_as(to(&["a", "b"]))]);
     let new = new.and_of(1, started()).and_of(1, opened(11, 0));
     let updating = new.clone().when(update(&new)).then_effects_of([(1, Effect::StopRun)]).after();
     let stopped = |given: &Given, unsettled| {
-        let report = CommandKind::ReportStopped { run: RunId(11), unsettled, prepared: shared(given) };
-        given.clone().when(of(1, report))
+        let CommandKind::Update { prepared, .. } = update(given) else { unreachable!() };
+        given.clone().when(of(1, CommandKind::ReportStopped { run: RunId(11), unsettled, prepared }))
     };
     let written = updating.clone().when(of(1, report_progress(11, 3))).after();
-    assert_eq!(names(&stopped(&written, None))[1], (1, "UpdateRefused"));
-    assert_eq!(
-        names(&stopped(&updating, Some(cause(true))))[1],
-        (1, "UpdateRefused"),
-        "nobody knows what it has written"
-    );
+    let refused = stopped(&written, None);
+    assert_eq!(names(&refused)[1], (1, "UpdateRefused"));
+    let Event::UpdateRefused { message, .. } = &refused.decision().events[1].event else { unreachable!() };
+    assert!(message.contains("sink b has delivered 270 record(s) there"), "{message}");
+    let unknown = stopped(&updating, Some(cause(true)));
+    assert_eq!(names(&unknown)[1], (1, "UpdateRefused"), "nobody knows what it has written");
     assert_eq!(stopped(&updating, None).after().state.pipeline().unwrap().spec, after);
+}
+
+#[test]
+fn nor_one_that_was_there_before_whether_it_begins_moves_or_comes_back() {
+    let at_rest = [(0, stop_requested()), (1, stop_requested()), (0, stopped()), (1, stopped())];
+    let at_rest = at_rest.into_iter().fold(running(), |past, (branch, event)| past.and_of(branch, event));
+    // `b` leaves its target for another one.
+    let moved = retyped("b", &to(&["a", "b"]));
+    let CommandKind::Update { wanted, mut prepared } = change(&at_rest, moved.clone()) else { unreachable!() };
+    prepared.get_mut(&1).unwrap().change.target = Some(("sqlite b".into(), "sqlite b2".into()));
+    let away = at_rest.when(retargeted(CommandKind::Update { wanted, prepared })).after();
+    // A new one, and one that moves, to where it was.
+    let added = retyped("b", &to(&["c", "a", "b"]));
+    away.clone().when(getting(&away, &added, 2, "sqlite b", &[])).then_rejected("invalid");
+    away.clone()
+        .when(getting(&away, &added, 2, "sqlite c", &[]))
+        .then_of([(2, updated_for(Some("c"), added.clone(), Some(generation(1, Positions::new()))))]);
+    let other = retyped("a", &moved);
+    away.clone().when(getting(&away, &other, 0, "sqlite b", &[])).then_rejected("invalid");
+    // One that comes back to its own target, where that one was meanwhile.
+    let removed = PipelineSpec { sinks: vec![moved.sinks[1].clone()], ..moved.clone() };
+    let CommandKind::Update { wanted, prepared } = change(&away, removed) else { unreachable!() };
+    let removed = CommandKind::Update { wanted: Wanted { reset: true, ..wanted }, prepared };
+    let removed = away.when(removed).after();
+    removed.clone().when(getting(&removed, &moved, 0, "sqlite b", &[])).then_rejected("invalid");
+    removed.clone().when(getting(&removed, &moved, 0, "sqlite a", &[])).then_effects([]);
+}
+
+#[test]
+fn what_a_sink_never_got_is_told_for_good() {
+    let gone = [0, 1]
+        .into_iter()
+        .fold(running(), |past, number| past.when(of(number, report_progress(10 + u64::from(number), 5))).after());
+    let added = gone.clone().when(change(&gone, to(&["a", "b", "c"]))).after();
+    let told = |given: &Given| branch(given, 2).progress.notes.get(("begins-late", "")).is_some();
+    assert!(told(&added));
+    let Event::PipelineUpdated { generation: Some(begun), .. } = &added.history[added.history.len() - 2].event else {
+        panic!("{:?}", added.history)
+    };
+    assert_eq!((begun.positions.clone(), begun.notes.is_empty()), (at(500), false), "the history has it, too");
+    let stopped = added.and_of(2, stop_requested()).and_of(2, stopped());
+    let filtered = PipelineSpec { transforms: refiltered().transforms, ..to(&["a", "b", "c"]) };
+    let changed = stopped.and_of(2, updated_for(Some("c"), filtered, None));
+    assert!(told(&changed), "whatever is changed later");
+}
+
+#[test]
+fn the_history_has_what_a_removed_sink_has_given_up() {
+    let past = running().and_of(1, stop_requested()).and_of(1, stopped());
+    let CommandKind::Update { wanted, prepared } = change(&past, to(&["a"])) else { unreachable!() };
+    let wanted = Wanted { reset: true, ..wanted };
+    let removed = past.when(CommandKind::Update { wanted, prepared }).after();
+    let Event::PipelineUpdated { discarded: Some(lost), .. } = &removed.history.last().unwrap().event else {
+        panic!("{:?}", removed.history.last())
+    };
+    assert_eq!((lost.from.to_string(), lost.to.to_string(), lost.records), ("300".into(), "500".into(), 200));
 }
 
 #[test]
@@ -197,7 +267,7 @@ fn a_sink_that_is_removed_ends_with_the_others() {
     let mut after = PipelineSpec { transforms: refiltered().transforms, ..to(&["a"]) };
     after.description = "only one".into();
     let CommandKind::Update { wanted, prepared } = change(&past, after.clone()) else { unreachable!() };
-    let wanted = dataflow_core::pipeline::then::Wanted { reset: true, ..wanted };
+    let wanted = Wanted { reset: true, ..wanted };
     let updating = past.when(CommandKind::Update { wanted, prepared });
     let updating = updating.then_effects_of([(1, Effect::StopRun), (0, Effect::StopRun)]).after();
     let waiting = updating.when(of(1, report_stopped(11))).then_of([(1, stopped())]).after();

@@ -135,3 +135,46 @@ async fn a_node_that_is_killed_in_the_middle_of_an_update_makes_it_whole() {
         }
     }
 }
+
+/// Whatever way a sink comes to a target where another one has delivered: refused, unless the user wants it written again.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_sink_writes_again_where_another_one_has_delivered() {
+    let case = Case { folder: tempfile::tempdir().unwrap() };
+    case.append(0..10);
+    let node = start(&case.path("data"));
+    node.create_and_start(&case.to(&[("b", "b.db"), ("d", "d.db")])).await;
+    let delivered = async |records: u64| {
+        let all = |view: &Value| {
+            view["sinks"].as_array().unwrap().iter().all(|sink| sink["metrics"]["recordsDelivered"] == records)
+        };
+        node.until("orders", "all delivered", all).await;
+    };
+    delivered(10).await;
+    let retarget = async |sinks: &[(&str, &str)]| {
+        let path = "/api/pipelines/orders?retarget=true";
+        let (status, answer) = node.request("PUT", path, Some(&case.to(sinks))).await;
+        assert_eq!(status, 200, "{answer:#}");
+    };
+    let refused = async |sinks: &[(&str, &str)]| {
+        let (status, answer) = put(&node, &case.to(sinks)).await;
+        assert!(status == 400 && answer["problems"][0]["code"] == "conflict", "{sinks:?}: {status} {answer:#}");
+    };
+    // It has left its target: a new one may not come there, whatever it calls it.
+    retarget(&[("b", "b2.db"), ("d", "d.db")]).await;
+    case.append(10..20);
+    delivered(20).await;
+    refused(&[("b", "b2.db"), ("d", "d.db"), ("e", "b.db")]).await;
+    // It is removed: one that has written nothing so far may not come there.
+    let (status, answer) = put(&node, &case.to(&[("b", "b2.db"), ("z", "nowhere/z.db")])).await;
+    assert_eq!(status, 200, "{answer:#}");
+    refused(&[("b", "b2.db"), ("z", "d.db")]).await;
+    // Another one was there meanwhile: it may not come back there.
+    retarget(&[("b", "d.db")]).await;
+    case.append(20..25);
+    delivered(25).await;
+    retarget(&[("b", "b3.db")]).await;
+    refused(&[("b", "b3.db"), ("d", "d.db")]).await;
+    for (file, most) in [("b.db", 10), ("d.db", 25), ("b2.db", 10)] {
+        assert_eq!(rows(&case.path(file)), (most, most), "{file}");
+    }
+}

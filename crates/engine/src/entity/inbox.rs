@@ -48,7 +48,7 @@ impl EntityInbox {
                 Ok(Some(Found { from: batch.from, to: batch.to, digest: batch.digest, chunk: batch.chunk.clone() }))
             }
             None => Err(Error::fatal("records-gone", format!("record {from} was pushed but is no longer kept"))
-                .fix("set the checkpoint to \"end\", or to the first record that is still kept")
+                .fix(format!("set the checkpoint to \"beginning\", which is {} now, or to \"end\"", inbox.first()))
                 .for_user()),
         }
     }

@@ -113,7 +113,7 @@ impl Entity {
         };
         self.cell.set_live(branch, Some(live));
         let task = async move {
-            if give.send(run.run().await).is_err() {
+            if give.send(Box::pin(run.run()).await).is_err() {
                 tracing::debug!("the entity was gone before its run ended");
             }
         };

@@ -138,18 +138,28 @@ impl Entity {
             change = self.change(view, after, &settlement, case.known());
             reached = self.reached(view, &settlement);
         }
-        let shares = match (&case.before, &case.after) {
-            (None, Some(after)) => self.sharing(pipeline, after),
-            _ => BTreeSet::new(),
-        };
+        let target = self.gets(case, &change);
+        let after = case.after.as_ref().filter(|_| target.is_some());
+        let shares = after.map(|after| self.sharing(pipeline, case.number, after)).unwrap_or_default();
         let pushes = self.context.parts.plugins.declared(&wanted.spec).source.pushes;
-        Prepared { change, pushes, settlement, reached, shares, nonce: self.context.parts.rng.next() }
+        Prepared { change, pushes, settlement, reached, target, shares, nonce: self.context.parts.rng.next() }
     }
 
-    /// The branches that write to the target of a sink which is added.
-    fn sharing(&self, pipeline: &Pipeline, added: &PipelineSpec) -> BTreeSet<BranchNumber> {
-        let same = |branch: &Branch| self.context.parts.plugins.same_target(&branch.spec.sink, &added.sink);
-        pipeline.branches.iter().filter(|(_, branch)| same(branch)).map(|(number, _)| *number).collect()
+    /// The target that a branch gets with an update: one that begins, comes back, or leaves the target that it has.
+    fn gets(&self, case: &Case, change: &Change) -> Option<String> {
+        let stays = case.before.as_ref().is_some_and(|view| view.branch.is_present());
+        match &change.target {
+            Some((_, to)) => Some(to.clone()),
+            None if stays => None,
+            None => Some(self.context.parts.plugins.target(&case.after.as_ref()?.sink)),
+        }
+    }
+
+    /// The other branches that write to the target that one gets.
+    fn sharing(&self, pipeline: &Pipeline, number: BranchNumber, after: &PipelineSpec) -> BTreeSet<BranchNumber> {
+        let same = |branch: &Branch| self.context.parts.plugins.same_target(&branch.spec.sink, &after.sink);
+        let others = pipeline.branches.iter().filter(|(other, branch)| **other != number && same(branch));
+        others.map(|(other, _)| *other).collect()
     }
 
     /// What an update changes; its target is `known` by another name.
@@ -178,7 +188,10 @@ impl Entity {
         let so_far = (from, left.of.iter().copied().chain(own).collect::<Vec<_>>(), handle);
         let before =
             away.iter().rev().map(|away| (away.target.clone(), away.left.of.clone(), away.left.handle.clone()));
-        for (name, generations, handle) in [so_far].into_iter().chain(before) {
+        // What another kind of sink has left there says nothing to this one.
+        let kind = format!("{} ", after.sink.kind);
+        let alike = [so_far].into_iter().chain(before).filter(|(name, ..)| name.starts_with(&kind));
+        for (name, generations, handle) in alike {
             let traces = Traces {
                 branch: view.branch.id.clone(),
                 incarnation: view.branch.incarnation.clone(),

@@ -161,6 +161,9 @@ impl Plugins for Simple {
     fn change(&self, before: &PipelineSpec, after: &PipelineSpec, positions: &Positions) -> Change {
         catalog().change(before, after, positions, &Connections::default())
     }
+    fn target(&self, sink: &Component) -> String {
+        catalog().target(sink, &Connections::default())
+    }
     fn same_target(&self, one: &Component, other: &Component) -> bool {
         catalog().same_target(one, other, &Connections::default())
     }

@@ -12,7 +12,7 @@ use dataflow_core::{
     types::{InferredTypes, Type},
 };
 use parts::{
-    Cause, Chunk, LaneOpened, LaneProgress, NewGeneration, Planned, Position, Positions, read_positions,
+    Cause, Chunk, LaneOpened, LaneProgress, Lost, NewGeneration, Planned, Position, Positions, read_positions,
     store_positions,
 };
 use serde::{Deserialize, Serialize};
@@ -60,6 +60,8 @@ enum Event {
         generation: Option<NewGeneration>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         positions: Option<Positions>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        discarded: Option<Lost>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pushes: Option<u64>,
     },
@@ -179,11 +181,12 @@ impl TryFrom<&domain::Event> for Event {
                 incarnation: incarnation.as_str().to_owned(),
                 pushes: *pushes,
             },
-            From::PipelineUpdated { spec, sink, generation, positions, pushes } => Self::PipelineUpdated {
+            From::PipelineUpdated { spec, sink, generation, positions, discarded, pushes } => Self::PipelineUpdated {
                 spec: serde_json::to_value(spec)?,
                 sink: sink.clone(),
                 generation: generation.as_ref().map(Into::into),
                 positions: positions.as_ref().map(store_positions),
+                discarded: discarded.as_ref().map(Into::into),
                 pushes: *pushes,
             },
             From::UpdateRefused { code, message } => {
@@ -248,13 +251,16 @@ impl TryFrom<Event> for domain::Event {
                 incarnation: Incarnation::try_from(incarnation).map_err(|cause| cause.to_string())?,
                 pushes,
             },
-            Event::PipelineUpdated { spec: json, sink, generation, positions, pushes } => Self::PipelineUpdated {
-                spec: read_spec(json)?,
-                sink,
-                generation: generation.map(Into::into),
-                positions: positions.map(read_positions),
-                pushes,
-            },
+            Event::PipelineUpdated { spec: json, sink, generation, positions, discarded, pushes } => {
+                Self::PipelineUpdated {
+                    spec: read_spec(json)?,
+                    sink,
+                    generation: generation.map(Into::into),
+                    positions: positions.map(read_positions),
+                    discarded: discarded.map(Into::into),
+                    pushes,
+                }
+            }
             Event::UpdateRefused { code, message } => Self::UpdateRefused { code, message },
             Event::PipelineStarted { lanes, attempt } => Self::PipelineStarted { lanes, attempt },
             Event::StopRequested { then } => Self::StopRequested { then: then.try_into()? },

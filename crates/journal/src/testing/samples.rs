@@ -206,8 +206,14 @@ pub fn all() -> Vec<(&'static str, RecordedEvent)> {
     let planned = |partition: &str, lane, begin| Planned { partition: partition.into(), lane, begin };
     let created =
         |text, pushes| Event::PipelineCreated { spec: spec(text), incarnation: "k3v9".try_into().unwrap(), pushes };
-    let updated =
-        |pushes| Event::PipelineUpdated { spec: spec(SMALL), sink: None, generation: None, positions: None, pushes };
+    let updated = |pushes| Event::PipelineUpdated {
+        spec: spec(SMALL),
+        sink: None,
+        generation: None,
+        positions: None,
+        discarded: None,
+        pushes,
+    };
     let recorded = |event| self::event("c-1", event);
     vec![
         ("pipeline-created", recorded(created(SMALL, None))),
@@ -220,6 +226,7 @@ pub fn all() -> Vec<(&'static str, RecordedEvent)> {
                 sink: None,
                 generation: None,
                 positions: Some([("/data/in.jsonl".into(), Position::offset(77).of("2049:131-9f86d081"))].into()),
+                discarded: None,
                 pushes: None,
             }),
         ),
@@ -251,6 +258,7 @@ pub fn all() -> Vec<(&'static str, RecordedEvent)> {
                         ..generation(None)
                     }),
                     positions: None,
+                    discarded: None,
                     pushes: None,
                 })
             },
@@ -264,9 +272,26 @@ pub fn all() -> Vec<(&'static str, RecordedEvent)> {
                     sink: Some("large".try_into().unwrap()),
                     generation: None,
                     positions: None,
+                    discarded: None,
                     pushes: None,
                 })
             },
+        ),
+        (
+            "pipeline-updated-removed",
+            recorded(Event::PipelineUpdated {
+                spec: spec(SMALL),
+                sink: Some("large".try_into().unwrap()),
+                generation: None,
+                positions: None,
+                discarded: Some(Lost {
+                    partition: "http".into(),
+                    from: Position::offset(300),
+                    to: Position::offset(500),
+                    records: 200,
+                }),
+                pushes: Some(1 << 20),
+            }),
         ),
         ("pipeline-started", recorded(Event::PipelineStarted { lanes: 4, attempt: 2 })),
         ("stop-requested", recorded(Event::StopRequested { then: Then { update: None, start: true } })),

@@ -120,7 +120,7 @@ impl Catalog {
     }
 
     /// Where a sink writes. One whose settings can't be read writes where nobody else does.
-    pub(crate) fn target(&self, sink: &Component, connections: &Connections) -> String {
+    pub fn target(&self, sink: &Component, connections: &Connections) -> String {
         let place = self.get(Role::Sink, &sink.kind).and_then(|connector| match connector.make {
             Make::Sink { target, .. } => target(Value::Object(own(connector, sink, connections))),
             Make::Source { .. } => None,

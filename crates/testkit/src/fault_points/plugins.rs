@@ -57,6 +57,10 @@ impl Plugins for Watched {
         self.inner.change(before, after, positions)
     }
 
+    fn target(&self, sink: &Component) -> String {
+        self.inner.target(sink)
+    }
+
     fn same_target(&self, one: &Component, other: &Component) -> bool {
         self.inner.same_target(one, other)
     }

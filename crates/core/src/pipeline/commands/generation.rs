@@ -1,7 +1,13 @@
 //! Starting a new generation.
 use crate::{
     id::Generation,
-    pipeline::{Rejected, command::Settlement, event::NewGeneration, inbox::Inbox, state::Branch},
+    pipeline::{
+        Rejected,
+        command::Settlement,
+        event::NewGeneration,
+        inbox::{Inbox, begins_late},
+        state::Branch,
+    },
     position::Positions,
     warned::Warnings,
 };
@@ -54,13 +60,18 @@ pub(super) fn begin(
     })
 }
 
-/// That of a branch which an update adds. `nonce` is random: after a restore, the journal may give the number of one that it has
+/// That of a branch which an update adds: of what was `pushed` it gets what is still kept. `nonce` is random: after a restore, the journal may give the number of one that it has
 /// forgotten, and that has written, to another branch.
-pub(super) fn of_new_branch(nonce: u64) -> NewGeneration {
+pub(super) fn of_new_branch(pushed: Option<&Inbox>, nonce: u64) -> NewGeneration {
+    let (mut positions, mut notes) = (Positions::new(), Warnings::default());
+    if let Some(inbox) = pushed.filter(|inbox| inbox.first() > 0) {
+        inbox.clamp(&mut positions);
+        notes = [begins_late(inbox.first())].into_iter().collect();
+    }
     NewGeneration {
         generation: Generation { nonce, ..Generation::FIRST },
         met: Vec::new(),
-        positions: Positions::new(),
+        positions,
         reached: Positions::new(),
         given_up: Positions::new(),
         settled: Vec::new(),
@@ -68,7 +79,7 @@ pub(super) fn of_new_branch(nonce: u64) -> NewGeneration {
         retargeted: None,
         discarded: None,
         passed: Vec::new(),
-        notes: Warnings::default(),
+        notes,
         unsettled: None,
     }
 }

@@ -72,7 +72,7 @@ pub(super) fn make(
 
 /// An update that waits can't be made: who stops for it starts again.
 pub(super) fn refuse(pipeline: &Pipeline, command: &Command, rejected: Rejected) -> Decision {
-    let (code, message) = (rejected.code(), rejected.to_string());
+    let (code, message) = (rejected.code(), rejected.in_full());
     let mut decision = Decision { refused: Some(rejected), ..Decision::default() };
     for (number, branch) in &pipeline.branches {
         let Some(update) = branch.update() else { continue };
@@ -126,7 +126,7 @@ fn all_at_once(
         && let Some((number, branch)) = pipeline.present().next()
     {
         let (spec, sink, pushes) = (spec.clone(), branch.sink.clone(), pipeline.pushes);
-        let updated = Event::PipelineUpdated { spec, sink, generation: None, positions: None, pushes };
+        let updated = Event::PipelineUpdated { spec, sink, generation: None, positions: None, discarded: None, pushes };
         decision.events.push(update.by.event(command.at, number, updated));
     }
     Ok(decision)
@@ -179,25 +179,28 @@ fn plan(
     wanted: &Wanted,
     prepared: &Prepared,
 ) -> Result<Event, Rejected> {
-    let Prepared { change, settlement, nonce, reached, pushes, shares: _ } = prepared;
+    let Prepared { change, settlement, nonce, reached, pushes, target: _, shares: _ } = prepared;
     let updated = |generation, positions| {
         let (spec, sink) = (wanted.spec.clone(), sink.cloned());
-        Event::PipelineUpdated { spec, sink, generation, positions, pushes: *pushes }
+        Event::PipelineUpdated { spec, sink, generation, positions, discarded: None, pushes: *pushes }
     };
+    if !wanted.retarget {
+        check_apart((pipeline, number), (sink, wanted), prepared)?;
+    }
     // Whether the journal knows all that the sink has.
     let settled = pipeline.branches.get(&number).is_none_or(|branch| branch.settled && branch.running().is_none());
     let (Some(branch), Some(spec)) = (pipeline.branches.get(&number), wanted.spec.of_sink(sink)) else {
-        // It begins, or ends where it is.
-        let ends = pipeline.branches.get(&number);
-        if let Some(branch) = ends.filter(|_| !wanted.reset) {
-            GivenUp::check_end(pipeline, branch, settlement.lanes())?;
+        let Some(ends) = pipeline.branches.get(&number) else {
+            let pushed = pushes.map(|_| &pipeline.inbox);
+            return Ok(updated(Some(generation::of_new_branch(pushed, *nonce)), None));
+        };
+        let discarded = GivenUp::by_end(pipeline, ends, settlement.lanes());
+        if let Some(lost) = discarded.as_ref().filter(|_| !wanted.reset) {
+            return Err(GivenUp::of_removed(lost));
         }
-        if ends.is_none() && !wanted.retarget {
-            check_apart(pipeline, (sink, wanted), prepared)?;
-        }
-        let positions = ends.map(|branch| branch.progress.positions());
-        let generation = ends.is_none().then(|| generation::of_new_branch(*nonce));
-        return Ok(updated(generation, positions.filter(|_| settled)));
+        let (spec, sink) = (wanted.spec.clone(), sink.cloned());
+        let positions = Some(ends.progress.positions()).filter(|_| settled);
+        return Ok(Event::PipelineUpdated { spec, sink, generation: None, positions, discarded, pushes: *pushes });
     };
     let mut kept = branch.progress.positions_with(settlement.lanes());
     if !branch.starts_generation(&spec, change) {
@@ -227,29 +230,39 @@ fn plan(
     Ok(updated(Some(generation), None))
 }
 
-/// Refuses a sink that would write to the target of another branch all that this has written already.
+/// Refuses to give a sink a target where another branch has delivered: it would write that there a second time.
 fn check_apart(
-    pipeline: &Pipeline,
+    (pipeline, number): (&Pipeline, BranchNumber),
     (sink, wanted): (Option<&SinkName>, &Wanted),
     prepared: &Prepared,
 ) -> Result<(), Rejected> {
-    let others = prepared.shares.iter().filter_map(|number| pipeline.branches.get(number));
-    let delivered = |branch: &Branch| branch.progress.counters().delivered;
-    // Of one that runs, it is seen again once it has stopped.
-    let is_known = |branch: &Branch| branch.settled || branch.running().is_some();
-    let has_written = |branch: &&Branch| delivered(branch) > 0 || !is_known(branch);
-    let Some(other) = others.into_iter().find(has_written) else { return Ok(()) };
+    let Some(target) = &prepared.target else { return Ok(()) };
+    let others = pipeline.branches.iter().filter(|(other, _)| **other != number);
+    let has_written = |(other, branch): (&BranchNumber, _)| {
+        let written = written_to(branch, target, prepared.shares.contains(other))?;
+        Some((branch, written))
+    };
+    let Some((other, written)) = others.into_iter().find_map(has_written) else { return Ok(()) };
     let at = wanted.spec.sinks.iter().position(|one| Some(&one.name) == sink);
     let at = at.map_or("sink".into(), |at| format!("sinks[{at}]"));
-    let named = sink.map_or("the sink".into(), |name| format!("sink {name}"));
     let before = other.sink.as_ref().map_or("the only sink so far".into(), |name| format!("sink {name}"));
-    let written = match is_known(other) {
-        true => format!("the {} record(s) that {before} has delivered there", delivered(other)),
-        false => format!("what {before}, which did not stop in order, may have delivered there"),
+    let written = match written {
+        Some(records) => format!("{before} has delivered {records} record(s) there"),
+        None => format!("{before}, which did not stop in order, may have delivered records there"),
     };
-    let message = format!("{named} has the same target as {before}, and would write {written} a second time");
-    let fix = "keep the sink's name, or rename it in an update of its own: either way it continues from its position";
+    let message = format!("{written}, which this sink would write a second time");
+    let fix = "to continue from the position of that sink, keep its name, or rename it in an update of its own; or give this one \
+        another target, or \"retarget\" to write them again";
     Err(Rejected::Invalid { problems: vec![Problem::new(at, "conflict", message).fix(fix)] })
+}
+
+/// How many records a branch has delivered to a target, if any, or that nobody knows it. It `writes` there now, or may have before.
+fn written_to(branch: &Branch, target: &str, writes: bool) -> Option<Option<u64>> {
+    let before = branch.progress.away.iter().rfind(|away| away.target == target).map_or(0, |away| away.left.records);
+    let now = if writes { branch.progress.held_by_target(&[]) } else { 0 };
+    // Of one that runs, it is seen again once it has stopped.
+    let is_known = !writes || branch.settled || branch.running().is_some();
+    if is_known { (before + now > 0).then_some(Some(before + now)) } else { Some(None) }
 }
 
 /// What users are told of what an update means for what is read and written.

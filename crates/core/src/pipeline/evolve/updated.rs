@@ -5,7 +5,7 @@ use crate::{
     id::SinkName,
     pipeline::{
         event::NewGeneration,
-        inbox::begins_late,
+        inbox::{BEGINS_LATE, begins_late},
         state::{Branch, Phase, Pipeline},
     },
     spec::PipelineSpec,
@@ -76,9 +76,9 @@ fn changed(branch: &mut Branch, spec: PipelineSpec, generation: Option<&NewGener
         branch.learned = InferredTypes::default();
     }
     if !described {
-        // They may be about what was changed.
+        // They may be about what was changed, but for what it has never got.
         branch.progress.by_lane.values_mut().for_each(|lane| lane.warnings = Warnings::default());
-        branch.progress.notes = Warnings::default();
+        branch.progress.notes = branch.progress.notes.coded(BEGINS_LATE);
     }
     branch.spec = spec;
     if let Some(generation) = generation {

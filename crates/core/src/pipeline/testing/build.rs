@@ -214,13 +214,27 @@ pub fn created_as(spec: PipelineSpec) -> Event {
 /// It was changed, within the generation.
 pub fn updated(spec: PipelineSpec) -> Event {
     let pushes = pushes(&spec);
-    Event::PipelineUpdated { spec: Box::new(spec), sink: None, generation: None, positions: None, pushes }
+    Event::PipelineUpdated {
+        spec: Box::new(spec),
+        sink: None,
+        generation: None,
+        positions: None,
+        discarded: None,
+        pushes,
+    }
 }
 
 /// It was changed, within the generation, and that takes effect at `position`.
 pub fn updated_at(spec: PipelineSpec, position: u64) -> Event {
     let pushes = pushes(&spec);
-    Event::PipelineUpdated { spec: Box::new(spec), sink: None, generation: None, positions: Some(at(position)), pushes }
+    Event::PipelineUpdated {
+        spec: Box::new(spec),
+        sink: None,
+        generation: None,
+        positions: Some(at(position)),
+        discarded: None,
+        pushes,
+    }
 }
 
 /// A user started it, with one lane.
@@ -334,7 +348,15 @@ pub fn prepared(spec: &PipelineSpec, settlement: Settlement) -> Prepared {
     let target = sink.then(|| (target(&before), target(spec)));
     let change = Change { source, sink, target, given_up: BTreeMap::new() };
     let pushes = pushes(spec);
-    Prepared { change, pushes, settlement, reached: Positions::new(), shares: BTreeSet::new(), nonce: NONCE }
+    Prepared {
+        change,
+        pushes,
+        settlement,
+        reached: Positions::new(),
+        target: None,
+        shares: BTreeSet::new(),
+        nonce: NONCE,
+    }
 }
 
 /// The sink was asked: lane 0 is after `settled` commits.

@@ -31,6 +31,7 @@ pub fn samples() -> Vec<RecordedEvent> {
             }),
             sink: None,
             positions: None,
+            discarded: None,
             pushes: super::pushes(&super::redirected()),
         },
         super::updated_at(super::refiltered(), 300),

@@ -61,6 +61,7 @@ fn another_sink_starts_a_generation_that_goes_on_where_the_old_one_was() {
         sink: None,
         generation: Some(begun),
         positions: None,
+        discarded: None,
         pushes: pushes(&spec()),
     }]);
     let after = then.after();
@@ -96,6 +97,7 @@ fn turn_to(from: &str, to: &str, settled: Option<LaneProgress>, retarget: bool) 
                 pushes: None,
                 settlement,
                 reached: Positions::new(),
+                target: None,
                 shares: BTreeSet::new(),
                 nonce: NONCE,
             },
@@ -200,8 +202,15 @@ fn change_source(spec: PipelineSpec, given_up: &[&str], reset: bool, lane: LaneP
     let given_up = given_up.iter().map(|partition| (Partition::from(*partition), "from the beginning".to_owned()));
     let change = Change { source: true, given_up: given_up.collect(), ..Change::default() };
     let settlement = Settlement::Settled { lanes: vec![lane], met: Vec::new(), lost: None };
-    let prepared =
-        Prepared { change, pushes: None, settlement, reached: Positions::new(), shares: BTreeSet::new(), nonce: NONCE };
+    let prepared = Prepared {
+        change,
+        pushes: None,
+        settlement,
+        reached: Positions::new(),
+        target: None,
+        shares: BTreeSet::new(),
+        nonce: NONCE,
+    };
     CommandKind::Update { wanted: Wanted { reset, ..wanted(spec, false) }, prepared: [(0, prepared)].into() }
 }
 
@@ -214,14 +223,21 @@ fn a_tweak_of_the_source_is_the_same_generation() {
         change: Change::default(),
         settlement: Settlement::NotNeeded,
         reached: Positions::new(),
+        target: None,
         shares: BTreeSet::new(),
         nonce: NONCE,
         pushes: None,
     };
     let change = CommandKind::Update { wanted: wanted(spec.clone(), false), prepared: [(0, prepared)].into() };
     let positions = Some(lane.positions.clone());
-    let updated =
-        Event::PipelineUpdated { spec: Box::new(spec), sink: None, generation: None, positions, pushes: None };
+    let updated = Event::PipelineUpdated {
+        spec: Box::new(spec),
+        sink: None,
+        generation: None,
+        positions,
+        discarded: None,
+        pushes: None,
+    };
     let after = past.when(change).then([updated]).after();
     assert_eq!(after.state.branch(0).unwrap().progress.positions(), lane.positions);
 }
@@ -257,6 +273,7 @@ fn positions_are_given_up_only_on_purpose() {
         sink: None,
         generation: Some(begun),
         positions: None,
+        discarded: None,
         pushes: None,
     };
     let after = past.when(update(true)).then([changed]).after();
@@ -345,6 +362,7 @@ fn a_target_that_an_update_returns_to_must_have_what_was_left_there() {
             ..generation(number, at(100))
         }),
         positions: None,
+        discarded: None,
         pushes: pushes(&spec()),
     };
     let left = |given: &Given| given.state.branch(0).unwrap().progress.left.clone();
