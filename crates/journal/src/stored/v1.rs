@@ -61,7 +61,7 @@ enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         positions: Option<Positions>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        discarded: Option<Lost>,
+        discarded: Option<Box<Lost>>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pushes: Option<u64>,
     },
@@ -186,7 +186,7 @@ impl TryFrom<&domain::Event> for Event {
                 sink: sink.clone(),
                 generation: generation.as_ref().map(Into::into),
                 positions: positions.as_ref().map(store_positions),
-                discarded: discarded.as_ref().map(Into::into),
+                discarded: discarded.as_ref().map(|lost| Box::new(lost.into())),
                 pushes: *pushes,
             },
             From::UpdateRefused { code, message } => {
@@ -257,7 +257,7 @@ impl TryFrom<Event> for domain::Event {
                     sink,
                     generation: generation.map(Into::into),
                     positions: positions.map(read_positions),
-                    discarded: discarded.map(Into::into),
+                    discarded: discarded.map(|lost| (*lost).into()),
                     pushes,
                 }
             }
