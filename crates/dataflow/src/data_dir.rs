@@ -112,9 +112,14 @@ impl DataDir {
     /// # Errors
     /// If it can't be written.
     pub fn keep_restored(&self, restored: &Restored) -> Result<(), Error> {
-        let path = self.path.join(RESTORED);
-        let text = serde_json::to_vec(restored).map_err(io::Error::from);
-        text.and_then(|text| fs::write(&path, text)).map_err(|source| Error::Io { path, source })
+        let (path, new) = (self.path.join(RESTORED), self.path.join(format!("{RESTORED}.new")));
+        let written = serde_json::to_vec(restored).map_err(io::Error::from).and_then(|text| {
+            let mut file = File::create(&new)?;
+            file.write_all(&text)?;
+            file.sync_all()?;
+            fs::rename(&new, &path)
+        });
+        written.map_err(|source| Error::Io { path, source })
     }
 
     /// The folder itself.

@@ -197,10 +197,10 @@ impl Inbox {
     }
 }
 
-/// What to know of a branch that begins when so many pushed records are no longer kept.
 /// The code of the warning that a sink began after records had gone.
 pub(super) const BEGINS_LATE: &str = "begins-late";
 
+/// What to know of a branch that begins when so many pushed records are no longer kept.
 pub(super) fn begins_late(gone: u64) -> Warned {
     let message =
         "records that were pushed before the sink was added are no longer stored: the sink gets only later ones".into();

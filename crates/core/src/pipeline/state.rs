@@ -188,13 +188,13 @@ impl Pipeline {
         assigned
     }
 
-    /// The branches that an update to `spec` may touch, and what their sinks are called then: those that end with it before those
-    /// that it has.
+    /// The branches that an update to `spec` may touch, and what their sinks are called then: those that it has before those that
+    /// end with it, so that what is pushed is kept for one that begins.
     pub fn after(&self, spec: &PipelineSpec) -> Vec<(BranchNumber, Option<SinkName>)> {
         let assigned = self.assign(spec);
         let ends = self.present().filter(|(number, _)| !assigned.contains_key(number));
         let ends: Vec<_> = ends.map(|(number, branch)| (number, branch.sink.clone())).collect();
-        ends.into_iter().chain(assigned).collect()
+        assigned.into_iter().chain(ends).collect()
     }
 
     /// The status a user sees.

@@ -269,7 +269,7 @@ fn a_sink_that_is_removed_ends_with_the_others() {
     let CommandKind::Update { wanted, prepared } = change(&past, after.clone()) else { unreachable!() };
     let wanted = Wanted { reset: true, ..wanted };
     let updating = past.when(CommandKind::Update { wanted, prepared });
-    let updating = updating.then_effects_of([(1, Effect::StopRun), (0, Effect::StopRun)]).after();
+    let updating = updating.then_effects_of([(0, Effect::StopRun), (1, Effect::StopRun)]).after();
     let waiting = updating.when(of(1, report_stopped(11))).then_of([(1, stopped())]).after();
     assert_eq!(sinks(&waiting).len(), 2, "it is there until the update is made");
     let done = waiting.clone().when(of(0, stopped_for(&waiting, 10, after)));

@@ -39,6 +39,7 @@ impl Entity {
     ) {
         let (waits, id) = (command.action.wait().is_some(), command.id.clone());
         let updates = matches!(command.action, Action::Update { .. });
+        self.refused = None;
         let outcome = self.user(command).await;
         if waits && self.cell.state().is_stopping() && outcome.is_ok() {
             // Another request may have asked for the same update before.

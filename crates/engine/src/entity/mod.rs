@@ -204,7 +204,9 @@ impl Entity {
         }
         if let Some(rejected) = &decision.refused {
             let of = decision.events.iter().find(|event| matches!(event.event, Event::UpdateRefused { .. }));
-            self.refused = of.map(|event| (event.command.clone(), rejected.clone()));
+            if let Some(event) = of {
+                self.refuse(&event.command, rejected);
+            }
         }
         for (branch, effect) in &decision.effects {
             match effect {
@@ -215,6 +217,14 @@ impl Entity {
             }
         }
         Ok(decision)
+    }
+
+    /// Tells whoever waits for this update, or is about to be answered, that it can't be made.
+    fn refuse(&mut self, update: &CommandId, rejected: &Rejected) {
+        for (_, reply) in self.waiting.extract_if(.., |(waits_for, _)| waits_for == update) {
+            answer(reply, Err(rejected.clone().into()));
+        }
+        self.refused = Some((update.clone(), rejected.clone()));
     }
 
     /// Tells operators what has happened.

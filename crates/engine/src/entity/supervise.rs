@@ -73,24 +73,24 @@ async fn told(run: &mut ActiveRun) -> Happened {
 impl Entity {
     /// Takes up what was under way when the pipeline was last in memory.
     pub(super) async fn resume(&mut self) {
-        let running = |(number, branch): (BranchNumber, &Branch)| {
-            branch.running().map(|running| (number, running.stopping.is_some()))
-        };
-        let running: Vec<_> = {
+        let branches: Vec<_> = {
             let state = self.cell.state();
-            state.pipeline().into_iter().flat_map(Pipeline::present).filter_map(running).collect()
+            state.pipeline().into_iter().flat_map(Pipeline::present).map(|(number, _)| number).collect()
         };
-        for (branch, stopping) in running {
-            if stopping {
-                self.stop_run(branch).await;
-            } else {
-                self.start_run(branch);
+        for branch in branches {
+            // What follows on the end of one may have been done for others: an update starts them.
+            let stopping = self.cell.state().branch(branch).and_then(Branch::running).map(|run| run.stopping.is_some());
+            match stopping {
+                Some(true) => self.stop_run(branch).await,
+                Some(false) if !self.runs.contains_key(&branch) => self.start_run(branch),
+                _ => {}
             }
         }
     }
 
     /// Opens a run of a branch as it is now.
     pub(super) fn start_run(&mut self, branch: BranchNumber) {
+        debug_assert!(!self.runs.contains_key(&branch), "a branch has one run");
         let Some(view) = self.cell.state().pipeline().and_then(|pipeline| pipeline.view(branch)) else { return };
         let (reports, inbox) = Reports::channel();
         let (give, end) = oneshot::channel();
@@ -321,15 +321,8 @@ impl Entity {
         if stopping {
             return;
         }
-        let refused = self.refused.take();
-        for (id, reply) in std::mem::take(&mut self.waiting) {
-            answer(
-                reply,
-                match &refused {
-                    Some((of, rejected)) if *of == id => Err(rejected.clone().into()),
-                    _ => queries::state(&self.context, &self.cell),
-                },
-            );
+        for (_, reply) in std::mem::take(&mut self.waiting) {
+            answer(reply, queries::state(&self.context, &self.cell));
         }
     }
 

@@ -256,6 +256,44 @@ async fn what_was_pushed_is_kept_for_the_one_that_is_down() {
     }
 }
 
+/// One that was started while another one stops for an update of both: after a crash, the end of the first has the second one
+/// changed and started, once.
+#[tokio::test(start_paused = true)]
+async fn what_an_update_has_started_is_not_started_again() {
+    let name = "branches-resumed";
+    let mut house = House::new(name).await;
+    let two = [("a", "memory"), ("b", "memory")];
+    let mut spec = spec(&house, name, &two);
+    house.create(spec.clone()).await;
+    house.start().await;
+    house.feed.push("t/0", numbers(0, 10));
+    house.until(|view| view.counters.delivered == 20).await;
+    house.act(Action::Stop { sink: Some("b".try_into().unwrap()), wait: Duration::from_secs(60) }).await.unwrap();
+    target(name, "a").fault_commits([Fault::HangAfter]);
+    house.feed.push("t/0", numbers(10, 20));
+    house.until(|view| branch(view, "a").in_flight > 0).await;
+    spec["transforms"] = json!([{"type": "drop", "word": "nothing"}]);
+    let update = Action::Update {
+        spec: serde_json::from_value(spec).unwrap(),
+        reset: false,
+        retarget: false,
+        force: false,
+        wait: Duration::ZERO,
+    };
+    assert!(view(house.act(update).await).updating);
+    house.act(Action::Start { sink: Some("b".try_into().unwrap()) }).await.unwrap();
+    house.until(|view| branch(view, "b").counters.delivered == 20).await;
+    house.crash().await;
+    house.build().await;
+    house.feed.push("t/0", numbers(20, 30));
+    house.until(|view| !view.stopping && view.counters.delivered == 60).await;
+    assert_eq!(house.get().await.spec.transforms.len(), 1);
+    house.stop().await;
+    for (sink, _) in two {
+        assert_written(name, sink, &numbers(0, 30), name);
+    }
+}
+
 /// Each branch's event has the whole spec: together they are more than one append takes.
 #[tokio::test(start_paused = true)]
 async fn an_update_of_many_sinks_with_a_long_spec_is_taken_in() {

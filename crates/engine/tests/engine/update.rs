@@ -203,6 +203,26 @@ async fn what_can_not_be_settled_is_refused_and_the_pipeline_goes_on_as_it_was()
     assert_eq!((house.store.data(), store("update-refused-other").data()), (records(0, 30), records(30, 40)));
 }
 
+/// What was refused when the node came back is no answer to who asks again.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_of_before_is_not_the_answer_of_the_next_request() {
+    let mut house = House::new("update-refused-before").await;
+    house.create(house.spec()).await;
+    house.start().await;
+    hang(&mut house, 20).await;
+    let mut spec = house.spec();
+    spec["sink"]["store"] = json!("update-refused-before-other");
+    let id = CommandId::try_from("the-update").unwrap();
+    assert!(view(house.act_as(id.clone(), update(&spec, Duration::ZERO)).await).updating);
+    house.crash().await;
+    house.store.fault_opens([Fault::FailBefore]);
+    house.build().await;
+    house.until(|view| view.warnings.iter().any(|warning| warning.code == "update-refused")).await;
+    house.until(|view| is_through(view, 20)).await;
+    let changed = view(house.act_as(id, update(&spec, LONG)).await);
+    assert_eq!((changed.status, &changed.spec.sink.config["store"]), (Status::Running, &spec["sink"]["store"]));
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_last_word_counts_while_an_update_is_under_way() {
     let mut house = House::new("update-words").await;

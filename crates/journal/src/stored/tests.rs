@@ -27,6 +27,15 @@ fn golden_files_of_version_1_are_read_and_written() {
     }
 }
 
+/// A field of an earlier shape that says nothing any more.
+#[test]
+fn an_update_that_names_its_sink_is_read() {
+    let stored = std::fs::read_to_string(golden(1).join("stop-requested-update.json")).unwrap();
+    let named = stored.replacen(r#""force":"#, r#""sink":"large","force":"#, 1);
+    assert_ne!(named, stored);
+    assert_eq!(decode(named.trim_end(), NEWEST).unwrap(), decode(stored.trim_end(), NEWEST).unwrap());
+}
+
 #[test]
 fn every_golden_file_has_a_sample() {
     let samples: BTreeSet<_> = samples::all().into_iter().map(|(name, _)| format!("{name}.json")).collect();

@@ -8,7 +8,10 @@ pub(in crate::pipeline) fn delete(state: &State, command: &Command, discard: boo
     let pipeline = command.target(state)?;
     let (records, dead_letters) = (pipeline.undelivered(), pipeline.dead_letters());
     match () {
-        () if pipeline.runs() || pipeline.is_stopping() => Err(not_allowed("delete", state, "stop it first")),
+        () if pipeline.pending().is_some() => {
+            Err(not_allowed("delete", state, "wait until its update is made, and stop it"))
+        }
+        () if pipeline.runs() => Err(not_allowed("delete", state, "stop it first")),
         () if records + dead_letters > 0 && !discard => Err(Rejected::Undelivered { records, dead_letters }),
         () => Ok(Decision::of(command, 0, [Event::PipelineDeleted])),
     }

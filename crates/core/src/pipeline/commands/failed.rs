@@ -29,7 +29,9 @@ pub(in crate::pipeline) fn failed(
     let mut decision = Decision::default();
     if branch.update().is_some() {
         let pipeline = state.pipeline().ok_or(Rejected::NotFound)?;
-        decision = refuse(pipeline, command, Rejected::Unsettled { reason: cause.message.clone() });
+        let reason =
+            [Some(cause.message.clone()), cause.fix.clone()].into_iter().flatten().collect::<Vec<_>>().join("; ");
+        decision = refuse(pipeline, command, Rejected::Unsettled { reason }.of_sink(branch.sink.as_ref()));
     }
     let failed = Event::PipelineFailed { cause: cause.clone(), restart_at };
     decision = decision.and(Decision::of(command, command.branch, [failed]));

@@ -18,6 +18,11 @@ pub(in crate::pipeline) fn start(
         let branch = state.branch(command.branch).ok_or(Rejected::NotFound)?;
         return due(state, branch, command);
     }
+    if pipeline.chosen(only).any(|(_, branch)| branch.waits.is_some()) {
+        let fix =
+            "an update waits until other sinks have stopped: wait until it is made; \"restart\" has it start then";
+        return Err(not_allowed("start", state, fix));
+    }
     if pipeline.chosen(only).any(|(_, branch)| branch.stopping().is_some()) {
         return Err(not_allowed("start", state, "it is stopping: wait until it has stopped, or restart it"));
     }

@@ -114,7 +114,7 @@ fn all_at_once(
 ) -> Result<Decision, Rejected> {
     let (mut decision, mut concerns_a_branch) = (Decision::default(), false);
     for (number, sink) in pipeline.after(&update.wanted.spec) {
-        let prepared = prepared.get(&number).ok_or(Rejected::NotFound)?;
+        let prepared = prepared.get(&number).ok_or(Rejected::StaleRun)?;
         let of_branch = of_branch((pipeline, number), command, (sink.as_ref(), update), prepared);
         if let Some(of_branch) = of_branch.map_err(|rejected| rejected.of_sink(sink.as_ref()))? {
             (decision, concerns_a_branch) = (decision.and(of_branch), true);

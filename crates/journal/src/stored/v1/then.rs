@@ -1,6 +1,6 @@
 //! What follows on a stop, in version 1 of stored events.
 use dataflow_core::{
-    id::{Actor, CommandId, Reason, TraceParent},
+    id::{Actor, CommandId, Reason, SinkName, TraceParent},
     pipeline::then as domain,
     spec::PipelineSpec,
 };
@@ -22,6 +22,9 @@ struct Update {
     reset: bool,
     retarget: bool,
     force: bool,
+    /// Written until updates were made of all branches at once; it says nothing that they need.
+    #[serde(default, rename = "sink", skip_serializing)]
+    _sink: Option<SinkName>,
     actor: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
@@ -54,6 +57,7 @@ impl TryFrom<&domain::Update> for Update {
             reset: wanted.reset,
             retarget: wanted.retarget,
             force: wanted.force,
+            _sink: None,
             actor: by.actor.as_str().to_owned(),
             reason: by.reason.as_ref().map(|reason| reason.as_str().to_owned()),
             trace: by.trace.as_ref().map(|trace| trace.as_str().to_owned()),
@@ -74,7 +78,7 @@ impl TryFrom<Then> for domain::Then {
 impl TryFrom<Update> for domain::Update {
     type Error = String;
     fn try_from(stored: Update) -> Result<Self, String> {
-        let Update { spec, reset, retarget, force, actor, reason, trace, command, hash } = stored;
+        let Update { spec, reset, retarget, force, _sink: _, actor, reason, trace, command, hash } = stored;
         Ok(Self {
             wanted: domain::Wanted { spec: read_spec(spec)?, reset, retarget, force },
             by: domain::Asked {
