@@ -18,7 +18,7 @@ pub(super) struct Watched {
     path: PathBuf,
     file: File,
     known: Identity,
-    /// How far it was read.
+    /// How far it was read, in bytes.
     end: u64,
 }
 
@@ -26,9 +26,12 @@ impl Follow {
     /// Looks at a generation from now on.
     pub(super) fn watch(&mut self, path: &Path, tail: &Tail) {
         let Ok(file) = tail.file().try_clone() else { return };
-        if !tail.is_compressed() {
-            self.watched.push_back(Watched { path: path.to_owned(), file, known: tail.identity, end: tail.at });
-        }
+        let end = match &tail.table {
+            Some(table) if table.may_grow() => tail.length - table.left(tail.length).min(tail.length),
+            _ if tail.is_compressed() => return,
+            _ => tail.at,
+        };
+        self.watched.push_back(Watched { path: path.to_owned(), file, known: tail.identity, end });
         if self.watched.len() > WATCHED {
             self.watched.pop_front();
         }

@@ -120,6 +120,14 @@ impl Table {
     }
 }
 
+/// Most bytes that are written of a record that is too large, unless it may be larger.
+const MOST_WRITTEN: usize = 64 << 20;
+
+/// Where to stop writing the record that begins at `start`: it is too large by then.
+fn until(start: usize, caps: Caps) -> usize {
+    start + caps.record_bytes.max(MOST_WRITTEN)
+}
+
 /// The type of decimals of so many digits.
 fn decimal_type(precision: i32, scale: i32) -> Type {
     match (u8::try_from(precision), u8::try_from(scale)) {
@@ -172,13 +180,15 @@ impl Source {
     /// Its content is not what was written.
     fn damaged(&self, place: &str, why: impl std::fmt::Display) -> Error {
         let message = format!("{} is damaged {place}: {why}", self.name);
-        Error::fatal("file-damaged", message).fix(
-            "put a whole file in its place, and set the checkpoint to \"beginning\" to write its records again (a key keeps them from being doubled)",
-        )
+        Error::fatal("file-damaged", message).fix(format!(
+            "put a whole file in its place, and set the position of {} in the checkpoint to 0 to write its records again (a key keeps them from being doubled)",
+            self.name
+        ))
     }
 
     fn unsupported(&self, what: impl std::fmt::Display) -> Error {
         Error::fatal("unsupported", format!("{} can't be read: {what}", self.name))
+            .fix("write it anew without that, or leave it out of `path`")
     }
 
     /// It does not begin as a file of its format does.

@@ -1,8 +1,17 @@
 //! Decimal numbers and UUIDs as files hold them: bytes that are written out exactly.
+use dataflow_formats::encode::Value;
+
+/// Most digits after the point: a number is written with all of them.
+pub(super) const MOST_SCALE: u32 = 1 << 16;
+/// Most bytes of a number: the time to write it grows with their square.
+const MOST_BYTES: usize = 4 << 10;
 
 /// Writes a whole number, of which `scale` digits come after the point, with all of them. The bytes are its two's complement, the
-/// highest first.
+/// highest first; where there are too many, they are written as bytes.
 pub(super) fn decimal(bytes: &[u8], scale: u32, out: &mut Vec<u8>) {
+    if bytes.len() > MOST_BYTES {
+        return Value::Binary(bytes).write(out);
+    }
     let negative = bytes.first().is_some_and(|first| first & 0x80 != 0);
     let digits = if bytes.len() <= 16 {
         let mut value = [if negative { 0xff } else { 0 }; 16];
@@ -93,6 +102,12 @@ mod tests {
         ] {
             assert_eq!(text(bytes, scale), expected);
         }
+    }
+
+    #[test]
+    fn a_number_of_too_many_bytes_is_written_as_bytes() {
+        assert!(text(&[1; 4096], 0).bytes().all(|digit| digit.is_ascii_digit()));
+        assert!(text(&[1; 4097], 0).starts_with("\"AQEB"));
     }
 
     #[test]

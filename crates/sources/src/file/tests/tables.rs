@@ -1,6 +1,7 @@
 //! Parquet and Avro: files that other tools wrote are read as these read them (`tests/tables/make.py`), from any row on, and none
 //! is shorter without a word.
-use super::*;
+use super::{rotations::look, *};
+use crate::file::follow::Follow;
 use dataflow_core::types::Type;
 use dataflow_testkit::conformance;
 use std::{collections::BTreeMap, path::PathBuf};
@@ -277,4 +278,32 @@ fn compression_is_within() {
     assert_eq!(check(json!({"compression": "zstd"})), 1);
     assert_eq!(check(json!({"columns": ["a"]})), 1);
     assert_eq!(check(json!({"path": "in/*.avro.gz"})), 1);
+}
+
+/// Blocks that come to a rotated file after its end are not read, which is said.
+#[tokio::test(start_paused = true)]
+async fn blocks_that_come_late_are_said() {
+    let (dir, bytes) = (tempfile::tempdir().unwrap(), fs::read(folder().join("blocks.avro")).unwrap());
+    let path = |name: &str| dir.path().join(name);
+    fs::write(path("a.avro"), &bytes).unwrap();
+    let source = source(&path("a.avro"), json!({"follow": true, "pollInterval": "1s"}));
+    let mut work = Follow::new(source, &context(), Positions::new()).unwrap();
+    assert_eq!(look(&mut work), expected("blocks.avro"));
+    fs::rename(path("a.avro"), path("old")).unwrap();
+    std::thread::sleep(Duration::from_millis(10)); // more than a file system's clock ticks
+    fs::write(path("a.avro"), &bytes).unwrap();
+    let mut read = Vec::new();
+    let wait = async |read: &mut Vec<String>, work: &mut Follow| {
+        for _ in 0..3 {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            read.extend(look(work));
+        }
+    };
+    wait(&mut read, &mut work).await;
+    assert_eq!(read, expected("blocks.avro"));
+    assert!(work.warnings().is_empty());
+    fs::OpenOptions::new().append(true).open(path("old")).unwrap().write_all(b"a block").unwrap();
+    wait(&mut read, &mut work).await;
+    let codes: Vec<_> = work.warnings().iter().map(|notice| notice.key().0.to_owned()).collect();
+    assert_eq!(codes, ["written-late"]);
 }

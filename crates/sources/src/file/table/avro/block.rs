@@ -1,5 +1,8 @@
 //! The container: a header, and blocks of rows, each after the other, with a marker between them.
-use super::{super::Source, value::Bytes};
+use super::{
+    super::Source,
+    value::{Bytes, SHORT},
+};
 use dataflow_sdk::Error;
 use flate2::read::DeflateDecoder;
 use std::{fmt, io::Read};
@@ -77,16 +80,23 @@ pub(super) fn header(source: &Source) -> Result<Result<Header, Cut>, Error> {
 fn parse(source: &Source, all: &[u8]) -> Result<Option<Header>, Error> {
     let (mut schema, mut codec) = (None, Codec::None);
     let mut bytes = Bytes::new(all.get(4..).unwrap_or_default());
+    let short = |why: &'static str| if why == SHORT { Ok(None) } else { Err(source.damaged("in its header", why)) };
     loop {
-        let Ok(count) = bytes.long() else { return Ok(None) };
-        if count == 0 {
-            break;
-        }
-        if count < 0 && bytes.long().is_err() {
-            return Ok(None);
+        let count = match bytes.long() {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(why) => return short(why),
+        };
+        if count < 0
+            && let Err(why) = bytes.long()
+        {
+            return short(why);
         }
         for _ in 0..count.unsigned_abs() {
-            let (Ok(key), Ok(value)) = (bytes.sized(), bytes.sized()) else { return Ok(None) };
+            let (key, value) = match bytes.sized().and_then(|key| Ok((key, bytes.sized()?))) {
+                Ok(entry) => entry,
+                Err(why) => return short(why),
+            };
             match key {
                 b"avro.schema" => schema = Some(String::from_utf8_lossy(value).into_owned()),
                 b"avro.codec" => {
@@ -122,16 +132,19 @@ pub(super) fn next(source: &Source, begin: u64, sync: &[u8; SYNC]) -> Result<Res
     }
     let cut = || Ok(Err(Cut { what: "the block", at: begin }));
     let mut bytes = Bytes::new(&numbers);
-    let (rows, length) = match (bytes.long(), bytes.long()) {
-        (Ok(rows), Ok(length)) => (rows, length),
-        _ if numbers.len() < NUMBERS => return cut(),
-        _ => return Err(source.damaged(&place(), "its length is no number")),
+    let (rows, length) = match bytes.long().and_then(|rows| Ok((rows, bytes.long()?))) {
+        Ok(numbers) => numbers,
+        Err(SHORT) => return cut(),
+        Err(why) => return Err(source.damaged(&place(), why)),
     };
     let (Ok(rows), Ok(length)) = (u64::try_from(rows), u64::try_from(length)) else {
         return Err(source.damaged(&place(), "its length is negative"));
     };
     let data = begin + (numbers.len() - bytes.left()) as u64;
     let Some(end) = data.checked_add(length) else { return Err(source.damaged(&place(), "its length is no number")) };
+    if length > MOST_BLOCK {
+        return Err(source.unsupported(format!("the block at byte {begin} has more than 1 GiB")));
+    }
     if end + SYNC as u64 > source.len()? {
         return cut();
     }
@@ -145,9 +158,6 @@ impl Block {
     /// Its content, decompressed.
     pub(super) fn bytes(&self, source: &Source, codec: Codec) -> Result<Vec<u8>, Error> {
         let place = || format!("in the block whose content begins at byte {}", self.begin);
-        if self.length > MOST_BLOCK {
-            return Err(source.unsupported(format!("the block at byte {} has more than 1 GiB", self.begin)));
-        }
         let packed = source.at(self.begin, self.length as usize)?;
         if (packed.len() as u64) < self.length {
             return Err(source.damaged(&place(), "the file was truncated"));

@@ -1,15 +1,17 @@
 //! Avro: object container files, of which one block is held at a time.
 mod block;
 mod schema;
+#[cfg(test)]
+mod tests;
 mod value;
 
-use super::{super::split::Caps, Opened, Part, Source, Table};
+use super::{super::split::Caps, Opened, Part, Source, Table, until};
 use block::{Block, Codec, Cut, Header};
 use dataflow_formats::encode::Rows;
 use dataflow_sdk::{Error, batch::Column};
 use schema::Schema;
 use std::{fmt, sync::Arc};
-use value::Bytes;
+use value::{Bytes, Fields};
 
 /// A file that is read.
 pub(in super::super) struct Avro {
@@ -64,7 +66,7 @@ impl Avro {
     pub(super) fn count(&mut self) -> Result<u64, Error> {
         (self.at, self.next, self.open) = (0, self.first, None);
         while let Some(block) = self.block()? {
-            (self.at, self.next) = (self.at + block.rows, block.end);
+            (self.at, self.next) = (self.end(&block)?, block.end);
         }
         Ok(self.at)
     }
@@ -73,15 +75,14 @@ impl Avro {
         (self.at, self.next, self.open) = (0, self.first, None);
         while self.at < row {
             let Some(block) = self.block()? else { return Ok(Err(self.at)) };
-            if self.at + block.rows <= row {
-                (self.at, self.next) = (self.at + block.rows, block.end);
+            let end = self.end(&block)?;
+            if end <= row {
+                (self.at, self.next) = (end, block.end);
                 continue;
             }
             self.enter(block)?;
-            let mut passed = Vec::new();
             while self.at < row {
-                passed.clear();
-                self.pass(|schema, bytes| schema.write(bytes, &mut passed))?;
+                self.pass(|fields| fields.pass())?;
             }
         }
         Ok(Ok(()))
@@ -100,29 +101,39 @@ impl Avro {
     pub(super) fn next(&mut self) -> Result<Option<Part>, Error> {
         let (first, mut rows) = (self.at, Rows::new(self.columns.clone(), self.caps.record_bytes));
         while rows.len() < self.caps.records && rows.bytes() < self.caps.bytes {
-            if self.open.as_ref().is_some_and(|open| open.left > 0) {
-                self.pass(|schema, bytes| {
-                    let mut fields = schema.fields(bytes);
-                    rows.write(|column, out| fields.write(column, out).map(|()| true))
-                })?;
-                continue;
-            }
-            // What is there was read before what comes next is looked at, which may be broken.
-            match self.block() {
-                Ok(Some(block)) => {
-                    if let Err(error) = self.enter(block) {
-                        if rows.is_empty() {
-                            return Err(error);
-                        }
-                        self.open = None;
-                        break;
-                    }
-                }
-                Err(error) if rows.is_empty() => return Err(error),
-                Ok(None) | Err(_) => break,
+            match self.row(&mut rows) {
+                Ok(true) => {}
+                Ok(false) => break,
+                // What is there comes first, and then this once more.
+                Err(_) if !rows.is_empty() => break,
+                Err(error) => return Err(error),
             }
         }
         Ok((!rows.is_empty()).then_some(Part { first, rows }))
+    }
+
+    /// Takes the next row, or opens the block with it; false: there is none.
+    fn row(&mut self, rows: &mut Rows) -> Result<bool, Error> {
+        if self.open.as_ref().is_some_and(|open| open.left > 0) {
+            let (last, until) = (self.columns.len(), until(rows.bytes(), self.caps));
+            return self
+                .pass(|mut fields| {
+                    rows.write(|column, out| {
+                        fields.write(column, out, until)?;
+                        if column + 1 == last { fields.end().map(|()| true) } else { Ok(true) }
+                    })
+                })
+                .map(|()| true);
+        }
+        let Some(block) = self.block()? else { return Ok(false) };
+        self.enter(block).map(|()| true)
+    }
+
+    /// The row after a block.
+    fn end(&self, block: &Block) -> Result<u64, Error> {
+        let end = self.at.checked_add(block.rows).filter(|end| i64::try_from(*end).is_ok());
+        let place = || format!("in the block at byte {}", self.next);
+        end.ok_or_else(|| self.source.damaged(&place(), "it has more rows than can be counted"))
     }
 
     /// The next block, if it is whole.
@@ -138,37 +149,27 @@ impl Avro {
     }
 
     fn enter(&mut self, block: Block) -> Result<(), Error> {
+        self.end(&block)?;
         let bytes = block.bytes(&self.source, self.codec)?;
+        if (block.rows == 0 || self.columns.is_empty()) && !bytes.is_empty() {
+            return Err(self.source.damaged(&format!("in the block at byte {}", self.next), value::LONGER));
+        }
         self.open = Some(Open { begin: self.next, bytes, at: 0, left: block.rows });
         self.next = block.end;
-        match block.rows {
-            0 => self.end_block(),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// Takes one value of the open block.
-    fn pass(&mut self, take: impl FnOnce(&Schema, &mut Bytes<'_>) -> Result<(), &'static str>) -> Result<(), Error> {
+    fn pass(&mut self, take: impl FnOnce(Fields<'_, '_, '_>) -> Result<(), &'static str>) -> Result<(), Error> {
         let Some(open) = &mut self.open else { return Ok(()) };
         let mut bytes = Bytes::new(&open.bytes[open.at..]);
-        if let Err(why) = take(&self.schema, &mut bytes) {
+        if let Err(why) = take(self.schema.fields(&mut bytes, open.left == 1)) {
             let place = format!("in the block at byte {}, at row {}", open.begin, self.at);
             return Err(self.source.damaged(&place, why));
         }
         open.at = open.bytes.len() - bytes.left();
         open.left -= 1;
         self.at += 1;
-        if open.left == 0 { self.end_block() } else { Ok(()) }
-    }
-
-    /// All of a block's rows were read: there is nothing else in it.
-    fn end_block(&self) -> Result<(), Error> {
-        match &self.open {
-            Some(open) if open.at < open.bytes.len() => {
-                let place = format!("in the block at byte {}, before row {}", open.begin, self.at);
-                Err(self.source.damaged(&place, "it is longer than its rows"))
-            }
-            _ => Ok(()),
-        }
+        Ok(())
     }
 }

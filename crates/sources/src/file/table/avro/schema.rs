@@ -1,5 +1,5 @@
 //! The schema of a file: which type each value has, and what it means.
-use super::super::decimal_type;
+use super::super::{decimal_type, number::MOST_SCALE};
 use dataflow_core::types::{Type, widen};
 use dataflow_formats::encode;
 use dataflow_sdk::batch::Column;
@@ -52,8 +52,6 @@ pub(super) struct Schema {
     types: Vec<Type>,
     names: HashMap<String, Id>,
     pub(super) root: Id,
-    /// The names of the fields of the root, if it is a record.
-    fields: Option<Vec<String>>,
 }
 
 impl Schema {
@@ -61,20 +59,16 @@ impl Schema {
         let json: Json = serde_json::from_str(text).map_err(|error| format!("it is no JSON: {error}"))?;
         let mut schema = Self::default();
         schema.root = schema.ty(&json, "")?;
-        if let Some(fields) = json.get("fields").and_then(Json::as_array) {
-            let name = |field: &Json| field["name"].as_str().unwrap_or_default().to_owned();
-            schema.fields = Some(fields.iter().map(name).collect());
-        }
         Ok(schema)
     }
 
     /// The columns of its rows.
     pub(super) fn columns(&self) -> Result<Vec<Column>, String> {
-        let (Some(names), Kind::Record(fields)) = (&self.fields, &self.kinds[self.root]) else {
+        let Kind::Record(fields) = &self.kinds[self.root] else {
             return Ok(vec![Column { name: ONLY.into(), ty: self.types[self.root] }]);
         };
-        let column = |(name, (_, id)): (&String, &(Vec<u8>, Id))| Column { name: name.clone(), ty: self.types[*id] };
-        Ok(names.iter().zip(fields).map(column).collect())
+        let name = |key: &[u8]| serde_json::from_slice(&key[..key.len() - 1]).map_err(|error| error.to_string());
+        fields.iter().map(|(key, id)| Ok(Column { name: name(key)?, ty: self.types[*id] })).collect()
     }
 
     fn add(&mut self, kind: Kind, ty: Type) -> Id {
@@ -117,7 +111,8 @@ impl Schema {
         let number = |key: &str| json.get(key).and_then(Json::as_i64).and_then(|number| i32::try_from(number).ok());
         let decimal = || {
             let (precision, scale) = (number("precision").filter(|digits| *digits > 0)?, number("scale").unwrap_or(0));
-            Some((u32::try_from(scale).ok()?, decimal_type(precision, scale)))
+            let digits = u32::try_from(scale).ok().filter(|scale| *scale <= MOST_SCALE)?;
+            Some((digits, decimal_type(precision, scale)))
         };
         let (kind, ty) = match (name, logical) {
             ("null", _) => (Kind::Null, Type::Any),

@@ -1,18 +1,26 @@
 //! The values of a block, as they are written into records.
 use super::{
-    super::{number, parquet::interval},
+    super::{
+        number::{self, MOST_SCALE},
+        parquet::interval,
+    },
     schema::{Id, Kind, Schema},
 };
 use dataflow_formats::encode::Value;
 
-/// Deepest nesting of values.
-const MOST_LEVELS: usize = 512;
-/// Most bytes of a record.
-const MOST: usize = 1 << 30;
+/// Most bytes of a value: a block has no more.
+const MOST_BYTES: usize = 1 << 30;
+/// Most values of a record, and how deep they are nested at most. A record of fewer values may be too large or too deep: it is one
+/// nevertheless, and what comes after it is read.
+const MOST_VALUES: usize = 1 << 26;
+const MOST_LEVELS: usize = 1 << 20;
 
 type Result<T> = std::result::Result<T, &'static str>;
 
-const SHORT: &str = "it is shorter than its rows";
+pub(super) const SHORT: &str = "it is shorter than its rows";
+pub(super) const LONGER: &str = "it is longer than its rows";
+
+const TOO_LONG: &str = "a number has more than 64 bits";
 
 /// Bytes that are read one value after the other.
 #[derive(Debug)]
@@ -44,13 +52,13 @@ impl<'a> Bytes<'a> {
                 return Ok((value >> 1) as i64 ^ -((value & 1) as i64));
             }
         }
-        Err("a number has more than 64 bits")
+        Err(TOO_LONG)
     }
 
     /// Bytes after their number.
     pub(super) fn sized(&mut self) -> Result<&'a [u8]> {
-        let count = usize::try_from(self.long()?).map_err(|_| "a length is negative")?;
-        self.take(count)
+        let count = usize::try_from(self.long()?).ok().filter(|count| *count <= MOST_BYTES);
+        self.take(count.ok_or("a length is negative, or more than 1 GiB")?)
     }
 }
 
@@ -58,152 +66,227 @@ impl<'a> Bytes<'a> {
 pub(super) struct Fields<'s, 'b, 'a> {
     schema: &'s Schema,
     bytes: &'b mut Bytes<'a>,
+    /// Whether it is the last row of its block.
+    last: bool,
+    /// How many values it may still have.
+    values: usize,
 }
 
 impl Fields<'_, '_, '_> {
-    /// Writes the next one.
-    pub(super) fn write(&mut self, column: usize, out: &mut Vec<u8>) -> Result<()> {
+    /// Writes the next one. Of what goes beyond `until` in `out` not all is written.
+    pub(super) fn write(&mut self, column: usize, out: &mut Vec<u8>, until: usize) -> Result<()> {
         let id = match &self.schema.kinds[self.schema.root] {
             Kind::Record(fields) => fields[column].1,
             _ => self.schema.root,
         };
-        self.schema.value(id, self.bytes, 0, out)
+        self.schema.value(id, self.bytes, &mut self.values, out, until)
+    }
+
+    /// There is nothing else in the block after its last row.
+    pub(super) fn end(&self) -> Result<()> {
+        if self.last && self.bytes.left() > 0 { Err(LONGER) } else { Ok(()) }
+    }
+
+    /// Passes over the row.
+    pub(super) fn pass(mut self) -> Result<()> {
+        self.schema.value(self.schema.root, self.bytes, &mut self.values, &mut Vec::new(), 0)?;
+        self.end()
+    }
+}
+
+/// A value that has others in it, of which some are still to come.
+enum Open<'s> {
+    Record(std::slice::Iter<'s, (Vec<u8>, Id)>, bool),
+    Array(Items),
+    Map(Items),
+}
+
+/// The items of an array or a map, which come in blocks.
+struct Items {
+    id: Id,
+    /// How many are left of the block.
+    left: u64,
+    first: bool,
+}
+
+impl Items {
+    fn new(id: Id) -> Self {
+        Self { id, left: 0, first: true }
+    }
+
+    /// Whether there is another one.
+    fn next(&mut self, bytes: &mut Bytes<'_>, out: &mut Vec<u8>) -> Result<bool> {
+        if self.left == 0 {
+            let count = bytes.long()?;
+            if count < 0 {
+                bytes.long()?; // how many bytes it has
+            }
+            self.left = count.unsigned_abs();
+            if self.left == 0 {
+                return Ok(false);
+            }
+        }
+        self.left -= 1;
+        if !std::mem::take(&mut self.first) {
+            out.push(b',');
+        }
+        Ok(true)
+    }
+}
+
+impl Open<'_> {
+    /// Which value comes next in it, if one does.
+    fn next(&mut self, bytes: &mut Bytes<'_>, out: &mut Vec<u8>, until: usize) -> Result<Option<Id>> {
+        match self {
+            Self::Record(fields, first) => {
+                let Some((key, id)) = fields.next() else {
+                    out.push(b'}');
+                    return Ok(None);
+                };
+                if !std::mem::take(first) {
+                    out.push(b',');
+                }
+                out.extend_from_slice(key);
+                Ok(Some(*id))
+            }
+            Self::Array(items) => {
+                if items.next(bytes, out)? {
+                    return Ok(Some(items.id));
+                }
+                out.push(b']');
+                Ok(None)
+            }
+            Self::Map(items) => {
+                if items.next(bytes, out)? {
+                    text(bytes.sized()?, out, until);
+                    out.push(b':');
+                    return Ok(Some(items.id));
+                }
+                out.push(b'}');
+                Ok(None)
+            }
+        }
     }
 }
 
 impl Schema {
     /// The fields of the next row.
-    pub(super) fn fields<'s, 'b, 'a>(&'s self, bytes: &'b mut Bytes<'a>) -> Fields<'s, 'b, 'a> {
-        Fields { schema: self, bytes }
+    pub(super) fn fields<'s, 'b, 'a>(&'s self, bytes: &'b mut Bytes<'a>, last: bool) -> Fields<'s, 'b, 'a> {
+        Fields { schema: self, bytes, last, values: MOST_VALUES }
     }
 
-    /// Writes the next row as a JSON value.
-    pub(super) fn write(&self, bytes: &mut Bytes<'_>, out: &mut Vec<u8>) -> Result<()> {
-        self.value(self.root, bytes, 0, out)
-    }
-
-    fn value(&self, id: Id, bytes: &mut Bytes<'_>, level: usize, out: &mut Vec<u8>) -> Result<()> {
-        if level > MOST_LEVELS {
-            return Err("its values are nested more than 512 levels deep");
-        }
-        let value = match &self.kinds[id] {
-            Kind::Null => Value::Null,
-            Kind::Boolean => Value::Boolean(match bytes.take(1)?[0] {
-                0 => false,
-                1 => true,
-                _ => return Err("a boolean is neither true nor false"),
-            }),
-            Kind::Int => Value::Integer(int(bytes)?.into()),
-            Kind::Long => Value::Integer(bytes.long()?),
-            Kind::Float => Value::Real(f32::from_le_bytes(array(bytes)?)),
-            Kind::Double => Value::Double(f64::from_le_bytes(array(bytes)?)),
-            Kind::Bytes => Value::Binary(bytes.sized()?),
-            Kind::Fixed(size) => Value::Binary(bytes.take(*size)?),
-            Kind::Text => {
-                let text = bytes.sized()?;
-                std::str::from_utf8(text).map_or(Value::Foreign(text), Value::Text)
-            }
-            Kind::Enum(symbols) => {
-                let nth = usize::try_from(int(bytes)?).ok();
-                Value::Text(nth.and_then(|nth| symbols.get(nth)).ok_or("an enum has no such symbol")?)
-            }
-            Kind::Date => Value::Date(int(bytes)?),
-            Kind::Time(per_second) => {
-                let value = if *per_second == 1_000 { int(bytes)?.into() } else { bytes.long()? };
-                super::super::time(value, *per_second)
-            }
-            Kind::Timestamp(per_second, zone) => super::super::moment(bytes.long()?, *per_second, *zone),
-            Kind::Decimal(scale, size) => {
-                let unscaled = if let Some(size) = size { bytes.take(*size)? } else { bytes.sized()? };
-                number::decimal(unscaled, *scale, out);
-                return Ok(());
-            }
-            Kind::BigDecimal => {
-                let mut inner = Bytes::new(bytes.sized()?);
-                let (unscaled, scale) = (inner.sized()?, inner.long()?);
-                let scale = u32::try_from(scale).ok().filter(|scale| *scale <= 1 << 16);
-                number::decimal(unscaled, scale.ok_or("a decimal has no such scale")?, out);
-                return Ok(());
-            }
-            Kind::Uuid => {
-                out.push(b'"');
-                number::uuid(bytes.take(16)?, out);
-                out.push(b'"');
-                return Ok(());
-            }
-            Kind::Duration => {
-                interval(bytes.take(12)?, out);
-                return Ok(());
-            }
-            Kind::Union(branches) => {
-                let nth = usize::try_from(bytes.long()?).ok();
-                let branch = nth.and_then(|nth| branches.get(nth)).ok_or("a union has no such branch")?;
-                return self.value(*branch, bytes, level + 1, out);
-            }
-            Kind::Record(fields) => {
-                out.push(b'{');
-                for (nth, (key, id)) in fields.iter().enumerate() {
-                    if nth > 0 {
-                        out.push(b',');
-                    }
-                    out.extend_from_slice(key);
-                    self.value(*id, bytes, level + 1, out)?;
+    /// Writes a value, however deep it is nested: no stack ends before it.
+    fn value(
+        &self,
+        mut id: Id,
+        bytes: &mut Bytes<'_>,
+        values: &mut usize,
+        out: &mut Vec<u8>,
+        until: usize,
+    ) -> Result<()> {
+        let until = until.max(out.len());
+        let mut open = Vec::new();
+        loop {
+            *values = values.checked_sub(1).ok_or("it has more than 67,108,864 values")?;
+            match &self.kinds[id] {
+                Kind::Union(branches) => {
+                    let nth = usize::try_from(bytes.long()?).ok();
+                    id = *nth.and_then(|nth| branches.get(nth)).ok_or("a union has no such branch")?;
+                    continue;
                 }
-                out.push(b'}');
-                return Ok(());
+                Kind::Record(fields) => {
+                    out.push(b'{');
+                    open.push(Open::Record(fields.iter(), true));
+                }
+                Kind::Array(items) => {
+                    out.push(b'[');
+                    open.push(Open::Array(Items::new(*items)));
+                }
+                Kind::Map(values) => {
+                    out.push(b'{');
+                    open.push(Open::Map(Items::new(*values)));
+                }
+                scalar => self::scalar(scalar, bytes, out, until)?,
             }
-            Kind::Array(items) => {
-                out.push(b'[');
-                blocks(bytes, |bytes, first| {
-                    if !first {
-                        out.push(b',');
-                    }
-                    self.value(*items, bytes, level + 1, out)?;
-                    fits(out)
-                })?;
-                out.push(b']');
-                return Ok(());
+            if open.len() > MOST_LEVELS {
+                return Err("its values are nested more than 1,048,576 levels deep");
             }
-            Kind::Map(values) => {
-                out.push(b'{');
-                blocks(bytes, |bytes, first| {
-                    if !first {
-                        out.push(b',');
-                    }
-                    let key = bytes.sized()?;
-                    std::str::from_utf8(key).map_or(Value::Foreign(key), Value::Text).write(out);
-                    out.push(b':');
-                    self.value(*values, bytes, level + 1, out)?;
-                    fits(out)
-                })?;
-                out.push(b'}');
-                return Ok(());
-            }
-        };
-        value.write(out);
-        Ok(())
+            id = loop {
+                out.truncate(until);
+                let Some(last) = open.last_mut() else { return Ok(()) };
+                match last.next(bytes, out, until)? {
+                    Some(next) => break next,
+                    None => _ = open.pop(),
+                }
+            };
+        }
     }
 }
 
-/// The items of an array or a map, which come in blocks.
-fn blocks<'a>(bytes: &mut Bytes<'a>, mut item: impl FnMut(&mut Bytes<'a>, bool) -> Result<()>) -> Result<()> {
-    let mut first = true;
-    loop {
-        let count = bytes.long()?;
-        if count == 0 {
+/// Writes what has no other value in it.
+fn scalar(kind: &Kind, bytes: &mut Bytes<'_>, out: &mut Vec<u8>, until: usize) -> Result<()> {
+    let value = match kind {
+        Kind::Boolean => Value::Boolean(match bytes.take(1)?[0] {
+            0 => false,
+            1 => true,
+            _ => return Err("a boolean is neither true nor false"),
+        }),
+        Kind::Int => Value::Integer(int(bytes)?.into()),
+        Kind::Long => Value::Integer(bytes.long()?),
+        Kind::Float => Value::Real(f32::from_le_bytes(array(bytes)?)),
+        Kind::Double => Value::Double(f64::from_le_bytes(array(bytes)?)),
+        Kind::Bytes => Value::Binary(begin(bytes.sized()?, out, until)),
+        Kind::Fixed(size) => Value::Binary(begin(bytes.take(*size)?, out, until)),
+        Kind::Text => {
+            text(bytes.sized()?, out, until);
             return Ok(());
         }
-        if count < 0 {
-            bytes.long()?; // how many bytes it has
+        Kind::Enum(symbols) => {
+            let nth = usize::try_from(int(bytes)?).ok();
+            Value::Text(nth.and_then(|nth| symbols.get(nth)).ok_or("an enum has no such symbol")?)
         }
-        for _ in 0..count.unsigned_abs() {
-            item(bytes, std::mem::take(&mut first))?;
+        Kind::Date => Value::Date(int(bytes)?),
+        Kind::Time(per_second) => {
+            let value = if *per_second == 1_000 { int(bytes)?.into() } else { bytes.long()? };
+            super::super::time(value, *per_second)
         }
-    }
+        Kind::Timestamp(per_second, zone) => super::super::moment(bytes.long()?, *per_second, *zone),
+        Kind::Decimal(scale, size) => {
+            let unscaled = if let Some(size) = size { bytes.take(*size)? } else { bytes.sized()? };
+            number::decimal(unscaled, *scale, out);
+            return Ok(());
+        }
+        Kind::BigDecimal => {
+            let mut inner = Bytes::new(bytes.sized()?);
+            let (unscaled, scale) = (inner.sized()?, inner.long()?);
+            let scale = u32::try_from(scale).ok().filter(|scale| *scale <= MOST_SCALE);
+            number::decimal(unscaled, scale.ok_or("a decimal has no such scale")?, out);
+            return Ok(());
+        }
+        Kind::Uuid => {
+            out.push(b'"');
+            number::uuid(bytes.take(16)?, out);
+            out.push(b'"');
+            return Ok(());
+        }
+        Kind::Duration => {
+            interval(bytes.take(12)?, out);
+            return Ok(());
+        }
+        Kind::Null | Kind::Union(_) | Kind::Record(_) | Kind::Array(_) | Kind::Map(_) => Value::Null,
+    };
+    value.write(out);
+    Ok(())
 }
 
-fn fits(out: &[u8]) -> Result<()> {
-    if out.len() > MOST { Err("its values have more than 1 GiB") } else { Ok(()) }
+fn text(text: &[u8], out: &mut Vec<u8>, until: usize) {
+    let text = begin(text, out, until);
+    std::str::from_utf8(text).map_or(Value::Foreign(text), Value::Text).write(out);
+}
+
+/// As much of a value as is written of it.
+fn begin<'a>(value: &'a [u8], out: &[u8], until: usize) -> &'a [u8] {
+    &value[..value.len().min(until.saturating_sub(out.len()) + 1)]
 }
 
 fn int(bytes: &mut Bytes<'_>) -> Result<i32> {

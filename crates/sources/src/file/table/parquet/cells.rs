@@ -70,8 +70,8 @@ impl Cells {
         })
     }
 
-    /// Writes the value of a row as JSON.
-    pub(super) fn write(&self, row: usize, out: &mut Vec<u8>) {
+    /// Writes the value of a row as JSON. Of what goes beyond `until` in `out` not all is written.
+    pub(super) fn write(&self, row: usize, out: &mut Vec<u8>, until: usize) {
         if self.is_null(row) {
             return Value::Null.write(out);
         }
@@ -89,15 +89,18 @@ impl Cells {
             }
             Self::Real(values) => Value::Real(values.value(row)).write(out),
             Self::Double(values) => Value::Double(values.value(row)).write(out),
-            Self::Bytes(values, meaning) => bytes(values.value(row), *meaning, out),
-            Self::Fixed(values, meaning) => bytes(values.value(row), *meaning, out),
+            Self::Bytes(values, meaning) => bytes(values.value(row), *meaning, out, until),
+            Self::Fixed(values, meaning) => bytes(values.value(row), *meaning, out, until),
             Self::List(list, items) => {
                 out.push(b'[');
                 for (nth, at) in range(list.value_offsets(), row).enumerate() {
+                    if out.len() > until {
+                        break;
+                    }
                     if nth > 0 {
                         out.push(b',');
                     }
-                    items.write(at, out);
+                    items.write(at, out, until);
                 }
                 out.push(b']');
             }
@@ -108,7 +111,7 @@ impl Cells {
                         out.push(b',');
                     }
                     out.extend_from_slice(key);
-                    cells.write(row, out);
+                    cells.write(row, out, until);
                 }
                 out.push(b'}');
             }
@@ -118,23 +121,26 @@ impl Cells {
                 let named = keys.is_scalar() && !entries.clone().any(|at| keys.is_null(at));
                 out.push(if named { b'{' } else { b'[' });
                 for (nth, at) in entries.enumerate() {
+                    if out.len() > until {
+                        break;
+                    }
                     if nth > 0 {
                         out.push(b',');
                     }
                     if named {
                         let start = out.len();
-                        keys.write(at, out);
+                        keys.write(at, out, until);
                         if out[start] != b'"' {
                             out.insert(start, b'"');
                             out.push(b'"');
                         }
                         out.push(b':');
-                        values.write(at, out);
+                        values.write(at, out, until);
                     } else {
                         out.extend_from_slice(b"{\"key\":");
-                        keys.write(at, out);
+                        keys.write(at, out, until);
                         out.extend_from_slice(b",\"value\":");
-                        values.write(at, out);
+                        values.write(at, out, until);
                         out.push(b'}');
                     }
                 }
@@ -187,13 +193,14 @@ fn integer(value: i64, meaning: Meaning, out: &mut Vec<u8>) {
     value.write(out);
 }
 
-fn bytes(value: &[u8], meaning: Meaning, out: &mut Vec<u8>) {
+fn bytes(value: &[u8], meaning: Meaning, out: &mut Vec<u8>, until: usize) {
+    let begin = &value[..value.len().min(until.saturating_sub(out.len()) + 1)];
     match meaning {
         Meaning::Decimal(scale) => number::decimal(value, scale, out),
-        Meaning::Text | Meaning::Json => match std::str::from_utf8(value) {
+        Meaning::Text | Meaning::Json => match std::str::from_utf8(begin) {
             Ok(text) if meaning == Meaning::Json => Value::Json(text).write(out),
             Ok(text) => Value::Text(text).write(out),
-            Err(_) => Value::Foreign(value).write(out),
+            Err(_) => Value::Foreign(begin).write(out),
         },
         Meaning::Uuid => {
             out.push(b'"');
@@ -205,7 +212,7 @@ fn bytes(value: &[u8], meaning: Meaning, out: &mut Vec<u8>) {
             Value::Real(half.to_f32()).write(out);
         }
         Meaning::Interval => interval(value, out),
-        _ => Value::Binary(value).write(out),
+        _ => Value::Binary(begin).write(out),
     }
 }
 

@@ -1,4 +1,5 @@
 //! What the bytes of a Parquet column mean, and which type it has here.
+use super::super::number::MOST_SCALE;
 use dataflow_core::types::Type;
 use parquet::{
     basic::{ConvertedType, LogicalType, TimeUnit, Type as Physical},
@@ -116,7 +117,7 @@ fn decimal(column: &ColumnDescriptor, precision: i32, scale: i32) -> Option<(Mea
         column.physical_type(),
         Physical::INT32 | Physical::INT64 | Physical::BYTE_ARRAY | Physical::FIXED_LEN_BYTE_ARRAY
     );
-    let digits = u32::try_from(scale).ok().filter(|_| is)?;
+    let digits = u32::try_from(scale).ok().filter(|scale| is && *scale <= MOST_SCALE)?;
     Some((Meaning::Decimal(digits), super::super::decimal_type(precision, scale)))
 }
 

@@ -1,17 +1,20 @@
 //! Parquet: one row group after the other is read, in batches of rows, and only the pages that are needed for these are held.
 mod cells;
+mod footer;
 mod meaning;
 mod shape;
+#[cfg(test)]
+mod tests;
 
 pub(super) use cells::interval;
 
-use super::{super::split::Caps, Opened, Part, Source, Table};
+use super::{super::split::Caps, Opened, Part, Source, Table, until};
 use ::parquet::{
     arrow::{
         ProjectionMask,
         arrow_reader::{
             ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-            RowSelectionPolicy,
+            RowSelectionPolicy, RowSelector,
         },
     },
     errors::ParquetError,
@@ -91,6 +94,7 @@ pub(super) fn open(source: Source, caps: Caps) -> Result<Opened, Error> {
     if length < 12 || end != MAGIC {
         return Ok(Opened::Unfinished("it has no footer yet, which Parquet has at the end".into()));
     }
+    look(&source, length)?;
     let footer = |error| failed(&source, "in its footer", error);
     let read = guarded(|| ParquetMetaDataReader::new().with_metadata_options(Some(unused())).parse_and_finish(&source))
         .map_err(footer)?;
@@ -101,11 +105,27 @@ pub(super) fn open(source: Source, caps: Caps) -> Result<Opened, Error> {
     for group in read.row_groups() {
         let rows = u64::try_from(group.num_rows())
             .map_err(|_| source.damaged("in its footer", "a row group has a negative number of rows"))?;
-        groups.push(groups[groups.len() - 1] + rows);
+        let end = groups[groups.len() - 1].checked_add(rows).filter(|end| i64::try_from(*end).is_ok());
+        groups.push(end.ok_or_else(|| source.damaged("in its footer", "it has more rows than can be counted"))?);
     }
     let (columns, group, at) = (columns.into(), None, 0);
     let parquet = Parquet { source, caps, columns, shapes, plain, coarse, groups, at, group };
     Ok(Opened::Ready(Table::Parquet(Box::new(parquet))))
+}
+
+/// Whether the library may read the footer of a file of this length.
+fn look(source: &Source, length: u64) -> Result<(), Error> {
+    let tail = source.at(length - 8, 4)?;
+    let size = tail.try_into().map_or(0, u32::from_le_bytes);
+    let damaged = |why| source.damaged("in its footer", why);
+    let begin = (length - 8).checked_sub(size.into()).ok_or_else(|| damaged("it is longer than the file"))?;
+    if size > footer::MOST_BYTES {
+        return Err(source.unsupported("its footer has more than 256 MiB"));
+    }
+    footer::look(&source.at(begin, size as usize)?).map_err(|fault| match fault {
+        footer::Fault::Damaged(why) => damaged(why),
+        footer::Fault::Unsupported(why) => source.unsupported(why),
+    })
 }
 
 /// Statistics, which nothing here asks for: what is wrong in them hinders nobody.
@@ -135,7 +155,8 @@ fn how(read: &ParquetMetaData) -> Result<(ArrowReaderMetadata, Coarse), ParquetE
     Ok((wanted(TimeUnit::Nanosecond)?, coarse))
 }
 
-/// What the library makes of a file, which may be anything: it must not end the reader.
+/// What the library makes of a file, which may be anything: a panic must not end the reader. What can't be caught (memory that is not
+/// there, a stack that is full) [`footer`] keeps from it.
 fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
         let why = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
@@ -175,12 +196,19 @@ impl Parquet {
         let (first, mut rows) = (self.at, Rows::new(self.columns.clone(), self.caps.record_bytes));
         while rows.len() < self.caps.records && rows.bytes() < self.caps.bytes && self.at < self.len() {
             let Some(group) = self.group.as_mut().filter(|group| group.next < group.rows) else {
-                self.fill()?;
-                continue;
+                match self.fill() {
+                    Ok(()) => continue,
+                    // What is there comes first, and then this once more.
+                    Err(_) if !rows.is_empty() => break,
+                    Err(error) => return Err(error),
+                }
             };
             let row = group.next;
+            let until = until(rows.bytes(), self.caps);
             let written = rows.write(|column, out| {
-                group.cells[column].write(row, out);
+                let begin = out.len();
+                group.cells[column].write(row, out, until);
+                out.truncate(until.max(begin));
                 Ok::<_, Infallible>(true)
             });
             written.unwrap_or_else(|never| match never {});
@@ -208,6 +236,10 @@ impl Parquet {
         let Some(batch) = batch.filter(|batch| batch.num_rows() > 0) else {
             return Err(self.source.damaged(&place, format!("it should go to row {end}")));
         };
+        let (rows, left) = (batch.num_rows() as u64, end - self.at);
+        if rows > left || rows == left && guarded(|| next(&mut group.plain)).map_err(damaged)?.is_some() {
+            return Err(self.source.damaged(&place, format!("it goes beyond row {end}")));
+        }
         let int96 = self.coarse.as_ref().map_or(&[][..], |(_, columns)| columns);
         let cells = self.shapes.iter().enumerate().map(|(nth, shape)| {
             let place = int96.iter().position(|column| *column == nth);
@@ -237,7 +269,11 @@ impl Parquet {
                 0 => builder.build(),
                 // Rows that are passed over are not decoded.
                 _ => {
-                    builder.with_row_selection_policy(RowSelectionPolicy::Selectors).with_offset(skip as usize).build()
+                    // One more than there should be, to see that it is not there.
+                    let rest = rows - skip as usize + 1;
+                    let selection = vec![RowSelector::skip(skip as usize), RowSelector::select(rest)];
+                    let builder = builder.with_row_selection_policy(RowSelectionPolicy::Selectors);
+                    builder.with_row_selection(selection.into()).build()
                 }
             }
         };
