@@ -1,7 +1,7 @@
 //! Parquet and Avro: files that other tools wrote are read as these read them (`tests/tables/make.py`), from any row on, and none
 //! is shorter without a word.
 use super::{rotations::look, *};
-use crate::file::follow::Follow;
+use crate::{ahead::Work, file::follow::Follow};
 use dataflow_core::types::Type;
 use dataflow_testkit::conformance;
 use std::{collections::BTreeMap, path::PathBuf};

@@ -101,7 +101,7 @@ pub(super) fn open(source: Source, caps: Caps) -> Result<Opened, Error> {
     let (plain, coarse) = guarded(|| how(&read)).map_err(footer)?;
     let leaves = read.file_metadata().schema_descr().columns();
     let (columns, shapes) = shape::columns(plain.schema(), leaves).map_err(|why| source.unsupported(why))?;
-    let mut groups = vec![0];
+    let mut groups = vec![0_u64];
     for group in read.row_groups() {
         let rows = u64::try_from(group.num_rows())
             .map_err(|_| source.damaged("in its footer", "a row group has a negative number of rows"))?;
