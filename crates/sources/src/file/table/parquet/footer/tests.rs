@@ -2,7 +2,7 @@
 use super::{Fault, SHORT, look};
 
 /// A number as Thrift has it.
-fn number(mut value: u64) -> Vec<u8> {
+pub(in super::super) fn number(mut value: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     while value > 0x7f {
         bytes.push(value as u8 | 0x80);
