@@ -133,8 +133,8 @@ impl SourceConfig for FileSource {
         "Reads records from files: JSON lines or CSV, plain, gzip or zstd; Parquet, Avro; whole or growing.";
     const GUARANTEE: &'static str = "A file is identified by device, inode, creation time, its first KiB and the last \
         KiB before the position, which is the (decompressed) byte offset; Parquet and Avro files by their first \
-        KiB and the last that they had when they were opened, and the position in them is the number of the row. So reading continues at the exact position, \
-        even if the file was renamed in its folder. A file with several names (links) is read once; two files with the \
+        KiB and the last that they had when they were opened, and the position in them is the number of the row. So \
+        reading continues at the exact position, even if the file was renamed in its folder. A file with several names (links) is read once; two files with the \
         same content are two files. Changes of other bytes before the position are not detected. A file that is \
         truncated, replaced or removed before it was read to its end is detected, even if none of it was read \
         (`onPositionLost`). Reading of a file that was compressed (`app.log` as `app.log.gz` or `app.log.1.gz`) \
