@@ -190,6 +190,11 @@ impl Branch {
         self.running().map_or(self.waits.as_ref(), |running| running.stopping.as_ref())
     }
 
+    /// Whether it runs, or has stopped for an update and waits for others.
+    pub fn is_under_way(&self) -> bool {
+        self.running().is_some() || self.waits.is_some()
+    }
+
     /// The update that it stops for, or has.
     pub fn update(&self) -> Option<&Update> {
         self.stopping()?.update.as_deref()

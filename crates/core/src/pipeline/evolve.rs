@@ -325,7 +325,7 @@ fn forget(pipeline: &mut Pipeline, generation: &NewGeneration) -> Option<()> {
 }
 
 fn deleted(state: &State, at: Timestamp) -> Option<State> {
-    let pipeline = state.pipeline().filter(|pipeline| !pipeline.runs() && !pipeline.is_stopping())?;
+    let pipeline = state.pipeline().filter(|pipeline| !pipeline.runs())?;
     Some(State::Deleted(Deleted {
         incarnation: pipeline.incarnation.clone(),
         ancestors: pipeline.ancestors.clone(),

@@ -207,9 +207,9 @@ impl Pipeline {
         self.branches.values().any(|branch| branch.stopping().is_some())
     }
 
-    /// Whether a branch runs.
+    /// Whether a branch runs, or has stopped for an update and waits for others.
     pub fn runs(&self) -> bool {
-        self.branches.values().any(|branch| branch.running().is_some())
+        self.branches.values().any(Branch::is_under_way)
     }
 
     /// The update that is made once all branches have stopped that it changes.

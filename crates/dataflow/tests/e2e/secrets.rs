@@ -46,16 +46,21 @@ fn percent(text: &str) -> String {
         .collect()
 }
 
-/// A PostgreSQL that asks for the password, and then says it in every way that it knows.
-fn talkative() -> SocketAddr {
+/// A server that answers whoever comes so.
+fn serving(answer: fn(TcpStream) -> std::io::Result<()>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         for stream in listener.incoming() {
-            thread::spawn(move || drop(refuse(stream.unwrap())));
+            thread::spawn(move || drop(answer(stream.unwrap())));
         }
     });
     address
+}
+
+/// A PostgreSQL that asks for the password, and then says it in every way that it knows.
+fn talkative() -> SocketAddr {
+    serving(refuse)
 }
 
 /// A password in every way in which a server or driver may say it; the last one is cut off.

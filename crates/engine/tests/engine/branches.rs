@@ -45,8 +45,11 @@ fn of_sink(sink: &str, query: Query) -> Message {
 }
 
 fn change(spec: Value) -> Action {
-    let (spec, wait) = (serde_json::from_value(spec).unwrap(), Duration::from_secs(60));
-    Action::Update { spec, reset: false, retarget: false, force: false, wait }
+    change_within(spec, Duration::from_secs(60))
+}
+
+fn change_within(spec: Value, wait: Duration) -> Action {
+    Action::Update { spec: serde_json::from_value(spec).unwrap(), reset: false, retarget: false, force: false, wait }
 }
 
 #[tokio::test(start_paused = true)]
@@ -273,14 +276,7 @@ async fn what_an_update_has_started_is_not_started_again() {
     house.feed.push("t/0", numbers(10, 20));
     house.until(|view| branch(view, "a").in_flight > 0).await;
     spec["transforms"] = json!([{"type": "drop", "word": "nothing"}]);
-    let update = Action::Update {
-        spec: serde_json::from_value(spec).unwrap(),
-        reset: false,
-        retarget: false,
-        force: false,
-        wait: Duration::ZERO,
-    };
-    assert!(view(house.act(update).await).updating);
+    assert!(view(house.act(change_within(spec, Duration::ZERO)).await).updating);
     house.act(Action::Start { sink: Some("b".try_into().unwrap()) }).await.unwrap();
     house.until(|view| branch(view, "b").counters.delivered == 20).await;
     house.crash().await;

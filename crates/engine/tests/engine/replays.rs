@@ -2,7 +2,7 @@
 use crate::{
     house::{House, numbers, view},
     ingest::pushed,
-    restores::pushed_to,
+    restores::backed_up,
 };
 use dataflow_core::pipeline::{Rejected, Status};
 use dataflow_engine::region::{Action, AskError, ResetPoint};
@@ -26,12 +26,7 @@ async fn what_the_sink_may_have_is_not_written_again_unasked() {
         ("beginning", ResetPoint::Beginning, vec![(0, 20), (15, 20), (10, 15)]),
         ("position", at("15"), vec![(0, 20), (10, 15)]),
     ] {
-        let (mut house, journal) = pushed_to(&format!("restore-order-{name}")).await;
-        house.push("a", 0, 10).await.unwrap();
-        house.delivered(10).await;
-        house.stop().await;
-        let backup = journal.copy();
-        house.start().await;
+        let (mut house, backup) = backed_up(&format!("restore-order-{name}")).await;
         house.push("b", 10, 15).await.unwrap();
         house.push("c", 15, 20).await.unwrap();
         house.delivered(20).await;
@@ -57,12 +52,7 @@ async fn what_the_sink_may_have_is_not_written_again_unasked() {
 /// A start that is under way goes by all that has come by the time it is decided, whether it began before or after.
 #[tokio::test(start_paused = true)]
 async fn what_comes_again_while_the_sink_is_opened_counts() {
-    let (mut house, journal) = pushed_to("restore-meanwhile").await;
-    house.push("a", 0, 10).await.unwrap();
-    house.delivered(10).await;
-    house.stop().await;
-    let backup = journal.copy();
-    house.start().await;
+    let (mut house, backup) = backed_up("restore-meanwhile").await;
     house.push("b", 10, 15).await.unwrap();
     house.push("c", 15, 20).await.unwrap();
     house.delivered(20).await;

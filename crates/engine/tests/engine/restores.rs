@@ -27,6 +27,17 @@ pub(crate) async fn pushed_to(name: &str) -> (House, Memory) {
     (house, journal)
 }
 
+/// The same, with ten records that were delivered, and a copy of its journal of then.
+pub(crate) async fn backed_up(name: &str) -> (House, Memory) {
+    let (mut house, journal) = pushed_to(name).await;
+    house.push("a", 0, 10).await.unwrap();
+    house.delivered(10).await;
+    house.stop().await;
+    let backup = journal.copy();
+    house.start().await;
+    (house, backup)
+}
+
 impl House {
     pub(crate) async fn push(&mut self, id: &str, from: u64, to: u64) -> Result<Reply, AskError> {
         let lines = numbers(from, to);
@@ -140,24 +151,14 @@ async fn what_is_pushed_before_the_sink_is_asked_is_told_from_what_the_sink_has(
         house.push("d", 100, 120).await.unwrap();
         house.push("e", 120, 130).await.unwrap();
         let all: Vec<_> = expected.into_iter().flat_map(|(from, to)| numbers(from, to)).collect();
-        for _ in 0..100 {
-            if house.store.len() >= all.len() {
-                break;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        }
+        house.holds(all.len()).await;
         assert_eq!(house.store.data(), all);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_same_pushes_again_after_a_restore_are_those_that_the_sink_has() {
-    let (mut house, journal) = pushed_to("restore-again").await;
-    house.push("a", 0, 10).await.unwrap();
-    house.delivered(10).await;
-    house.stop().await;
-    let backup = journal.copy();
-    house.start().await;
+    let (mut house, backup) = backed_up("restore-again").await;
     house.push("b", 10, 15).await.unwrap();
     house.delivered(15).await;
 

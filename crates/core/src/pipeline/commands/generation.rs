@@ -60,8 +60,8 @@ pub(super) fn begin(
     })
 }
 
-/// That of a branch which an update adds: of what was `pushed` it gets what is still kept. `nonce` is random: after a restore, the journal may give the number of one that it has
-/// forgotten, and that has written, to another branch.
+/// That of a branch which an update adds: of what was `pushed` it gets what is still kept. `nonce` is random: after a restore, the
+/// journal may give the number of one that it has forgotten, and that has written, to another branch.
 pub(super) fn of_new_branch(pushed: Option<&Inbox>, nonce: u64) -> NewGeneration {
     let (mut positions, mut notes) = (Positions::new(), Warnings::default());
     if let Some(inbox) = pushed.filter(|inbox| inbox.first() > 0) {

@@ -19,7 +19,7 @@ pub(in crate::pipeline) fn reset_checkpoint(
     let mut decision = Decision::default();
     for (number, Reset { positions, passed, reached, settlement, nonce }) in resets {
         let branch = pipeline.branches.get(number).ok_or(Rejected::NotFound)?;
-        if branch.running().is_some() || branch.stopping().is_some() {
+        if branch.is_under_way() {
             return Err(not_allowed("reset the checkpoint of", state, "stop it first"));
         }
         let pushed = pipeline.pushes.map(|_| &pipeline.inbox);

@@ -2,7 +2,7 @@
 use super::{start, stop};
 use crate::{
     branch::BranchNumber,
-    pipeline::{Command, Decision, Rejected, State, state::Branch},
+    pipeline::{Command, Decision, Rejected, State},
 };
 
 /// A running branch is stopped and started again once it has stopped; any other is started.
@@ -12,11 +12,10 @@ pub(in crate::pipeline) fn restart(
     only: Option<BranchNumber>,
 ) -> Result<Decision, Rejected> {
     let pipeline = command.target(state)?;
-    let runs = |branch: &Branch| branch.running().is_some() || branch.stopping().is_some();
-    if !pipeline.chosen(only).any(|(_, branch)| runs(branch)) {
+    if !pipeline.chosen(only).any(|(_, branch)| branch.is_under_way()) {
         return start::start(state, command, only);
     }
-    let again = pipeline.chosen(only).map(|(number, branch)| match runs(branch) {
+    let again = pipeline.chosen(only).map(|(number, branch)| match branch.is_under_way() {
         true => stop::ask(number, branch, command, true),
         false => start::started(number, branch, command, 0),
     });

@@ -47,7 +47,11 @@ fn due(state: &State, branch: &Branch, command: &Command) -> Result<Decision, Re
 
 /// A branch that starts as it is.
 pub(super) fn started(number: BranchNumber, branch: &Branch, command: &Command, attempt: u32) -> Decision {
-    let lanes = lanes(Some(branch), &branch.spec);
+    started_with(number, lanes(Some(branch), &branch.spec), command, attempt)
+}
+
+/// One that starts with so many lanes.
+pub(super) fn started_with(number: BranchNumber, lanes: u32, command: &Command, attempt: u32) -> Decision {
     Decision::of(command, number, [Event::PipelineStarted { lanes, attempt }]).then(number, Effect::StartRun)
 }
 

@@ -17,7 +17,7 @@ pub(in crate::pipeline) fn stop(
 ) -> Result<Decision, Rejected> {
     let pipeline = command.target(state)?;
     let stopped = |(number, branch): (BranchNumber, &Branch)| {
-        if branch.running().is_some() || branch.stopping().is_some() {
+        if branch.is_under_way() {
             return Some(ask(number, branch, command, false));
         }
         branch.restart_at().map(|_| Decision::of(command, number, [Event::PipelineStopped { unsettled: None }]))

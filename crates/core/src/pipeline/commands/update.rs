@@ -1,14 +1,14 @@
 //! Change what a pipeline is.
 use super::{
     generation,
-    start::{lanes, started},
+    start::{lanes, started, started_with},
     stop::stop_for,
 };
 use crate::{
     branch::BranchNumber,
     id::SinkName,
     pipeline::{
-        Command, Decision, Effect, Event, Rejected, State,
+        Command, Decision, Event, Rejected, State,
         command::{Change, Prepared, Settlement},
         event::{NewGeneration, Retargeted},
         rejected::GivenUp,
@@ -154,14 +154,11 @@ fn of_branch(
         }
     };
     let event = plan((pipeline, number), sink, &update.wanted, prepared)?;
-    let lanes = lanes(known.filter(|_| !event.starts_generation()), own.as_ref().unwrap_or(&pipeline.spec));
+    let goes_on = known.filter(|_| !event.starts_generation());
     let mut decision = Decision::default();
     decision.events.push(update.by.event(command.at, number, event));
-    if own.is_none() || !starts {
-        return Ok(Some(decision));
-    }
-    let started = Decision::of(command, number, [Event::PipelineStarted { lanes, attempt: 0 }]);
-    Ok(Some(decision.and(started).then(number, Effect::StartRun)))
+    let started = own.filter(|_| starts).map(|own| started_with(number, lanes(goes_on, &own), command, 0));
+    Ok(Some(decision.and(started.unwrap_or_default())))
 }
 
 /// Whether any branch of the pipeline runs, or will by itself.
@@ -180,27 +177,26 @@ fn plan(
     prepared: &Prepared,
 ) -> Result<Event, Rejected> {
     let Prepared { change, settlement, nonce, reached, pushes, target: _, shares: _ } = prepared;
-    let updated = |generation, positions| {
+    let updated = |generation, positions, discarded| {
         let (spec, sink) = (wanted.spec.clone(), sink.cloned());
-        Event::PipelineUpdated { spec, sink, generation, positions, discarded: None, pushes: *pushes }
+        Event::PipelineUpdated { spec, sink, generation, positions, discarded, pushes: *pushes }
     };
     if !wanted.retarget {
         check_apart((pipeline, number), (sink, wanted), prepared)?;
     }
     // Whether the journal knows all that the sink has.
     let settled = pipeline.branches.get(&number).is_none_or(|branch| branch.settled && branch.running().is_none());
-    let (Some(branch), Some(spec)) = (pipeline.branches.get(&number), wanted.spec.of_sink(sink)) else {
-        let Some(ends) = pipeline.branches.get(&number) else {
-            let pushed = pushes.map(|_| &pipeline.inbox);
-            return Ok(updated(Some(generation::of_new_branch(pushed, *nonce)), None));
-        };
-        let discarded = GivenUp::by_end(pipeline, ends, settlement.lanes());
-        if let Some(lost) = discarded.as_ref().filter(|_| !wanted.reset) {
-            return Err(GivenUp::of_removed(lost));
+    let pushed = pushes.map(|_| &pipeline.inbox);
+    let (branch, spec) = match (pipeline.branches.get(&number), wanted.spec.of_sink(sink)) {
+        (Some(branch), Some(spec)) => (branch, spec),
+        (Some(ends), None) => {
+            let discarded = GivenUp::by_end(pipeline, ends, settlement.lanes());
+            if let Some(lost) = discarded.as_ref().filter(|_| !wanted.reset) {
+                return Err(GivenUp::of_removed(lost));
+            }
+            return Ok(updated(None, settled.then(|| ends.progress.positions()), discarded));
         }
-        let (spec, sink) = (wanted.spec.clone(), sink.cloned());
-        let positions = Some(ends.progress.positions()).filter(|_| settled);
-        return Ok(Event::PipelineUpdated { spec, sink, generation: None, positions, discarded, pushes: *pushes });
+        (None, _) => return Ok(updated(Some(generation::of_new_branch(pushed, *nonce)), None, None)),
     };
     let mut kept = branch.progress.positions_with(settlement.lanes());
     if !branch.starts_generation(&spec, change) {
@@ -209,13 +205,12 @@ fn plan(
             Settlement::NotNeeded => settled,
             Settlement::Unsettled { .. } => false,
         };
-        return Ok(updated(None, (known && !spec.runs_like(&branch.spec)).then_some(kept)));
+        return Ok(updated(None, (known && !spec.runs_like(&branch.spec)).then_some(kept), None));
     }
     let given_up = kept.extract_if(.., |partition, _| change.given_up.contains_key(partition)).collect();
     if !wanted.reset {
         GivenUp::check(&given_up, change)?;
     }
-    let pushed = pushes.map(|_| &pipeline.inbox);
     let mut generation = generation::begin(branch, pushed, kept, settlement, *nonce)?;
     generation.reached = reached.clone();
     generation.given_up = given_up;
@@ -227,7 +222,7 @@ fn plan(
         generation.retargeted = Some(Retargeted { from: from.clone(), to: to.clone(), records });
     }
     generation.notes = notes(&generation, change);
-    Ok(updated(Some(generation), None))
+    Ok(updated(Some(generation), None, None))
 }
 
 /// Refuses to give a sink a target where another branch has delivered: it would write that there a second time.

@@ -13,7 +13,6 @@ use dataflow_core::{
     warned::{Warned, Warnings},
 };
 use serde_json::json;
-use std::collections::BTreeSet;
 
 fn ran() -> Given {
     given([created(), started(), opened(10, 0), processed(10, 3), stop_requested(), stopped()])
@@ -77,6 +76,11 @@ fn note(code: &str, message: &str, records: u64) -> Warnings {
     [Warned { code, subject: String::new(), message, records }].into_iter().collect()
 }
 
+/// What an update comes to that changes this, where nothing is pushed.
+fn comes_to(change: Change, settlement: Settlement) -> Prepared {
+    Prepared { change, pushes: None, ..prepared(&spec(), settlement) }
+}
+
 /// A turn to `to` that nobody has agreed to.
 fn turn_to(from: &str, to: &str, settled: Option<LaneProgress>, retarget: bool) -> CommandKind {
     let mut spec = redirected();
@@ -88,22 +92,7 @@ fn turn_to(from: &str, to: &str, settled: Option<LaneProgress>, retarget: bool) 
         met: vec![],
         lost: None,
     });
-    CommandKind::Update {
-        wanted: wanted(spec, retarget),
-        prepared: [(
-            0,
-            Prepared {
-                change,
-                pushes: None,
-                settlement,
-                reached: Positions::new(),
-                target: None,
-                shares: BTreeSet::new(),
-                nonce: NONCE,
-            },
-        )]
-        .into(),
-    }
+    CommandKind::Update { wanted: wanted(spec, retarget), prepared: [(0, comes_to(change, settlement))].into() }
 }
 
 /// Whatever way leads to a target, it lacks what went to others since the source was last begun anew, and what it has counts.
@@ -202,16 +191,8 @@ fn change_source(spec: PipelineSpec, given_up: &[&str], reset: bool, lane: LaneP
     let given_up = given_up.iter().map(|partition| (Partition::from(*partition), "from the beginning".to_owned()));
     let change = Change { source: true, given_up: given_up.collect(), ..Change::default() };
     let settlement = Settlement::Settled { lanes: vec![lane], met: Vec::new(), lost: None };
-    let prepared = Prepared {
-        change,
-        pushes: None,
-        settlement,
-        reached: Positions::new(),
-        target: None,
-        shares: BTreeSet::new(),
-        nonce: NONCE,
-    };
-    CommandKind::Update { wanted: Wanted { reset, ..wanted(spec, false) }, prepared: [(0, prepared)].into() }
+    let prepared = [(0, comes_to(change, settlement))].into();
+    CommandKind::Update { wanted: Wanted { reset, ..wanted(spec, false) }, prepared }
 }
 
 #[test]
@@ -219,16 +200,8 @@ fn a_tweak_of_the_source_is_the_same_generation() {
     let (past, spec, lane) = reads_topics();
     let tweaked = component(json!({"type": "kafka", "topics": ["a", "b"], "groupId": "g"}));
     let spec = PipelineSpec { source: tweaked, ..spec };
-    let prepared = Prepared {
-        change: Change::default(),
-        settlement: Settlement::NotNeeded,
-        reached: Positions::new(),
-        target: None,
-        shares: BTreeSet::new(),
-        nonce: NONCE,
-        pushes: None,
-    };
-    let change = CommandKind::Update { wanted: wanted(spec.clone(), false), prepared: [(0, prepared)].into() };
+    let prepared = [(0, comes_to(Change::default(), Settlement::NotNeeded))].into();
+    let change = CommandKind::Update { wanted: wanted(spec.clone(), false), prepared };
     let positions = Some(lane.positions.clone());
     let updated = Event::PipelineUpdated {
         spec: Box::new(spec),

@@ -1,5 +1,5 @@
 //! Secrets wherever in a connector's settings they may stand: in objects, lists and maps. The server says all that it hears.
-use super::{all_of, around, assert_hidden, files_below, percent, secret};
+use super::{all_of, around, assert_hidden, files_below, percent, secret, serving};
 use crate::program::program;
 use dataflow::plugins::catalog;
 use dataflow_sdk::catalog::Connector;
@@ -8,22 +8,14 @@ use std::{
     collections::BTreeSet,
     fs,
     io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     rc::Rc,
-    thread,
     time::Duration,
 };
 
 /// A server that refuses whoever comes, and says again all that it was told, in the words of several APIs.
 fn echoing() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            thread::spawn(move || drop(refuse(stream.unwrap())));
-        }
-    });
-    address
+    serving(refuse)
 }
 
 fn refuse(mut stream: TcpStream) -> std::io::Result<()> {
