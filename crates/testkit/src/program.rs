@@ -103,6 +103,8 @@ impl Program {
             .tls_backend_preconfigured(dataflow_tls::unused())
             .no_proxy()
             .timeout(PATIENCE)
+            // A node that was frozen closes what was idle for 10 s when it wakes, just as a request may be under way.
+            .pool_idle_timeout(Duration::from_secs(5))
             .build()
             .expect("an HTTP client can be made");
         Ok(Node { child, url, http })
@@ -125,7 +127,7 @@ pub struct Node {
 impl Node {
     /// Sends a request; returns the answer's status and body.
     pub async fn request(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
-        self.try_request(method, path, body).await.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+        self.try_request(method, path, body).await.unwrap_or_else(|error| panic!("{method} {path}: {error:?}"))
     }
 
     /// Sends a request with headers.
@@ -137,7 +139,7 @@ impl Node {
         headers: &[(&str, &str)],
     ) -> (u16, Value) {
         let answer = self.send(method, path, body, headers).await;
-        answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+        answer.unwrap_or_else(|error| panic!("{method} {path}: {error:?}"))
     }
 
     /// Sends a request to a node that may end before it answers.

@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// Longest that an answer may take.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a connection may wait for the next request: less than the node keeps it.
+const IDLE: Duration = Duration::from_secs(5);
 /// Longest that an answer may take beyond the wait that was asked for.
 const BEYOND_WAIT: Duration = Duration::from_secs(30);
 
@@ -70,6 +72,7 @@ impl Client {
             .tls_backend_preconfigured(dataflow_tls::unused())
             .connect_timeout(Duration::from_secs(5))
             .timeout(PATIENCE)
+            .pool_idle_timeout(IDLE)
             .no_proxy()
             // The node tells by it who sent a command: the history has it as the actor.
             .user_agent(concat!("dataflow-cli/", env!("CARGO_PKG_VERSION")))
