@@ -7,7 +7,7 @@ CARGO := cargo
 # Tests need the fault points, which no shipped binary has.
 FAULTS := --features dataflow/fault-points
 # Servers that the tests need; dev/services/README.md lists all there are.
-SERVICES ?= kafka postgres mariadb elasticsearch opensearch minio
+SERVICES ?= kafka postgres mariadb elasticsearch opensearch minio azurite
 # What `make bench-scale` measures.
 PARTS ?= fleet latency stopped_sink soak
 

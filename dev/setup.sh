@@ -38,6 +38,7 @@ for what in "${@:-build}"; do
       want curl curl
       want mvn maven
       want runuser util-linux
+      want npm npm     # Azurite
       has_jdk || wanted+=(default-jdk-headless)
       ;;
     bench)

@@ -153,6 +153,25 @@ async fn kafka_to_parquet_in_two_lanes() {
 }
 
 #[tokio::test]
+async fn file_to_folder() {
+    few("file-folder", &STAGED).await;
+}
+
+#[tokio::test]
+async fn kafka_to_folder_in_two_lanes() {
+    if servers::are_up() {
+        few("kafka-folder-2-lanes", &STAGED).await;
+    }
+}
+
+#[tokio::test]
+async fn kafka_to_azure_in_two_lanes() {
+    if servers::are_up() && servers::azurite_is_up() {
+        few("kafka-azureblob-2-lanes", &STAGED).await;
+    }
+}
+
+#[tokio::test]
 async fn file_to_two_files() {
     sample("file-file+sqlite".parse().unwrap()).await;
 }

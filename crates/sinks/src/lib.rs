@@ -1,11 +1,14 @@
 //! Where records go: one folder per sink. A sink's config struct is its manual.
+pub mod azureblob;
 pub mod blackhole;
 mod blocking;
 pub(crate) mod claim;
 mod document;
 pub mod elasticsearch;
 pub mod file;
+pub mod folder;
 pub mod kafka;
+pub mod objects;
 mod on_disk;
 mod owner;
 pub mod postgres;
@@ -15,9 +18,11 @@ pub mod stdout;
 mod stored;
 pub mod table;
 
+pub use azureblob::AzureBlobSink;
 pub use blackhole::BlackholeSink;
 pub use elasticsearch::ElasticsearchSink;
 pub use file::FileSink;
+pub use folder::FolderSink;
 pub use kafka::KafkaSink;
 pub use postgres::PostgresSink;
 pub use s3::S3Sink;
@@ -32,6 +37,8 @@ pub fn register(catalog: &mut dataflow_sdk::Catalog) {
         .sink::<KafkaSink>()
         .sink::<ElasticsearchSink>()
         .sink::<S3Sink>()
+        .sink::<AzureBlobSink>()
+        .sink::<FolderSink>()
         .sink::<FileSink>()
         .sink::<StdoutSink>()
         .sink::<BlackholeSink>();

@@ -30,6 +30,11 @@ pub fn minio_is_up() -> bool {
     all_up(&[MINIO.trim_start_matches("http://")], "minio")
 }
 
+/// Whether Azurite is up; where it is required, that it is not is a failure.
+pub fn azurite_is_up() -> bool {
+    all_up(&["127.0.0.1:10000"], "azurite")
+}
+
 /// Where MariaDB is.
 const MARIADB: &str = "127.0.0.1:3306";
 

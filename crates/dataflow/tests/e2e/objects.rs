@@ -2,9 +2,8 @@
 //! for a while is waited for.
 use crate::program::{Node, count, dataflow, is, program};
 use dataflow_testkit::{
-    bucket::{Bucket, ROOT},
+    bucket::{Bucket, Kind},
     own::Minio,
-    servers,
 };
 use serde_json::{Value, json};
 use std::{
@@ -17,11 +16,7 @@ use tempfile::TempDir;
 
 /// The sink of a bucket, whose secret is in a file of this folder.
 pub(super) fn sink(bucket: &Bucket, folder: &Path, more: &Value) -> Value {
-    let secret = folder.join("secrets/minio");
-    fs::create_dir_all(secret.parent().unwrap()).unwrap();
-    fs::write(&secret, ROOT).unwrap();
-    let mut sink = bucket.sink();
-    sink["secretAccessKey"] = json!(format!("${{file:{}}}", secret.display()));
+    let mut sink = bucket.sink_with_secret_in(&folder.join("secrets/store"));
     sink.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     sink
 }
@@ -58,8 +53,8 @@ struct Case {
 
 impl Case {
     /// `first`: the id of the first record. Record 17 has this name.
-    async fn new(more: &Value, first: u64, name: &str) -> Self {
-        let bucket = Bucket::fresh("objects").await;
+    async fn new(kind: Kind, more: &Value, first: u64, name: &str) -> Self {
+        let bucket = Bucket::fresh_of(kind, "objects").await;
         let folder = tempfile::tempdir().unwrap();
         let input = folder.path().join("in.jsonl");
         let line = |n: u64| match n % 100 {
@@ -110,11 +105,11 @@ impl Case {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_objects_hold_is_proven_and_what_others_do_to_them_is_told() {
-    if !servers::minio_is_up() {
-        return;
-    }
-    for more in [json!({}), json!({"format": "csv", "compression": "gzip"}), json!({"format": "parquet"})] {
-        let case = Case::new(&more, 0, "as it is").await;
+    let formats = [json!({}), json!({"format": "csv", "compression": "gzip"}), json!({"format": "parquet"})];
+    let s3 = formats.into_iter().map(|more| (Kind::S3, more));
+    let others = [(Kind::Folder, json!({"format": "parquet"})), (Kind::Azure, json!({}))];
+    for (kind, more) in s3.chain(others).filter(|(kind, _)| kind.is_up()) {
+        let case = Case::new(kind, &more, 0, "as it is").await;
         case.proven();
         let objects = case.bucket.objects().await;
         let keys: Vec<&String> = objects.keys().collect();
@@ -145,7 +140,7 @@ async fn what_objects_hold_is_proven_and_what_others_do_to_them_is_told() {
         case.bucket.put(first, objects[first].clone()).await;
 
         // One value is another; and rows of which no record tells.
-        let other = Case::new(&more, 0, "as it is not").await;
+        let other = Case::new(kind, &more, 0, "as it is not").await;
         let others = other.bucket.objects().await;
         let changed = keys.iter().zip(others.values()).find(|(key, bytes)| objects[**key] != **bytes);
         let (key, bytes) = changed.expect("one has record 17");
@@ -161,7 +156,7 @@ async fn what_objects_hold_is_proven_and_what_others_do_to_them_is_told() {
             assert_eq!((&fields[0]["field"], fields[1].is_null()), (&json!("name"), true), "{report:#}");
         }
         case.bucket.put(key, objects[*key].clone()).await;
-        let stranger = Case::new(&more, 5_000, "as it is").await;
+        let stranger = Case::new(kind, &more, 5_000, "as it is").await;
         let strange = stranger.bucket.objects().await.into_values().next().unwrap();
         case.bucket.put(&copy, strange).await;
         let unexpected = case.finds([0, 0, 0, 50]);

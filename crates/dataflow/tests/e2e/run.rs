@@ -105,6 +105,10 @@ fn a_file_that_the_source_reads_is_not_written() {
             json!({"path": format!("{folder}/*")}),
             json!({"type": "sqlite", "path": case.database(), "table": "users", "mode": "append"}),
         ),
+        (
+            json!({"path": format!("{folder}/out/2026/*.json"), "follow": true}),
+            json!({"type": "folder", "folder": format!("{folder}/out")}),
+        ),
     ] {
         let mut spec = case.spec();
         spec["source"] = source;

@@ -40,15 +40,19 @@ pub(super) fn find(pattern: &str) -> Result<Matches, Error> {
     Ok(matches)
 }
 
-/// Whether a source reads the file that a path leads to, by whatever name: now, or once it is there.
+/// Whether a source reads the file that a path leads to, by whatever name: now, or once it is there; or what is below it, if it is a
+/// folder.
 pub(super) fn leads_to(source: &FileSource, path: &Path) -> bool {
     let Ok(file) = real(path) else { return false };
     let parts: Vec<Component<'_>> = Path::new(&source.path).components().collect();
     let is_wild = |part: &Component<'_>| is_pattern(&part.as_os_str().to_string_lossy());
     let (fixed, wild) = parts.split_at(parts.iter().position(is_wild).unwrap_or(parts.len()));
     let Ok(fixed) = real(&Path::new(".").join(fixed.iter().collect::<PathBuf>())) else { return false };
+    if fixed.starts_with(&file) {
+        return true;
+    }
     if wild.is_empty() {
-        return fixed == file || is_same(&fixed, &file);
+        return is_same(&fixed, &file);
     }
     let pattern = Path::new(&Pattern::escape(&fixed.to_string_lossy())).join(wild.iter().collect::<PathBuf>());
     let resolved = FileSource { path: pattern.to_string_lossy().into_owned(), ..source.clone() };

@@ -1,35 +1,36 @@
 //! The bucket that a flow writes to, as a plain client sees it.
 use super::{Row, sink::row};
-use crate::bucket::{Bucket, ROOT};
+use crate::bucket::{Bucket, Kind};
 use arrow::{
     array::{Array, AsArray},
     datatypes::{Float64Type, Int64Type},
 };
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
-use std::{fs, path::PathBuf};
+use std::path::{Path, PathBuf};
 
 /// A bucket that goes with the flow.
 #[derive(Debug)]
 pub(super) struct Objects {
     bucket: Bucket,
     parquet: bool,
-    /// The file of the access key's secret.
+    /// The file of its secret.
     secret: PathBuf,
 }
 
 impl Objects {
-    /// An empty one.
-    pub(super) async fn fresh(parquet: bool, secret: PathBuf) -> Self {
-        fs::create_dir_all(secret.parent().expect("a folder")).expect("the folder can be created");
-        fs::write(&secret, ROOT).expect("the secret can be written");
-        Self { bucket: Bucket::fresh("kill-out").await, parquet, secret }
+    /// An empty one, of a flow that has this folder.
+    pub(super) async fn fresh(kind: Kind, parquet: bool, folder: &Path) -> Self {
+        let bucket = match kind {
+            Kind::Folder => Bucket::folder(folder.join("objects")).await,
+            kind => Bucket::fresh_of(kind, "kill-out").await,
+        };
+        Self { bucket, parquet, secret: folder.join("secrets/store") }
     }
 
     /// The sink's spec: twenty folders, and objects that are full after some records.
     pub(super) fn sink(&self) -> Value {
-        let mut sink = self.bucket.sink();
-        sink["secretAccessKey"] = json!(format!("${{file:{}}}", self.secret.display()));
+        let mut sink = self.bucket.sink_with_secret_in(&self.secret);
         sink["path"] = json!("rows/part={cast(id % 20 as text)}");
         sink["format"] = json!(if self.parquet { "parquet" } else { "json" });
         sink["roll"] = json!({"maxRecords": 40, "maxAge": "10s"});
@@ -73,7 +74,7 @@ impl Objects {
     pub(super) async fn remove_from(&self, begin: &str) -> usize {
         let (all, _) = begin.rsplit_once('-').expect("a number at the end");
         let name = |key: &String| key.rsplit('/').next().unwrap_or_default().to_owned();
-        let keys = self.bucket.keys().await.into_iter();
+        let keys = self.bucket.keys().await.into_iter().filter(|key| !key.contains("_dataflow/"));
         let keys: Vec<String> =
             keys.filter(|key| name(key).starts_with(&format!("{all}-")) && *name(key) >= *begin).collect();
         for key in &keys {
@@ -86,7 +87,7 @@ impl Objects {
 impl Drop for Objects {
     fn drop(&mut self) {
         // With a client of its own: the other one's connections live on the runtime that waits here.
-        let bucket = Bucket::named(&self.bucket.name);
+        let bucket = self.bucket.again();
         let remove = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(bucket.remove());

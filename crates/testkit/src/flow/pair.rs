@@ -1,5 +1,5 @@
 //! Pairs of a source and its sinks.
-use crate::fault_points::Point;
+use crate::{bucket::Kind, fault_points::Point};
 use std::{fmt, str::FromStr};
 
 /// A kind of source or sink.
@@ -31,6 +31,10 @@ pub enum Place {
     S3,
     /// Objects of Parquet, the same.
     Parquet,
+    /// Blobs of JSON lines, the same.
+    Azure,
+    /// Files of JSON lines, in folders by an expression.
+    Folder,
 }
 
 impl Place {
@@ -50,12 +54,25 @@ impl Place {
             Self::Opensearch => "opensearch",
             Self::S3 => "s3",
             Self::Parquet => "s3-parquet",
+            Self::Azure => "azureblob",
+            Self::Folder => "folder",
         }
     }
 
     /// Whether, as a source, it is a table of a database.
     pub(super) fn is_table(self) -> bool {
         matches!(self, Self::Jdbc | Self::Mariadb | Self::Sqlite)
+    }
+
+    /// The store that its sink writes objects to, if it does, and whether those are of Parquet.
+    pub(super) fn objects(self) -> Option<(Kind, bool)> {
+        match self {
+            Self::S3 => Some((Kind::S3, false)),
+            Self::Parquet => Some((Kind::S3, true)),
+            Self::Azure => Some((Kind::Azure, false)),
+            Self::Folder => Some((Kind::Folder, false)),
+            _ => None,
+        }
     }
 
     fn searches(self) -> bool {
@@ -68,7 +85,7 @@ impl Place {
 
     /// Whether its sink shows output after the journal has it.
     pub(super) fn is_staged(self) -> bool {
-        matches!(self, Self::File | Self::S3 | Self::Parquet)
+        self == Self::File || self.objects().is_some()
     }
 }
 
@@ -90,7 +107,7 @@ impl Pair {
 
     /// All pairs for which the promises are proved. The first ones suffer every strike; the others are only
     /// restored, so that each source and each sink meets that with several of the other kind.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 34] = [
         Self::new(Place::File, &[Place::File], 1),
         Self::new(Place::File, &[Place::Sqlite], 1),
         Self::new(Place::Http, &[Place::Sqlite], 1),
@@ -105,6 +122,9 @@ impl Pair {
         Self::new(Place::File, &[Place::S3], 1),
         Self::new(Place::Kafka, &[Place::S3], 2),
         Self::new(Place::Kafka, &[Place::Parquet], 2),
+        Self::new(Place::File, &[Place::Folder], 1),
+        Self::new(Place::Kafka, &[Place::Folder], 2),
+        Self::new(Place::Kafka, &[Place::Azure], 2),
         Self::new(Place::File, &[Place::File, Place::Sqlite], 1),
         Self::new(Place::Kafka, &[Place::Postgres, Place::Kafka, Place::Elasticsearch], 2),
         Self::new(Place::Rest, &[Place::Sqlite], 1),
@@ -126,13 +146,13 @@ impl Pair {
 
     /// Whether it suffers every strike.
     pub fn is_struck(self) -> bool {
-        Self::ALL[..21].contains(&self)
+        Self::ALL[..24].contains(&self)
     }
 
     /// Whether it needs running servers.
     pub fn needs_servers(self) -> bool {
         matches!(self.source, Place::Kafka | Place::Jdbc | Place::Mariadb)
-            || !self.sinks.iter().all(|sink| matches!(sink, Place::File | Place::Sqlite))
+            || !self.sinks.iter().all(|sink| matches!(sink, Place::File | Place::Sqlite | Place::Folder))
     }
 
     /// Whether it needs Elasticsearch or OpenSearch.

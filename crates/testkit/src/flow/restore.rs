@@ -62,7 +62,7 @@ impl Flow {
                 assert!(length < file.metadata().expect("it has a length").len(), "there is something to cut");
                 file.set_len(length).expect("it can be cut");
             }
-            (_, Place::S3 | Place::Parquet) => {
+            (_, place) if place.objects().is_some() => {
                 let begin = text("fix").split_once("names begin with ").and_then(|(_, rest)| rest.split_once(" or"));
                 let (begin, _) = begin.expect("it says which objects");
                 let objects = sink.objects.as_ref().expect("there is a bucket");

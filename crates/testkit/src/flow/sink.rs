@@ -45,11 +45,9 @@ impl Sink {
             Place::Opensearch => Some(Index::new(servers::OPENSEARCH)),
             _ => None,
         };
-        let objects = match place {
-            Place::S3 | Place::Parquet => {
-                Some(Objects::fresh(place == Place::Parquet, folder.join("secrets/minio")).await)
-            }
-            _ => None,
+        let objects = match place.objects() {
+            Some((kind, parquet)) => Some(Objects::fresh(kind, parquet, folder).await),
+            None => None,
         };
         let sink = Self {
             place,

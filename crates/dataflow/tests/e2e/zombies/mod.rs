@@ -6,7 +6,11 @@ mod in_statement;
 mod in_transaction;
 
 use crate::{server::Postgres, topic::Topic};
-use dataflow_testkit::{bucket::Bucket, search::Index, servers};
+use dataflow_testkit::{
+    bucket::{Bucket, Kind},
+    search::Index,
+    servers,
+};
 use house::{Feed, House, Target, freezes};
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -170,9 +174,9 @@ async fn a_zombie_with_a_table_a_topic_and_an_index() {
     }
 }
 
-/// A bucket of its own.
-async fn to_bucket(feed: Feed) -> (Feed, Target) {
-    (feed, Target::Bucket(Box::leak(Box::new(Bucket::fresh("zombies").await))))
+/// A bucket, or another store, of its own.
+async fn to_store(kind: Kind, feed: Feed) -> (Feed, Target) {
+    (feed, Target::Bucket(Box::leak(Box::new(Bucket::fresh_of(kind, "zombies").await))))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -181,11 +185,21 @@ async fn a_zombie_with_a_bucket() {
         return;
     }
     for (point, wake) in [("after:seal", true), ("before:publish", true), ("after:checkpoint", false)] {
-        let (feed, target) = to_bucket(Feed::File).await;
+        let (feed, target) = to_store(Kind::S3, Feed::File).await;
         assert!(haunt(point, feed, target, wake).await, "{point} is passed");
     }
-    let (feed, target) = to_bucket(Feed::Kafka(Topic::new("zombies-in", 4).await)).await;
+    let (feed, target) = to_store(Kind::S3, Feed::Kafka(Topic::new("zombies-in", 4).await)).await;
     assert!(haunt("before:sink-commit@3", feed, target, true).await, "it is passed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zombie_with_a_folder_or_a_container() {
+    for kind in [Kind::Folder, Kind::Azure].into_iter().filter(|kind| kind.is_up()) {
+        for point in ["after:seal", "before:publish"] {
+            let (feed, target) = to_store(kind, Feed::File).await;
+            assert!(haunt(point, feed, target, true).await, "{point} is passed");
+        }
+    }
 }
 
 /// Points of columns, which a topic has not.
@@ -218,9 +232,9 @@ async fn a_zombie_with_a_file_at_every_point() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes minutes: make test-long"]
 async fn a_zombie_with_a_bucket_at_every_point() {
-    if servers::minio_is_up() {
-        let points = POINTS.into_iter().filter(|point| !OF_TABLES.contains(point)).chain(STAGED);
-        haunt_all(&points.collect::<Vec<_>>(), async || to_bucket(Feed::File).await).await;
+    let points: Vec<_> = POINTS.into_iter().filter(|point| !OF_TABLES.contains(point)).chain(STAGED).collect();
+    for kind in [Kind::S3, Kind::Folder, Kind::Azure].into_iter().filter(|kind| kind.is_up()) {
+        haunt_all(&points, async || to_store(kind, Feed::File).await).await;
     }
 }
 
