@@ -46,7 +46,7 @@ pub(super) async fn user(endpoint: &str, bucket: &str, actions: &[&str], status:
         ask(endpoint, "s3", Method::PUT, &format!("/minio/admin/v3/{at}"), body).await
     };
     admin(format!("add-canned-policy?name={name}"), policy(bucket, actions).to_string().into_bytes()).await;
-    let settings = json!({"secretKey": secret, "status": status}).to_string();
+    let settings = json!({"secretKey": secret, "status": "enabled"}).to_string();
     admin(format!("add-user?accessKey={name}"), sealed(settings.into_bytes())).await;
     admin(format!("set-user-or-group-policy?policyName={name}&userOrGroup={name}&isGroup=false"), Vec::new()).await;
     admin(format!("set-user-status?accessKey={name}&status={status}"), Vec::new()).await;
