@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 pub struct Layout {
     /// The folder of the objects: text, and expressions over the output record in braces, as in
-    /// `events/dt={to_char(ts, 'YYYY-MM-DD')}/country={country}`. Default: the bucket itself.
+    /// `events/dt={to_char(ts, 'YYYY-MM-DD')}/country={country}`. Default: none, so that they are in the bucket, container or folder itself.
     #[serde(default)]
     pub path: String,
     /// How records are written.
