@@ -49,6 +49,9 @@ pub struct AzureBlobSink {
     pub tls: Option<Tls>,
 }
 
+/// The longest time that a blob may stay open, in milliseconds.
+const LONGEST_ROLL: u64 = 6 * 24 * 3_600_000;
+
 /// Without secrets.
 impl std::fmt::Debug for AzureBlobSink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -110,6 +113,10 @@ impl SinkConfig for AzureBlobSink {
         problems.extend(server::check(self.endpoint.as_deref(), self.allow_http, self.tls.as_ref()));
         problems.extend(self.check_login());
         problems.extend(self.layout.check());
+        if self.layout.roll.max_age.0 > LONGEST_ROLL {
+            let message = "must be 6 days or less: Azure keeps blocks that are not committed for a week";
+            problems.push(Problem::new("roll.maxAge", "out-of-range", message));
+        }
         problems
     }
 

@@ -81,9 +81,9 @@ impl Objects for Folder {
         self.run(move |tree| {
             let mut all = Vec::new();
             while let Some(folder) = folders.pop() {
-                let (files, more) = tree.entries(&folder)?;
-                all.extend(files);
-                folders.extend(more.into_iter().filter(|folder| folder != STAGED));
+                let found = tree.entries(&folder)?;
+                all.extend(found.files);
+                folders.extend(found.folders.into_iter().filter(|folder| folder != STAGED));
             }
             Ok(all)
         })
@@ -92,7 +92,7 @@ impl Objects for Folder {
 
     async fn folders(&self, folder: &str) -> Result<Vec<String>, Error> {
         let folder = folder.to_owned();
-        self.run(move |tree| tree.entries(&folder).map(|(_, folders)| folders)).await?
+        self.run(move |tree| tree.entries(&folder).map(|found| found.folders)).await?
     }
 
     async fn delete(&self, key: &str) -> Result<(), Error> {

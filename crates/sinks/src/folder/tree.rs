@@ -20,6 +20,13 @@ pub(super) struct Tree {
     paths: Arc<Paths>,
 }
 
+/// What is in a folder: files with their bytes, and folders, by their keys.
+#[derive(Debug, Default)]
+pub(super) struct Entries {
+    pub(super) files: Vec<(String, u64)>,
+    pub(super) folders: Vec<String>,
+}
+
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// The folder of a key, and its name in it.
@@ -140,10 +147,10 @@ impl Tree {
         }
     }
 
-    /// The files in a folder of it, with their bytes, and its folders. Links are neither, and names that are no text.
-    pub(super) fn entries(&self, folder: &str) -> Result<(Vec<(String, u64)>, Vec<String>), Error> {
-        let (mut files, mut folders) = (Vec::new(), Vec::new());
-        let Some(at) = self.folder(folder)? else { return Ok((files, folders)) };
+    /// What is in a folder of it, but for links, and names that are no text.
+    pub(super) fn entries(&self, folder: &str) -> Result<Entries, Error> {
+        let mut entries = Entries::default();
+        let Some(at) = self.folder(folder)? else { return Ok(entries) };
         let failure = |error| self.failure("list", folder, error);
         for entry in Dir::read_from(&at).map_err(failure)? {
             let entry = entry.map_err(failure)?;
@@ -155,11 +162,11 @@ impl Tree {
             let folder = folder.trim_matches('/');
             let key = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
             match FileType::from_raw_mode(found.st_mode) {
-                FileType::RegularFile => files.push((key, u64::try_from(found.st_size).unwrap_or_default())),
-                FileType::Directory => folders.push(key),
+                FileType::RegularFile => entries.files.push((key, u64::try_from(found.st_size).unwrap_or_default())),
+                FileType::Directory => entries.folders.push(key),
                 _ => {}
             }
         }
-        Ok((files, folders))
+        Ok(entries)
     }
 }

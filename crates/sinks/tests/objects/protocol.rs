@@ -179,8 +179,14 @@ async fn an_upload_that_was_aborted_from_outside_is_told_of(kind: Kind) {
     for (key, upload) in target.bucket.uploads().await {
         target.bucket.abort(&key, &upload).await;
     }
-    let error = lane.try_commit(4, &many(0), &[]).await.unwrap_err();
-    assert!(matches!(error, CommitError::Failed(Error::Transient { .. })), "{error}");
+    if kind == Kind::Azure {
+        // Blocks are sent by the blob's name, whatever has become of those before: it is told when they are committed.
+        let sealed = lane.seal(3).await;
+        assert_eq!(lane.try_publish(&sealed).await.unwrap_err().code(), "upload-lost");
+    } else {
+        let error = lane.try_commit(4, &many(0), &[]).await.unwrap_err();
+        assert!(matches!(error, CommitError::Failed(Error::Transient { .. })), "{error}");
+    }
     target.bucket.remove().await;
 }
 

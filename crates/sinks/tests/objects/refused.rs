@@ -90,6 +90,7 @@ fn settings_that_cannot_be_are_found_at_once() {
         (json!({"accessKey": "a", "sasToken": "b"}), "sasToken"),
         (json!({"endpoint": "http://azurite:10000"}), "endpoint"),
         (json!({"path": "a/../b"}), "path"),
+        (json!({"roll": {"maxAge": "168h"}}), "roll.maxAge"),
     ] {
         finds::<AzureBlobSink>(json!({"container": "events"}), more, path);
     }
