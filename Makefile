@@ -69,7 +69,7 @@ bench:
 	@dev/setup.sh build services bench
 	$(CARGO) build --profile $(PROFILE) --locked -p dataflow --bin dataflow
 	$(CARGO) build --profile $(PROFILE) --locked -p dataflow-journal-sqlite --example throughput
-	@dev/with-services.sh kafka postgres opensearch -- env $(PROGRAMS) BUILT_AS="profile $(PROFILE)" dev/bench/bench.sh
+	@dev/with-services.sh kafka postgres opensearch minio -- env $(PROGRAMS) BUILT_AS="profile $(PROFILE)" dev/bench/bench.sh
 
 bench-micro:
 	@dev/setup.sh build

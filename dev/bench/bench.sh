@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # What `make bench` runs: installs the peers, makes the data, has all take turns PASSES times, and writes the tables of docs/benchmarks.md.
 #
-#   PASSES=3  PEERS="dataflow redpanda-connect …"  WORKLOADS="w1 w2 w3 w4 kf ko http journal"
+#   PASSES=3  PEERS="dataflow redpanda-connect …"  WORKLOADS="w1 w2 w3 w4 kf ko ks jf pf http journal"
 #   DATAFLOW, THROUGHPUT   programs of ours: the server, and the journal's example `throughput`
 . "$(dirname "$0")/lib.sh"
 PASSES=${PASSES:-3}
-PEERS=${PEERS:-dataflow redpanda-connect flink kafka-connect pathway bytewax copy bulk dataflow-again}
-WORKLOADS=${WORKLOADS:-w1 w2 w3 w4 kf ko http journal}
+PEERS=${PEERS:-dataflow redpanda-connect flink kafka-connect pathway bytewax duckdb copy bulk dataflow-again}
+WORKLOADS=${WORKLOADS:-w1 w2 w3 w4 kf ko ks jf pf http journal}
 
 export P DATA DATAFLOW THROUGHPUT PASS
 python3.11 -c '' || { say "python3.11 is missing: Flink and Pathway have packages for it"; exit 1; }

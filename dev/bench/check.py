@@ -7,12 +7,15 @@ check.py mapped FILE… DATA               the same, changed as W2 says
 check.py table URI TABLE DATA            the same as rows (W3)
 check.py windows FILE… DATA              counts and sums per window and country (W5)
 check.py index URL INDEX DATA            all records as documents (KO)
+check.py bucket URL DATA                 all records in the objects of a bucket (KS)
+check.py lines-in-bucket URL STATE       how many lines they have, once no more come: 0 if there are more bytes than STATE says
 check.py csv DATA                        the rows of W3 as CSV, to standard output
 
 FILE may be a folder: all files in it, except hidden ones.
 """
-import csv, datetime, json, os, re, subprocess, sys, urllib.request
+import csv, datetime, json, os, re, subprocess, sys, urllib.parse, urllib.request
 from collections import defaultdict
+from xml.etree import ElementTree
 
 COLUMNS = ["id", "name", "email", "age", "country", "amount", "ts"]
 
@@ -31,11 +34,16 @@ def lines(paths):
             yield from open(file, encoding="utf-8")
 
 
+def moment(text):
+    """Without what is notation only: T, Z, +00, and zeros at the end of a fraction."""
+    return re.sub(r"(\.\d*?)0+$", r"\1", re.sub(r"[TZ]|\+00$", " ", text).strip()).rstrip(".")
+
+
 def essence(record):
     """What every peer writes of a record; times in more than one notation."""
     name = "uid" if "uid" in record else "id"
     return (record[name], record["name"], record["email"], int(record["age"]), record["country"],
-            round(float(record["amount"]) * 100), re.sub(r"[TZ]", " ", record["ts"]).strip())
+            round(float(record["amount"]) * 100), moment(record["ts"]))
 
 
 def changed(record):
@@ -101,6 +109,32 @@ def documents(server, index):
         page = ask("/_search/scroll", {"scroll": "1m", "scroll_id": page["_scroll_id"]})
 
 
+def objects(bucket):
+    """Path and size of each object of a bucket that everybody may read, without what a program keeps there for itself."""
+    token = ""
+    while token is not None:
+        more = f"&continuation-token={urllib.parse.quote(token, safe='')}" if token else ""
+        page = ElementTree.parse(urllib.request.urlopen(f"{bucket}?list-type=2{more}")).getroot()
+        names = {"s3": page.tag[1:page.tag.index("}")]}
+        for item in page.findall("s3:Contents", names):
+            path = item.findtext("s3:Key", namespaces=names)
+            if not path.startswith("_"):
+                yield path, int(item.findtext("s3:Size", namespaces=names))
+        token = page.findtext("s3:NextContinuationToken", namespaces=names)
+
+
+def lines_in_bucket(bucket):
+    for path, _ in objects(bucket):
+        yield from urllib.request.urlopen(f"{bucket}/{urllib.parse.quote(path)}")
+
+
+def settled_lines(bucket, state):
+    size = str(sum(size for _, size in objects(bucket)))
+    before = open(state).read() if os.path.exists(state) else ""
+    open(state, "w").write(size)
+    return sum(1 for _ in lines_in_bucket(bucket)) if size == before else 0
+
+
 def main():
     what, *args, data = sys.argv[1:]
     if what == "count":
@@ -117,6 +151,10 @@ def main():
         compare(map(essence, records(data)), table(*args))
     elif what == "index":
         compare((essence(json.loads(line)) for line in open(data, "rb")), documents(*args))
+    elif what == "bucket":
+        compare((essence(json.loads(line)) for line in open(data, "rb")), (essence(json.loads(line)) for line in lines_in_bucket(*args)))
+    elif what == "lines-in-bucket":
+        print(settled_lines(*args, data))
     elif what == "windows":
         windows(args, data)
     else:

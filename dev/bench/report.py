@@ -10,6 +10,9 @@ TITLES = {
     "w5": "W5: windows of one minute by country: count, sum and mean of amount",
     "ko": "KO: Kafka (4 partitions) → OpenSearch",
     "kf": "KF: Kafka (4 partitions) → filter → file",
+    "ks": "KS: Kafka (4 partitions) → S3 (MinIO), JSON lines, objects of 50,000 records",
+    "jf": "JF: PostgreSQL → file, a table of seven columns",
+    "pf": "PF: Parquet → filter → file (JSON lines)",
 }
 OURS, AGAIN, LIMITS = "dataflow", "dataflow-again", ("copy", "bulk")
 

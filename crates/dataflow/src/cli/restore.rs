@@ -14,7 +14,11 @@ use dataflow_engine::{
 use dataflow_journal::Journal;
 use dataflow_journal_sqlite::{self as sqlite, Sqlite};
 use serde_json::json;
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -40,10 +44,11 @@ pub(super) fn main(args: &Args, output: Output) -> Result<Outcome, Failure> {
         let failure = Failure::failed(format!("{} already holds a journal", data.path().display()));
         return Err(failure.fix("name another folder; --replace keeps the existing journal under another name"));
     }
+    // First: a restore that is cut off must not leave a journal without its warning.
+    let restored = pushed_to(&args.backup, &data)?;
+    data.keep_restored(&restored).map_err(node::Error::from)?;
     let millis = SystemClock.now().millis();
     let kept = sqlite::restore(&args.backup, &path, Epoch(millis.cast_unsigned())).map_err(failed)?;
-    let restored = pushed_to(&data)?;
-    data.keep_restored(&restored).map_err(node::Error::from)?;
     let pushed_to: Vec<_> = restored.pipelines().map(PipelineId::as_str).collect();
     match output {
         Output::Json => output::json(&json!({"restored": path, "kept": kept, "pushedTo": pushed_to})),
@@ -63,13 +68,22 @@ pub(super) fn main(args: &Args, output: Output) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
-/// The pipelines whose sources take pushes, and what they have received.
-fn pushed_to(data: &DataDir) -> Result<Restored, Failure> {
-    let path = data.journal();
-    let journal = Sqlite::open(&path).map_err(|source| node::Error::Journal { path: path.clone(), source })?;
-    let journal = Journal::new(Arc::new(journal));
-    block_on(async {
-        let restored = Restored::from(&journal).await;
-        Ok(restored.map_err(|source| node::Error::Journal { path, source })?)
-    })
+/// The pipelines in a backup whose sources take pushes, and what they have received. Reads a copy: opening a journal writes to it.
+fn pushed_to(backup: &Path, data: &DataDir) -> Result<Restored, Failure> {
+    let folder = data.scratch().join("restore");
+    let unusable = |cause| Failure::failed(format!("can't copy the backup to {}: {cause}", folder.display()));
+    let removed = || match fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unusable(error)),
+        _ => Ok(()),
+    };
+    // One that was cut off may have left its own.
+    removed()?;
+    fs::create_dir_all(&folder).map_err(unusable)?;
+    let copy = folder.join("journal.db");
+    sqlite::backup(backup, &copy).map_err(failed)?;
+    let journal = Journal::new(Arc::new(Sqlite::open(&copy).map_err(failed)?));
+    let restored = block_on(async { Restored::from(&journal).await.map_err(failed) })?;
+    drop(journal);
+    removed()?;
+    Ok(restored)
 }

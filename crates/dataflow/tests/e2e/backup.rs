@@ -123,6 +123,20 @@ async fn what_it_wrote_to_another_table_is_not_taken_for_this_one() {
     assert_eq!((rows("one"), rows("other")), (10, 15));
 }
 
+/// A restore that is cut off leaves no journal of which nobody knows that pushes are missing in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_can_not_keep_its_warning_puts_no_journal_in_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let saved = path("backup.db");
+    drop(start(&path("data")));
+    backup(&path("data"), &saved);
+    fs::create_dir_all(path("other/node/journal.restored.new")).unwrap();
+    let (code, _, why) = restore(&saved, &path("other"), &[]);
+    assert!(code == 1 && why.contains("journal.restored"), "{code}: {why}");
+    assert!(!path("other/node/journal.db").exists());
+}
+
 /// A sink that has never got them, or keeps no count, can't tell that acknowledged pushes are gone: the restore says so, and the pipeline
 /// until something is pushed to it.
 #[tokio::test(flavor = "multi_thread")]

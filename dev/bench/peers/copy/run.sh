@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Not a peer but the limit of W3: psql copies the very rows, made before, into a temporary table and upserts them at once.
+# Not a peer but the limit of W3 and JF: psql copies a table into a file, or the very rows, made before, into a temporary table and upserts them at once.
 . "$(dirname "$0")/../../lib.sh"
 ROWS_FILE=$P/users-$N.csv
 
@@ -14,5 +14,6 @@ w3() {
     -c "insert into users select * from rows on conflict (id) do update set name = excluded.name, email = excluded.email,
         age = excluded.age, country = excluded.country, amount = excluded.amount, ts = excluded.ts"
 }
+jf() { rows_table && measured jf --count "wc -l < $SINK" -- psql -qX -v ON_ERROR_STOP=1 "$PGURI" -c "\\copy bench_rows to '$SINK'"; }
 
 dispatch "$@"

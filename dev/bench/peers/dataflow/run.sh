@@ -8,7 +8,7 @@ install() { [[ -x ${DATAFLOW:-} ]] || { say "DATAFLOW must be the path of the pr
 # A spec may refer to a password, but hold none and be no reference as a whole.
 PGPASSWORD=$(sed -E 's#^[^/]*//[^:]*:([^@]*)@.*#\1#' <<<"$PGURI")
 PGURL=$(sed -E 's#^([^/]*//[^:]*:)[^@]*@#\1${env:PGPASSWORD}@#' <<<"$PGURI")
-export PGPASSWORD PGURL
+export PGPASSWORD PGURL S3_ID=${S3_USER%%:*} S3_SECRET=${S3_USER#*:}
 
 # Runs the spec of a workload from nothing.
 run() { # [options of measure.py]
@@ -28,5 +28,9 @@ w4() {
 }
 ko() { fresh_index && ROWS=$N run --until "$(indexed)" --count "$(count_index)" --check "$(check index "$SEARCH" "$INDEX")"; }
 kf() { run --until "wc -l < $SINK" --check "$(check lines "$SINK")"; }
+# The last objects wait for no more than two seconds, here and there.
+ks() { fresh_bucket && ROWS=$N run --until "$(count_bucket)" --check "$(check bucket "$S3/$BUCKET")"; }
+jf() { rows_table && run --count "wc -l < $SINK" --check "$(check lines "$SINK")"; }
+pf() { parquet_file && run --count "wc -l < $SINK" --check "$(check lines "$SINK")"; }
 
 dispatch "$@"

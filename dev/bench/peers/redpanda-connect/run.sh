@@ -19,5 +19,10 @@ w1() { run 100 --count "wc -l < $SINK" --check "$(check lines "$SINK")"; }
 w2() { run 100 --count "wc -l < $SINK" --check "$(check mapped "$SINK")"; }
 w3() { fresh_table && run 1000 --until "$(count_table)" --check "$(check table "'$PGURI'" users)"; }
 w4() { kafka -mk "$OUTTOPIC" -partitions 4 && run 100 --until "$P/gen -kafka $KAFKA -count $OUTTOPIC"; }
+ks() {
+  export S3_ID=${S3_USER%%:*} S3_SECRET=${S3_USER#*:}
+  fresh_bucket && ROWS=$N run 100 --until "$(count_bucket)" --check "$(check bucket "$S3/$BUCKET")"
+}
+jf() { rows_table && run 100 --count "wc -l < $SINK" --check "$(check lines "$SINK")"; }
 
 dispatch "$@"
