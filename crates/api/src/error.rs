@@ -42,6 +42,7 @@ kinds! {
     METHOD_NOT_ALLOWED "method-not-allowed" METHOD_NOT_ALLOWED "this path doesn't support this method";
     ALREADY_EXISTS "already-exists" CONFLICT "it already exists";
     NOT_ALLOWED "not-allowed" CONFLICT "not possible in the current state";
+    REPLACED "replaced" CONFLICT "another update took its place";
     UNDELIVERED "undelivered" CONFLICT "undelivered records would be lost";
     RESET_NEEDED "reset-needed" CONFLICT "the change gives up positions";
     RETARGET_NEEDED "retarget-needed" CONFLICT "the new target would lack delivered records";
@@ -245,6 +246,7 @@ impl Error {
                 let then = "what is left goes with the pipeline: repeat with ?discard=true (`dataflow pipeline delete --discard`)";
                 Self::new(UNDELIVERED, detail).fix(format!("{first}{copy}; {then}"))
             }
+            Rejected::Replaced => Self::new(REPLACED, detail).fix("read the pipeline, and send it again if it is still wanted"),
             Rejected::StaleRun => Self::new(NOT_ALLOWED, detail),
             Rejected::OfSink { sink, rejected } => {
                 let mut error = Self::of_rejected(*rejected, pipeline);

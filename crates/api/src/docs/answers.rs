@@ -46,7 +46,7 @@ fn may_answer(code: &str, path: &str, method: &str, operation: &Value) -> bool {
         "undelivered" => method == "delete",
         "unsettled" => method == "put",
         "sink-ahead" => method == "put" && path.ends_with("/checkpoint"),
-        "reset-needed" | "retarget-needed" => method == "put" && path.ends_with("{id}"),
+        "reset-needed" | "retarget-needed" | "replaced" => method == "put" && path.ends_with("{id}"),
         "idempotency-key-reused" => takes("Idempotency-Key"),
         "version-mismatch" => takes("If-Match"),
         _ => changes && of_one,

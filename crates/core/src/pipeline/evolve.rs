@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     branch::BranchId,
-    id::{Epoch, Incarnation, PipelineId, RunId},
+    id::{CommandId, Epoch, Incarnation, PipelineId, RunId},
     spec::PipelineSpec,
     time::Timestamp,
     types::InferredTypes,
@@ -44,12 +44,29 @@ pub fn evolve(pipeline: &PipelineId, state: State, event: &RecordedEvent) -> Res
     if number != last + 1 {
         return Err(corrupt());
     }
+    let waits = may_replace(event).then(|| awaited(&state)).flatten();
     let mut state = follow(pipeline, state, event).ok_or_else(corrupt)?;
     state.count(number);
     if !event.event.is_quiet() {
         note(&mut state, event);
     }
+    if let Some(replaced) = waits.filter(|waits| awaited(&state).as_ref() != Some(waits))
+        && let State::Present(pipeline) = &mut state
+    {
+        // Sent again, it is decided afresh.
+        pipeline.commands.retain(|known| known.id != replaced);
+    }
     Ok(state)
+}
+
+/// Whether this may take the place of an update that waits.
+fn may_replace(event: &RecordedEvent) -> bool {
+    matches!(event.event, Event::StopRequested { .. } | Event::PipelineStarted { .. }) && !event.actor.is_system()
+}
+
+/// The command of the update that waits.
+fn awaited(state: &State) -> Option<CommandId> {
+    state.pipeline()?.pending().map(|update| update.by.command.clone())
 }
 
 /// The state after a whole history, from the beginning.

@@ -108,6 +108,9 @@ pub enum Rejected {
         /// Why.
         rejected: Box<Rejected>,
     },
+    /// Another update took its place while it waited for a stop.
+    #[error("another update took its place before it was made")]
+    Replaced,
     /// A report of a run that is no longer the pipeline's.
     #[error("this run has ended")]
     StaleRun,
@@ -223,6 +226,7 @@ impl Rejected {
             Self::RetargetNeeded { .. } => "retarget-needed",
             Self::SinkAhead { .. } => "sink-ahead",
             Self::Undelivered { .. } => "undelivered",
+            Self::Replaced => "replaced",
             Self::StaleRun => "stale-run",
             Self::OfSink { rejected, .. } => rejected.code(),
         }

@@ -188,13 +188,15 @@ impl Pipeline {
         assigned
     }
 
-    /// The branches that an update to `spec` may touch, and what their sinks are called then: those that it has before those that
-    /// end with it, so that what is pushed is kept for one that begins.
+    /// The branches that an update to `spec` may touch, and what their sinks are called then: those that begin before those that go on,
+    /// and these before those that end, so that what is pushed is kept for one that begins.
     pub fn after(&self, spec: &PipelineSpec) -> Vec<(BranchNumber, Option<SinkName>)> {
         let assigned = self.assign(spec);
         let ends = self.present().filter(|(number, _)| !assigned.contains_key(number));
         let ends: Vec<_> = ends.map(|(number, branch)| (number, branch.sink.clone())).collect();
-        assigned.into_iter().chain(ends).collect()
+        let is_here = |number: &BranchNumber| self.branches.get(number).is_some_and(Branch::is_present);
+        let (go_on, begin): (Vec<_>, Vec<_>) = assigned.into_iter().partition(|(number, _)| is_here(number));
+        begin.into_iter().chain(go_on).chain(ends).collect()
     }
 
     /// The status a user sees.

@@ -171,6 +171,18 @@ fn what_a_sink_never_got_is_told_for_good() {
     assert!(told(&changed), "whatever is changed later");
 }
 
+/// Where a changed one goes on may be beyond what the journal knew of it.
+#[test]
+fn a_sink_that_is_added_gets_what_is_kept_whatever_the_others_turn_out_to_have() {
+    let made = given([created_as(to(&["a"])), received("batch-1", 0, 300), received("batch-2", 300, 500)]);
+    let past = made.and_of(0, started()).and_of(0, opened(10, 0)).and_of(0, stop_requested());
+    let past = past.and_of(0, Event::PipelineStopped { unsettled: Some(cause(true)) });
+    let after = retyped("a", &to(&["a", "c"]));
+    let done = past.clone().when(change(&past, after)).after();
+    assert_eq!(branch(&done, 0).progress.begin, at(300));
+    assert_eq!((branch(&done, 1).progress.begin.clone(), done.state.pipeline().unwrap().inbox.first()), (at(0), 0));
+}
+
 #[test]
 fn the_history_has_what_a_removed_sink_has_given_up() {
     let past = running().and_of(1, stop_requested()).and_of(1, stopped());

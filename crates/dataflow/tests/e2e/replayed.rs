@@ -1,6 +1,6 @@
 //! Records that were pushed to a node after its backup, and are pushed again after the restore, to a pipeline with several
 //! sinks, each of which has had others of them. What arrives is counted in the sinks.
-use crate::program::{Node, dataflow, output, start};
+use crate::program::{Node, dataflow, output, query, start};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -166,6 +166,54 @@ async fn each_sink_goes_on_where_it_is_in_what_is_pushed_again() {
         assert_eq!(case.rows(name), once(0..60), "{name}: {view:#}");
         assert_eq!(sink(&view, name)["metrics"]["recordsLost"], 0, "{name}: {view:#}");
     }
+}
+
+/// A sink that was not opened since the restore may have what the journal lacks: what is new would take the numbers by which that is
+/// known when it comes again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_new_waits_until_the_sinks_of_a_restored_journal_are_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let data = folder.path().join("data");
+    let node = start(&data);
+    let spec = json!({
+        "pipelineId": "orders", "source": {"type": "http"}, "checkpointInterval": "20ms",
+        "sink": {"type": "sqlite", "path": text("rows.db"), "table": "rows", "mode": "append"},
+    });
+    node.create_and_start(&spec).await;
+    let delivered = async |node: &Node, records: u64| {
+        node.until("orders", "delivered", |view| view["metrics"]["recordsDelivered"] == records).await;
+    };
+    push(&node, "", "a", 0..10).await;
+    delivered(&node, 10).await;
+    assert_eq!(node.post(&format!("{AT}/stop")).await.0, 200);
+    let (code, _, said) = output(&["backup", "--data-dir", &text("data"), &text("backup.db")]);
+    assert_eq!(code, 0, "{said}");
+    node.start("orders").await;
+    push(&node, "", "b", 10..20).await;
+    delivered(&node, 20).await;
+    node.kill();
+    let (code, _, said) = output(&["restore", "--replace", "--data-dir", &text("data"), &text("backup.db")]);
+    assert_eq!(code, 0, "{said}");
+
+    let node = start(&data);
+    // Whatever came again: the sink was not asked yet.
+    for (query, again, ids) in [("", "a", 0..10), ("?replay=true", "b", 10..20), ("?replay=true", "b", 10..20)] {
+        let (status, refused) = pushed(&node, "", "new", 100..110).await;
+        assert_eq!((status, &refused["code"]), (409, &json!("not-allowed")), "{again}: {refused}");
+        assert!(refused.to_string().contains("replay=true"), "the way out is named: {refused}");
+        push(&node, query, again, ids).await;
+    }
+    node.start("orders").await;
+    let mut waited = 0;
+    while let (503, refused) = pushed(&node, "", "new", 20..30).await {
+        assert!(waited < 500 && refused.to_string().contains("restored"), "{refused}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        waited += 1;
+    }
+    delivered(&node, 30).await;
+    let counted = |what: &str| query(&folder.path().join("rows.db"), &format!("select count({what}) from rows"));
+    assert_eq!((counted("*"), counted("distinct id")), (30, 30));
 }
 
 /// In another order, the sinks' positions say nothing: nothing is written until the user chooses, and what all sinks pass over may

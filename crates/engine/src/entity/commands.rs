@@ -43,9 +43,7 @@ impl Entity {
         let outcome = self.user(command).await;
         if waits && self.cell.state().is_stopping() && outcome.is_ok() {
             // Another request may have asked for the same update before.
-            let pending =
-                self.cell.state().pipeline().and_then(Pipeline::pending).map(|update| update.by.command.clone());
-            self.waiting.push((pending.filter(|_| updates).unwrap_or(id), reply));
+            self.waiting.push((self.awaited().filter(|_| updates).unwrap_or(id), reply));
             decided.cancel();
         } else {
             // Without a run the stop is over at once, and what was to follow may have been refused.

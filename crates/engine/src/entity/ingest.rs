@@ -7,7 +7,7 @@ use crate::{
 use bytes::Bytes;
 use dataflow_core::{
     chunk::{ChunkId, Content},
-    pipeline::{Command, CommandKind, RecordedEvent, Rejected, decide_after, state},
+    pipeline::{Command, CommandKind, RecordedEvent, Rejected, State, decide_after, state},
 };
 use futures::future::try_join_all;
 use tokio::sync::{mpsc, oneshot};
@@ -46,11 +46,13 @@ impl Entity {
         let mut events: Vec<RecordedEvent> = Vec::new();
         let mut bodies: Vec<(ChunkId, Bytes)> = Vec::new();
         let mut taken = Vec::new();
+        let mut replayed = 0;
         for Push { command, reply } in pushes {
             match self.place(command, &events) {
                 Err(error) => answer(reply, Err(error)),
-                Ok(Placed { received, body, new }) => {
+                Ok(Placed { received, body, new, replay }) => {
                     if let Some((event, chunk, body)) = new {
+                        replayed += u64::from(replay);
                         events.push(event);
                         bodies.push((chunk, body));
                     }
@@ -59,6 +61,7 @@ impl Entity {
             }
         }
         let outcome = self.store(bodies, events).await;
+        self.replayed += if outcome.is_ok() { replayed } else { 0 };
         for (received, reply, _) in taken {
             answer(reply, outcome.clone().map(|()| Reply::Received(received)));
         }
@@ -82,13 +85,34 @@ impl Entity {
         let command =
             Command { pipeline, id, hash: None, actor, reason, trace, at: now, expected_version, branch: 0, kind };
         let decision = decide_after(&state, earlier, &command)?;
+        if !replay && !decision.events.is_empty() {
+            self.is_sure(&state)?;
+        }
         let Some(state::Received { from, to, .. }) = decision.received else {
             return Err(AskError::Internal("a batch was taken without a place".into()));
         };
         let received = Received { batch: batch_id, accepted: to - from, to, delivered: None, dead: None };
         let event = decision.events.into_iter().next();
         let new = event.map(|event| (event, chunk, inbox::encode(now, &body)));
-        Ok(Placed { received, body, new })
+        Ok(Placed { received, body, new, replay })
+    }
+
+    /// After a restore, only what is pushed again is taken before the sinks were opened: its numbers are those that they know it by.
+    fn is_sure(&self, state: &State) -> Result<(), AskError> {
+        let mut unsure =
+            state.pipeline().into_iter().flat_map(|pipeline| self.context.restored.unsure(pipeline)).peekable();
+        if unsure.peek().is_none() {
+            return Ok(());
+        }
+        let why = "the journal was restored from a backup, and not all sinks were opened since";
+        if unsure.all(|branch| branch.running().is_some()) {
+            return Err(AskError::Unavailable(why.into()));
+        }
+        let fix = format!(
+            "{why}: push again what was acknowledged after the backup, in its old order and with ?replay=true; what is new is taken once the \
+                pipeline was started and its sinks are open"
+        );
+        Err(Rejected::NotAllowed { request: "push to".into(), status: state.status(), fix: Some(fix) }.into())
     }
 
     async fn store(&mut self, bodies: Vec<(ChunkId, Bytes)>, events: Vec<RecordedEvent>) -> Result<(), AskError> {
@@ -110,4 +134,6 @@ struct Placed {
     body: Bytes,
     /// Its event, its chunk's name and body; none if it was taken in before.
     new: Option<(RecordedEvent, ChunkId, Bytes)>,
+    /// Whether it says that it comes again.
+    replay: bool,
 }

@@ -82,6 +82,8 @@ pub(crate) struct Entity {
     lost: Option<AppendError>,
     /// Chunks of a branch's dead letters before this place are not joined: they are large.
     unjoined: BTreeMap<BranchNumber, usize>,
+    /// Batches that were pushed again to it since it is in memory.
+    replayed: u64,
     /// When a branch that failed is to start again, by the wall clock and by the one that nobody sets.
     restarts: BTreeMap<BranchNumber, (Timestamp, Instant)>,
 }
@@ -112,6 +114,7 @@ impl Entity {
             refused: None,
             lost: None,
             unjoined: BTreeMap::new(),
+            replayed: 0,
             restarts: BTreeMap::new(),
         }
     }
@@ -198,9 +201,15 @@ impl Entity {
     /// Decides, appends, performs. What is returned was decided; its events are durable.
     async fn carry_out(&mut self, command: Command) -> Result<Decision, AskError> {
         let decision = decide(&self.cell.state(), &command)?;
+        let waited = self.awaited();
         if !decision.events.is_empty() {
             self.append(decision.events.clone()).await?;
             self.tell(&decision.events);
+        }
+        // Neither made nor refused: another one was wanted since.
+        let concerns = |update: &CommandId| decision.events.iter().any(|event| event.command == *update);
+        if let Some(replaced) = waited.filter(|update| self.awaited().as_ref() != Some(update) && !concerns(update)) {
+            self.refuse(&replaced, &Rejected::Replaced);
         }
         if let Some(rejected) = &decision.refused {
             let of = decision.events.iter().find(|event| matches!(event.event, Event::UpdateRefused { .. }));
@@ -217,6 +226,11 @@ impl Entity {
             }
         }
         Ok(decision)
+    }
+
+    /// The command of the update that waits for a stop.
+    fn awaited(&self) -> Option<CommandId> {
+        self.cell.state().pipeline().and_then(Pipeline::pending).map(|update| update.by.command.clone())
     }
 
     /// Tells whoever waits for this update, or is about to be answered, that it can't be made.

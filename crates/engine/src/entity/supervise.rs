@@ -103,6 +103,7 @@ impl Entity {
             view,
             epoch: self.log.epoch(),
             opening: self.log.opening(),
+            replayed: self.replayed,
             parts: self.context.parts.clone(),
             paths: self.context.paths.clone(),
             default_lanes: self.context.default_lanes,
@@ -174,6 +175,7 @@ impl Entity {
                     view,
                     epoch: self.log.epoch(),
                     opening: self.log.opening(),
+                    replayed: self.replayed,
                 });
                 // Without an answer the run knows that it is over.
                 if let Some(known) = known

@@ -111,7 +111,7 @@ impl Entity {
         Case { number, before, after, known }
     }
 
-    /// What the update comes to that the end of this branch's run is waited for; nothing: others are waited for, too, or none is.
+    /// What the pending update comes to, if this branch is the last one that it waits for; otherwise nothing.
     pub(super) async fn waiting_update(&self, number: BranchNumber, settled: bool) -> BTreeMap<BranchNumber, Prepared> {
         let Some(pipeline) = self.cell.state().pipeline().cloned() else { return BTreeMap::new() };
         let update = pipeline.branches.get(&number).and_then(Branch::update).cloned();

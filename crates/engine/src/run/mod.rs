@@ -42,6 +42,8 @@ pub(crate) struct Run {
     pub(crate) epoch: Epoch,
     /// The number of the [opening](dataflow_core::token::Fence::opening) of all lanes in this attempt.
     pub(crate) opening: u64,
+    /// Batches that had been pushed [again](Known::replayed) then.
+    pub(crate) replayed: u64,
     pub(crate) parts: Parts,
     pub(crate) paths: Arc<Paths>,
     /// Most lanes where the spec names no number.
@@ -93,7 +95,7 @@ impl Run {
                 Failure::Fatal(cause) => {
                     self.settle().await;
                     // What came again while the sink was opened may be what the journal lacked.
-                    if !cause.is_behind() || !self.was_pushed_to().await {
+                    if cause.code != Cause::JOURNAL_BEHIND || !self.was_replayed_to().await {
                         return End::Failed(run, cause);
                     }
                 }
@@ -110,16 +112,17 @@ impl Run {
             // The journal has moved on since this attempt began, and a report of it may still be under way: what is cut
             // back or replayed from here on must not lie before the last checkpoint.
             match self.reports.known().await {
-                Ok(Known { view, epoch, opening }) => (self.view, self.epoch, self.opening) = (view, epoch, opening),
+                Ok(Known { view, epoch, opening, replayed }) => {
+                    (self.view, self.epoch, self.opening, self.replayed) = (view, epoch, opening, replayed);
+                }
                 Err(refused) => return End::Over(refused),
             }
         }
     }
 
-    /// Whether more was pushed since the attempt began.
-    async fn was_pushed_to(&self) -> bool {
-        let known = self.reports.known().await;
-        known.is_ok_and(|known| known.view.inbox.received > self.view.inbox.received)
+    /// Whether batches were pushed again since the attempt began. What is new can't be what the journal lacks.
+    async fn was_replayed_to(&self) -> bool {
+        self.reports.known().await.is_ok_and(|known| known.replayed > self.replayed)
     }
 
     fn commits(&self) -> u64 {

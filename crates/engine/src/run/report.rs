@@ -19,6 +19,8 @@ pub(crate) struct Known {
     pub(crate) epoch: Epoch,
     /// For lanes that are opened next: greater than all before.
     pub(crate) opening: u64,
+    /// Batches that were pushed again since the pipeline is in memory.
+    pub(crate) replayed: u64,
 }
 
 /// Why a report was not taken, or a question not answered: the pipeline is no longer the run's.

@@ -47,7 +47,7 @@ pub(super) fn decode(bytes: &[u8], newest: WriteLevel) -> Result<State, Error> {
             Err(Error::OtherBuild(format!("has {unknown}, which this build does not know; {NEWER}")))
         }
         Err(cause) if cause.is_data() => Err(Error::OtherBuild(format!(
-            "has not the shape of level {v} ({cause}): it was written by a build from before the first release; start with an empty folder"
+            "does not have the shape of level {v} ({cause}): it was written by a build from before the first release; start with an empty folder"
         ))),
         Err(cause) => Err(damaged(cause)),
     }

@@ -69,3 +69,25 @@ async fn what_comes_again_while_the_sink_is_opened_counts() {
     assert_eq!(house.get().await.status, Status::Running);
     assert_eq!(house.store.data(), numbers(0, 25));
 }
+
+/// What is new while the sink is opened is not what the journal lacks: it fails, and says so.
+#[tokio::test(start_paused = true)]
+async fn what_is_new_while_the_sink_is_opened_does_not_keep_it_from_failing() {
+    let (mut house, backup) = backed_up("restore-news").await;
+    house.push("b", 10, 20).await.unwrap();
+    house.delivered(20).await;
+
+    house.restore(backup).await;
+    house.store.fault_opens((0..50).map(|_| Fault::Slow(Duration::from_secs(10))));
+    house.start().await;
+    for id in 0..20 {
+        if house.push(&format!("new-{id}"), 100 + id, 101 + id).await.is_err() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+    house.is_behind().await;
+    assert_eq!(house.store.data(), numbers(0, 20));
+    let refused = house.push("new", 200, 201).await;
+    assert!(matches!(refused, Err(AskError::Rejected(Rejected::NotAllowed { .. }))), "{refused:?}");
+}

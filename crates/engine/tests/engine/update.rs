@@ -6,7 +6,7 @@ use dataflow_core::{
 };
 use dataflow_engine::{
     answers::PipelineSnapshot,
-    region::{Action, AskError, Order, Query, Reply},
+    region::{Action, AskError, Message, Order, Query, Reply, ShardingEnvelope, UserCommand},
 };
 use dataflow_journal::{Journal, Memory};
 use dataflow_testkit::memory::{Fault, store};
@@ -261,4 +261,32 @@ async fn the_last_word_counts_while_an_update_is_under_way() {
     let as_it_was = house.until(|view| is_through(view, 15)).await;
     assert_eq!(words(&as_it_was), [json!("first")]);
     assert_eq!(house.store.data(), records(0, 15));
+}
+
+/// Who waits for an update that another one replaces, or that is taken back, gets no success; sent again, it is made.
+#[tokio::test(start_paused = true)]
+async fn an_update_that_another_one_replaces_is_answered_as_such() {
+    for back in [false, true] {
+        let mut house = House::new(&format!("update-replaced-{back}")).await;
+        house.create(house.spec()).await;
+        house.start().await;
+        hang(&mut house, 20).await;
+        let (first, last) = (dropping(&house, "first"), if back { house.spec() } else { dropping(&house, "last") });
+        let id = CommandId::try_from("the-first").unwrap();
+        let action = update(&first, LONG);
+        let actor = "test".try_into().unwrap();
+        let (reason, trace, expected_version) = (None, None, None);
+        let command = UserCommand { id: id.clone(), actor, reason, trace, expected_version, action };
+        let envelope = ShardingEnvelope { pipeline: "p".try_into().unwrap(), message: Message::Command(command) };
+        let region = house.region();
+        let asked = tokio::spawn(async move { region.ask(envelope).await });
+        house.until(|view| view.updating).await;
+        view(house.act(update(&last, Duration::ZERO)).await);
+        let answer = asked.await.unwrap();
+        assert!(matches!(answer, Err(AskError::Rejected(Rejected::Replaced))), "back: {back}, {answer:?}");
+        house.until(|view| !view.stopping && is_through(view, 20)).await;
+        let made = view(house.act_as(id, update(&first, LONG)).await);
+        assert_eq!(made.spec.transforms.len(), 1, "back: {back}");
+        assert_eq!(made.spec.transforms[0].config["word"], "first", "back: {back}");
+    }
 }

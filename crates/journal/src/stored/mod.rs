@@ -148,7 +148,7 @@ pub fn decode(body: &str, newest: WriteLevel) -> Result<RecordedEvent, Error> {
     }
     v1::decode(body).map_err(|cause| {
         Error::OtherBuild(format!(
-            "it has not the shape of level {v} ({cause}); run the build that wrote it, or a newer one; if that was one from before the first release, start with an empty folder"
+            "it does not have the shape of level {v} ({cause}); run the build that wrote it, or a newer one; if that was one from before the first release, start with an empty folder"
         ))
     })
 }

@@ -184,6 +184,11 @@ impl Identity {
             }
     }
 
+    /// Bytes that came to it since it was last looked at.
+    pub(super) fn grown(&self, meta: &Metadata) -> u64 {
+        meta.len().saturating_sub(self.size)
+    }
+
     /// The end of what is known of it, as a position counts.
     pub(super) fn end(&self, at: u64) -> u64 {
         if self.counts(at) { self.size.max(at) } else { at }

@@ -31,7 +31,7 @@ pub(super) fn lag(source: &FileSource, cx: &Context, at: &Positions) -> Result<u
         }
         bytes += match read.get(&inode).filter(|(known, _)| known.is(&file).unwrap_or(false)) {
             None => meta.len(),
-            Some((known, at)) if !source.counts_bytes(&path) => known.unread(*at),
+            Some((known, at)) if !source.counts_bytes(&path) => known.unread(*at) + known.grown(&meta),
             Some((_, at)) => meta.len().saturating_sub(*at),
         };
     }

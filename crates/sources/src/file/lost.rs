@@ -133,9 +133,10 @@ pub(super) fn end(source: &FileSource, cx: &Context, path: &Path) -> Result<Posi
     place(source, path, &file, end).map_err(failed)
 }
 
-/// A position at the end of what a file holds, which is read as `path`. A compressed one is known by all its bytes.
+/// A position at the end of what a file holds, which is read as `path`. A compressed one is known by all its bytes, unless nothing of
+/// it can be read yet: then it may still be written.
 fn place(source: &FileSource, path: &Path, file: &File, at: u64) -> io::Result<Position> {
-    let packed = !source.counts_bytes(path);
+    let packed = !source.counts_bytes(path) && at > 0;
     let known = Identity::of(file, if packed { file.metadata()?.len() } else { at })?;
     Ok(position(at, Some(known.ending(!source.follow || packed))))
 }

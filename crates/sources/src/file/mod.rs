@@ -87,11 +87,12 @@ impl FileSource {
                 && glob::Pattern::new(&pattern).is_ok_and(|pattern| pattern.matches_with(&path, literally))
     }
 
-    /// Files that were begun and are to be read to their end, wherever they are.
+    /// Files that were begun and are to be read to their end, wherever they are. Blocks may be added to one of Avro after that.
     fn reading<'a>(&'a self, positions: &'a Positions) -> impl Iterator<Item = (PathBuf, identity::Identity)> + 'a {
         positions.iter().filter_map(|(partition, at)| {
             let (path, known) = (names::path(&partition.0), lost::known(at)?);
-            (!known.ended && self.may_match(&path)).then_some((path, known))
+            let is_over = known.ended && !(self.follow && self.format_of(&path) == Format::Avro);
+            (!is_over && self.may_match(&path)).then_some((path, known))
         })
     }
 

@@ -7,9 +7,9 @@ use crate::{
     problem::Problem,
 };
 
-/// In every state, as long as the source accepts them: records wait until the pipeline runs. Only not while the journal is
-/// behind a sink, unless they are pushed again: in their old order they bear their old numbers, which the sink's position
-/// proves once it is opened. A batch that was taken in before
+/// In every state, as long as the source accepts them: records wait until the pipeline runs. Refused while the journal is
+/// behind a sink, except for replays: in their old order they bear their old numbers, which the sink's position proves once it
+/// is opened. A batch that was taken in before
 /// gets the same answer. One that is larger than all that may wait is taken in when nothing else waits.
 ///
 /// `earlier` are events of batches that were decided just before and will be durable together with this one: so that many

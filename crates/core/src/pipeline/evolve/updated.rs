@@ -5,7 +5,7 @@ use crate::{
     id::SinkName,
     pipeline::{
         event::NewGeneration,
-        inbox::{BEGINS_LATE, begins_late},
+        inbox::BEGINS_LATE,
         state::{Branch, Phase, Pipeline},
     },
     spec::PipelineSpec,
@@ -35,14 +35,9 @@ pub(super) fn updated(
         (Some(own), None) => {
             let id = BranchId::new(pipeline.id.clone(), number);
             let mut branch = Branch::new(id, pipeline.incarnation.clone(), sink.cloned(), own);
-            if let Some(generation) = generation {
-                branch.progress.generation = generation.generation;
-            }
-            // What all others have is not kept.
-            let gone = pipeline.inbox.first();
-            if pushes.is_some() && gone > 0 {
-                pipeline.inbox.clamp(&mut branch.progress.begin);
-                branch.progress.notes = [begins_late(gone)].into_iter().collect();
+            if let Some(NewGeneration { generation, positions, notes, .. }) = generation {
+                branch.progress.generation = *generation;
+                (branch.progress.begin, branch.progress.notes) = (positions.clone(), notes.clone());
             }
             pipeline.branches.insert(number, branch);
         }

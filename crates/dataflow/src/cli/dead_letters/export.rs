@@ -104,17 +104,25 @@ pub(super) async fn all(letters: &Letters, after: u64, chosen: &Chosen, output: 
     Ok(if exported.left_out() == 0 { Outcome::Done } else { Outcome::LeftOut })
 }
 
+/// What may be the quote of the file: a letter does not say it.
+const QUOTES: &[u8] = b"\"'`~^$%#@&*";
+
+/// Whether what such a quote includes goes on after the record, in the letters after it if need be.
+fn is_open(record: &[u8], quote: u8) -> bool {
+    record.iter().filter(|byte| **byte == quote).count() % 2 == 1
+}
+
 /// The record of a letter as a line that is read as that record, and as no other; none if there is no such line.
 fn line(letter: &DeadLetter, bytes: &[u8]) -> Option<Vec<u8>> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return None; // a blank line is no record
     }
     let breaks = || bytes.contains(&b'\n');
+    if letter.code == "not-csv" && (breaks() || QUOTES.iter().any(|quote| is_open(bytes, *quote))) {
+        return None;
+    }
     if letter.header.is_some() {
-        // What a quote includes goes on until that is closed, in the letters after it if need be.
-        let quotes = bytes.iter().filter(|byte| **byte == b'"').count();
-        let is_open = letter.code == "not-csv" && (breaks() || quotes % 2 == 1);
-        return (!is_open).then(|| bytes.to_vec());
+        return Some(bytes.to_vec());
     }
     if bytes.starts_with(MARK) {
         return None; // it would be skipped
@@ -227,9 +235,13 @@ mod tests {
             (b"1,2,3", "csv-fields", true),
             (b"1,\"a\"b", "not-csv", true),
             (b"1,\"a", "not-csv", false),
+            (b"1,'a", "not-csv", false),
             (b"1,\"a\n2,\"b\"\n3,c", "not-csv", false),
         ] {
             assert_eq!(as_line(original, code, Some("id,name")).is_some(), is_one, "{original:?}");
+            // The columns may be named by the spec.
+            let breaks = original.contains(&b'\n');
+            assert_eq!(as_line(original, code, None).is_some(), is_one && !breaks, "{original:?}");
         }
     }
 }

@@ -201,5 +201,5 @@ impl Source {
 /// The error for a file that is not whole and won't be.
 pub(super) fn cut_short(name: &str, why: &str) -> Error {
     Error::fatal("file-cut-short", format!("{name} is not whole: {why}"))
-        .fix("wait until the file is whole (`follow: true` does), or put a whole one in its place")
+        .fix("put a whole one in its place, or take it away to go on without the rest; `follow: true` waits for one that is still written")
 }

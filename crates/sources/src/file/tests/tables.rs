@@ -308,3 +308,45 @@ async fn blocks_that_come_late_are_said() {
         work.warnings().iter().filter_map(Notice::holding).map(|warning| warning.code.clone()).collect();
     assert_eq!(codes, ["written-late"]);
 }
+
+/// What is appended to a file while nobody looks is not read yet, also if it was rotated since.
+#[tokio::test]
+async fn blocks_that_were_appended_meanwhile_are_read() {
+    let (dir, bytes) = (tempfile::tempdir().unwrap(), fs::read(folder().join("blocks.avro")).unwrap());
+    let path = |name: &str| dir.path().join(name);
+    let source = source(&path("a.avro"), json!({"follow": true, "pollInterval": "5ms"}));
+    // After the first whole blocks.
+    let (mut read, mut at, mut begun) = (Vec::new(), Positions::new(), 0);
+    for (nth, end) in [bytes.len() / 2, bytes.len()].into_iter().enumerate() {
+        fs::OpenOptions::new().create(true).append(true).open(path("a.avro")).unwrap().write_all(&bytes[begun..end]).unwrap();
+        begun = end;
+        if nth == 1 {
+            let lag = source.clone().build().lag(&context(), &at).await.unwrap();
+            assert!(lag >= (bytes.len() - bytes.len() / 2) as u64, "{lag}");
+            fs::rename(path("a.avro"), path("a.avro.1")).unwrap();
+            fs::copy(folder().join("snappy.avro"), path("a.avro")).unwrap();
+        }
+        let mut reader = open(&source, &at).await.unwrap();
+        for records in some(&mut *reader).await {
+            at.extend(records.beside.clone());
+            at.insert(records.partition.clone(), records.to.clone());
+            read.extend(texts(&[records]));
+        }
+        reader.close().await;
+    }
+    assert_eq!(read, [expected("blocks.avro"), expected("snappy.avro")].concat());
+}
+
+/// The end of a file that is not whole yet is its beginning: none of it can be read before it is.
+#[tokio::test]
+async fn the_end_of_what_is_being_written_is_its_beginning() {
+    let (dir, bytes) = (tempfile::tempdir().unwrap(), fs::read(folder().join("groups.parquet")).unwrap());
+    let path = dir.path().join("a.parquet");
+    fs::write(&path, &bytes[..9_000]).unwrap();
+    let source = source(&path, json!({"follow": true}));
+    let at = source.clone().build().resolve(&context(), &Edge::End).await.unwrap();
+    fs::write(&path, &bytes).unwrap();
+    let mut reader = open(&source, &at).await.unwrap();
+    assert_eq!(texts(&some(&mut *reader).await), expected("groups.parquet"));
+    reader.close().await;
+}

@@ -183,7 +183,7 @@ impl Walk<'_> {
             Some(Struct(_) | Element) => kind == 12,
         };
         if !fits {
-            return Err(Fault::Damaged("a field has not the type that it should have"));
+            return Err(Fault::Damaged("a field has the wrong type"));
         }
         match kind {
             1 | 2 => {}
@@ -205,7 +205,7 @@ impl Walk<'_> {
                 _ => self.fields(&[], levels)?,
             },
             13 => _ = self.take(16)?,
-            _ => return Err(Fault::Damaged("a field has a type that Parquet has not")),
+            _ => return Err(Fault::Damaged("a field has an unknown type")),
         }
         Ok(())
     }
@@ -218,7 +218,7 @@ impl Walk<'_> {
             return Err(SHORT);
         }
         if size > 0 && kind <= 2 {
-            return Err(Fault::Damaged("a list has values that Parquet has not"));
+            return Err(Fault::Damaged("a list has values of an unknown type"));
         }
         if kind == 12 && size > MOST_PARTS {
             return Err(Fault::Unsupported("it has more than 1,048,576 columns, row groups or notes"));
