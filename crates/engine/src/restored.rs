@@ -4,7 +4,8 @@
 //! again is taken.
 use crate::shard::read_shard;
 use dataflow_core::{
-    id::{BranchNumber, Generation, Incarnation, PipelineId, RunId},
+    branch::BranchNumber,
+    id::{Generation, Incarnation, PipelineId, RunId},
     pipeline::{Branch, Pipeline},
     shard::ShardId,
     warned::Warned,

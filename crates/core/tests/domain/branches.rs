@@ -279,7 +279,7 @@ fn what_was_pushed_is_kept_until_all_branches_have_it() {
     let new = running().and_of(2, updated_for(Some("c"), to(&["a", "b", "c"]), None));
     assert_eq!(undelivered(&new), 500);
     assert_eq!(branch(&new, 2).progress.position(Inbox::PARTITION), None);
-    let late = both.and_of(2, updated_for(Some("c"), to(&["a", "b", "c"]), None));
+    let late = both.clone().when(change(&both, to(&["a", "b", "c"]))).after();
     assert_eq!((branch(&late, 2).progress.begin.clone(), undelivered(&late)), (at(500), 0));
     let told = |given: &Given| branch(given, 2).progress.notes.holding().map(|note| note.records).collect::<Vec<_>>();
     assert_eq!((told(&new), told(&late)), (vec![], vec![500]));

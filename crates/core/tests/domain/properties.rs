@@ -1,7 +1,7 @@
 //! Random lives: whatever is asked in whatever order, the history that was accepted stays sound.
 use dataflow_core::{
     branch::BranchNumber,
-    id::{Actor, Epoch, RunId},
+    id::{Actor, CommandId, Epoch, RunId},
     ledger::Counters,
     pipeline::{
         Command, CommandKind, RecordedEvent, State,
@@ -284,11 +284,17 @@ proptest! {
                 decision.events.iter().any(|event| event.event.name() == "UpdateRefused" && event.command == command.id)
             };
             life.done.retain(|command| !refused(command));
+            let awaited = |state: &State| Some(state.pipeline()?.pending()?.by.command.clone());
+            let waits = awaited(&life.state);
             let (version, ledger) = measure(&life.state);
             for event in &decision.events {
                 life.state = evolve(&id(), life.state, event).map_err(|e| TestCaseError::fail(e.to_string()))?;
                 sound(&life.state)?;
             }
+            // And so was one whose place another has taken.
+            let made = |command: &CommandId| decision.events.iter().any(|event| event.command == *command);
+            let replaced = waits.filter(|waits| awaited(&life.state).as_ref() != Some(waits) && !made(waits));
+            life.done.retain(|command| replaced.as_ref() != Some(&command.id));
             let changes = decision.events.iter().filter(|event| !event.event.is_quiet()).count() as u64;
             let (version_after, ledger_after) = measure(&life.state);
             prop_assert_eq!(version_after, version + changes);

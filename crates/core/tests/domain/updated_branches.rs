@@ -47,7 +47,7 @@ fn a_sink_that_is_added_begins_when_the_others_have_changed() {
     let updating = past.clone().when(change(&past, after.clone())).then_effects_of([(1, Effect::StopRun)]).after();
     assert_eq!(sinks(&updating), shown(&[(0, "a", Status::Running), (1, "b", Status::Running)]));
     let done = updating.clone().when(of(1, stopped_for(&updating, 11, after.clone())));
-    let done = done.then_effects_of([(1, Effect::StartRun), (2, Effect::StartRun)]).after();
+    let done = done.then_effects_of([(2, Effect::StartRun), (1, Effect::StartRun)]).after();
     assert_eq!(sinks(&done).len(), 3);
     assert_eq!(done.state.pipeline().unwrap().spec, after);
 }
@@ -180,7 +180,8 @@ fn a_sink_that_is_added_gets_what_is_kept_whatever_the_others_turn_out_to_have()
     let after = retyped("a", &to(&["a", "c"]));
     let done = past.clone().when(change(&past, after)).after();
     assert_eq!(branch(&done, 0).progress.begin, at(300));
-    assert_eq!((branch(&done, 1).progress.begin.clone(), done.state.pipeline().unwrap().inbox.first()), (at(0), 0));
+    assert_eq!(branch(&done, 1).progress.begin, Positions::new());
+    assert_eq!(done.state.pipeline().unwrap().inbox.first(), 0);
 }
 
 #[test]

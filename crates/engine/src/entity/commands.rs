@@ -10,7 +10,7 @@ use dataflow_core::{
     chunk::Scope,
     id::{Incarnation, SinkName},
     pipeline::{
-        Branch, BranchView, Command, CommandKind, Event, Pipeline, Rejected, State,
+        Branch, BranchView, Command, CommandKind, Event, Rejected, State,
         command::{Reset, Settlement},
         decide,
         event::Lost,

@@ -258,7 +258,12 @@ impl Entity {
                 let prepared = self.waiting_update(branch, unsettled.is_none()).await;
                 self.report(branch, CommandKind::ReportStopped { run, unsettled, prepared }).await
             }
-            End::Failed(run, cause) => self.failed(branch, run, cause).await,
+            // What came again while the sink was opened may be what the journal lacked.
+            End::Behind { replayed, .. } if !stopping && replayed < self.replayed => {
+                self.start_run(branch);
+                Ok(())
+            }
+            End::Failed(run, cause) | End::Behind { run, cause, .. } => self.failed(branch, run, cause).await,
             // Another node has the shard.
             End::Over(_) if self.lost.is_some() => Ok(()),
             // What the run said does not fit what is known. A run that opens anew begins with what is known.

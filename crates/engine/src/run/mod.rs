@@ -64,6 +64,8 @@ pub(crate) enum End {
     Stopped { run: RunId, unsettled: Option<Cause> },
     /// It can't go on.
     Failed(RunId, Cause),
+    /// The same: the journal lacks what the sink has, by what had been pushed [again](Known::replayed) so far.
+    Behind { run: RunId, cause: Cause, replayed: u64 },
     /// The pipeline is no longer this run's.
     Over(Refused),
 }
@@ -94,10 +96,10 @@ impl Run {
                 }
                 Failure::Fatal(cause) => {
                     self.settle().await;
-                    // What came again while the sink was opened may be what the journal lacked.
-                    if cause.code != Cause::JOURNAL_BEHIND || !self.was_replayed_to().await {
-                        return End::Failed(run, cause);
-                    }
+                    return match cause.code == Cause::JOURNAL_BEHIND {
+                        true => End::Behind { run, cause, replayed: self.replayed },
+                        false => End::Failed(run, cause),
+                    };
                 }
                 Failure::Transient(passing) => {
                     let goes_on = tokio::select! {
@@ -118,11 +120,6 @@ impl Run {
                 Err(refused) => return End::Over(refused),
             }
         }
-    }
-
-    /// Whether batches were pushed again since the attempt began. What is new can't be what the journal lacks.
-    async fn was_replayed_to(&self) -> bool {
-        self.reports.known().await.is_ok_and(|known| known.replayed > self.replayed)
     }
 
     fn commits(&self) -> u64 {
