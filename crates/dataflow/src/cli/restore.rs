@@ -70,20 +70,22 @@ pub(super) fn main(args: &Args, output: Output) -> Result<Outcome, Failure> {
 
 /// The pipelines in a backup whose sources take pushes, and what they have received. Reads a copy: opening a journal writes to it.
 fn pushed_to(backup: &Path, data: &DataDir) -> Result<Restored, Failure> {
-    let folder = data.scratch().join("restore");
+    let folder = data.path().join("restoring");
     let unusable = |cause| Failure::failed(format!("can't copy the backup to {}: {cause}", folder.display()));
-    let removed = || match fs::remove_dir_all(&folder) {
+    let remove = || match fs::remove_dir_all(&folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unusable(error)),
         _ => Ok(()),
     };
     // One that was cut off may have left its own.
-    removed()?;
+    remove()?;
     fs::create_dir_all(&folder).map_err(unusable)?;
-    let copy = folder.join("journal.db");
-    sqlite::backup(backup, &copy).map_err(failed)?;
-    let journal = Journal::new(Arc::new(Sqlite::open(&copy).map_err(failed)?));
-    let restored = block_on(async { Restored::from(&journal).await.map_err(failed) })?;
-    drop(journal);
-    removed()?;
-    Ok(restored)
+    let restored = received(backup, &folder.join("journal.db"));
+    remove()?;
+    restored
+}
+
+fn received(backup: &Path, copy: &Path) -> Result<Restored, Failure> {
+    sqlite::backup(backup, copy).map_err(failed)?;
+    let journal = Journal::new(Arc::new(Sqlite::open(copy).map_err(failed)?));
+    block_on(async { Restored::from(&journal).await.map_err(failed) })
 }
