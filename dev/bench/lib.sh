@@ -91,7 +91,7 @@ fresh_bucket() {
     -H "x-amz-content-sha256: $(printf %s "$policy" | sha256sum | cut -d' ' -f1)"
 }
 drop_bucket() { s3 -X DELETE "$S3/$BUCKET" -H 'x-minio-force-delete: true'; }
-count_bucket() { echo "python3 '$BENCH/check.py' lines-in-bucket '$S3/$BUCKET' '$P/out/$BUCKET'"; }
+count_bucket() { echo "python3 '$BENCH/check.py' lines-in-bucket '$S3/$BUCKET'"; }
 
 # measured WORKLOAD [options of measure.py] -- COMMAND…
 measured() {
