@@ -132,6 +132,13 @@ async fn file_to_s3() {
 }
 
 #[tokio::test]
+async fn s3_to_file() {
+    if servers::are_up() && servers::minio_is_up() {
+        sample("s3-file".parse().unwrap()).await;
+    }
+}
+
+#[tokio::test]
 async fn kafka_to_opensearch_in_two_lanes() {
     if servers::are_up() && !servers::search().is_empty() {
         sample("kafka-opensearch-2-lanes".parse().unwrap()).await;

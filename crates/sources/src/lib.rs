@@ -8,6 +8,7 @@ pub mod http;
 pub mod jdbc;
 pub mod kafka;
 pub mod rest;
+pub mod s3;
 
 mod ahead;
 mod blocking;
@@ -28,5 +29,6 @@ pub fn register(catalog: &mut Catalog) {
         .source::<http::HttpSource>()
         .source::<jdbc::JdbcSource>()
         .source::<kafka::KafkaSource>()
-        .source::<rest::RestSource>();
+        .source::<rest::RestSource>()
+        .source::<s3::S3Source>();
 }

@@ -54,6 +54,8 @@ fn specs_as_users_write_them_pass_the_catalogue() {
             "nullValues": ["", "NULL"], "compression": "zstd"}),
         json!({"type": "file", "path": "a.log", "follow": true, "pollInterval": "50ms", "onPositionLost": "earliest"}),
         json!({"type": "http"}),
+        json!({"type": "s3", "bucket": "lake", "path": "in/**/*.csv.gz", "follow": true, "pollInterval": "1m",
+            "endpoint": "https://minio:9000", "accessKeyId": "id", "secretAccessKey": "${env:SECRET}"}),
         json!({"type": "jdbc", "url": "postgres://u:${env:PASSWORD}@h/d", "table": "orders", "mode": "bulk"}),
         json!({"type": "http", "maxPendingBytes": 1000}),
         json!({"type": "generate"}),
@@ -92,6 +94,7 @@ fn a_tweak_of_a_source_changes_nothing_that_is_read() {
     let file = json!({"type": "file", "path": "in/a.jsonl"});
     let kafka = json!({"type": "kafka", "brokers": "a:1", "topic": "t"});
     let generate = json!({"type": "generate", "count": 10});
+    let s3 = json!({"type": "s3", "bucket": "lake", "path": "in/"});
     let table = |table: &str| json!({"type": "jdbc", "url": "postgres://u@h/d", "table": table, "mode": "incrementing", "incrementingColumn": "id"});
     let tweaks = [
         (&file, json!({"compression": "auto", "format": null, "delimiter": ",", "header": true, "nullValues": [""]})),
@@ -104,13 +107,19 @@ fn a_tweak_of_a_source_changes_nothing_that_is_read() {
         (&kafka, json!({"securityProtocol": "SASL_PLAINTEXT", "saslMechanism": "PLAIN", "saslPassword": "${env:PW}"})),
         (&generate, json!({"count": 20, "rate": 5.0, "seed": 0, "partitions": 1})),
         (&json!({"type": "http"}), json!({"maxPendingBytes": 5})),
+        (
+            &s3,
+            json!({"endpoint": "https://other:9000", "region": "eu", "accessKeyId": "a", "secretAccessKey": "${env:PW}"}),
+        ),
+        (&s3, json!({"follow": true, "pollInterval": "5s", "onPositionLost": "latest", "format": null, "tls": {}})),
         (&table("t"), json!({"url": "postgres://u@h2/d", "pollInterval": "1s", "fetchSize": 5, "delay": "1s"})),
     ];
     for (before, tweak) in tweaks {
         let mut after = before.clone();
         after.as_object_mut().unwrap().extend(tweak.as_object().unwrap().clone());
         for (before, after) in [(before, &after), (&after, before)] {
-            let changed = change(before.clone(), after.clone(), &["in/a.jsonl", "t/0", "generate/0", "http"]);
+            let changed =
+                change(before.clone(), after.clone(), &["in/a.jsonl", "t/0", "generate/0", "http", "s3://lake/in/a"]);
             assert!(!changed.source && changed.given_up.is_empty(), "{before} {after}: {changed:?}");
         }
     }
@@ -120,6 +129,7 @@ fn a_tweak_of_a_source_changes_nothing_that_is_read() {
 fn positions_stay_with_what_is_still_read() {
     let file = |path: &str| json!({"type": "file", "path": path});
     let topics = |topics: &[&str]| json!({"type": "kafka", "topics": topics});
+    let objects = |path: &str| json!({"type": "s3", "bucket": "lake", "path": path});
     // Before, after, positions, and those that are given up.
     let cases = [
         (file("in/*.jsonl"), file("in/[ab]*.jsonl"), vec!["in/a.jsonl", "in/b.jsonl", "in/c.jsonl"], vec![]),
@@ -138,6 +148,14 @@ fn positions_stay_with_what_is_still_read() {
             json!({"type": "file", "path": "a.gz", "compression": "gzip", "format": "csv"}),
             vec!["a.gz"],
             vec![],
+        ),
+        (objects("in/"), objects("in/*.csv"), vec!["s3://lake/in/a.csv", "s3://lake/in/b"], vec![]),
+        (objects("in/"), objects("out/"), vec!["s3://lake/in/a"], vec!["s3://lake/in/a"]),
+        (
+            objects("in/"),
+            json!({"type": "s3", "bucket": "pond", "path": "in/"}),
+            vec!["s3://lake/in/a"],
+            vec!["s3://lake/in/a"],
         ),
         (topics(&["a"]), topics(&["a", "b"]), vec!["a/0", "a/1"], vec![]),
         (topics(&["a", "b"]), topics(&["b"]), vec!["a/0", "b/0"], vec![]),

@@ -36,6 +36,7 @@ mod recipes;
 mod replayed;
 mod rest;
 mod run;
+mod s3_source;
 mod search;
 mod secrets;
 mod secured;

@@ -3,9 +3,10 @@ mod failure;
 mod store;
 
 use crate::objects::{
-    Layout, ObjectSink, server,
+    Layout, ObjectSink,
     store::{Reaches, Store},
 };
+use dataflow_s3::server;
 use dataflow_sdk::{
     Context, Error, Problem, SinkConfig,
     declared::SinkRows,

@@ -1,17 +1,16 @@
 //! A container of Azure as a store: an upload is the blocks of a blob that are not committed. A blob has them by its name, and
 //! no other upload has that name, so there is no id. Nobody can discard them: they go a week after the last one came.
-use super::{AzureBlobSink, failure};
+use super::{AzureBlobSink, failure::trouble};
 use crate::objects::{
-    bucket::{Bucket, InBucket, PATIENCE, path, retry},
-    failure::{Doing, Trouble, plain, refusal},
+    bucket::{self, InBucket, path},
+    failure::{Doing, Trouble},
     handle::Object,
-    http::Http,
-    server,
     store::{Completed, Uploads},
 };
 use async_trait::async_trait;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
+use dataflow_s3::{Failed, Http, PATIENCE, retry, server};
 use dataflow_sdk::{Context, Error};
 use dataflow_tls::Verify;
 use object_store::{
@@ -32,8 +31,11 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// A container.
 #[derive(Debug)]
 pub(super) struct Azure {
-    bucket: Bucket<MicrosoftAzure>,
+    client: MicrosoftAzure,
     http: Http,
+    /// As users call them.
+    server: String,
+    container: String,
     account: String,
     /// Where the account's containers are.
     service: Url,
@@ -41,8 +43,14 @@ pub(super) struct Azure {
 
 impl InBucket for Azure {
     type Client = MicrosoftAzure;
-    fn bucket(&self) -> &Bucket<MicrosoftAzure> {
-        &self.bucket
+    fn client(&self) -> &MicrosoftAzure {
+        &self.client
+    }
+    fn place(&self, key: &str) -> String {
+        format!("{}/{key}", self.container)
+    }
+    fn trouble(&self, doing: Doing, key: &str, error: object_store::Error) -> Trouble {
+        self.failed(doing, key, &Failed::of(&error))
     }
 }
 
@@ -77,9 +85,23 @@ impl Azure {
         let builder = builder.with_client_options(options).with_http_connector(http.clone()).with_retry(retry());
         let client = builder.build().map_err(|error| unusable(&error))?;
         let service = Url::parse(&service).map_err(|error| unusable(&error))?;
-        let (server, name) = (config.server(), config.container.clone());
-        let bucket = Bucket { client, server, name, conditional: true, reads: failure::reads };
-        Ok(Self { bucket, http, account, service })
+        let (server, container) = (config.server(), config.container.clone());
+        Ok(Self { client, http, server, container, account, service })
+    }
+
+    fn failed(&self, doing: Doing, key: &str, failed: &Failed<'_>) -> Trouble {
+        trouble(&self.server, doing, &format!("{}/{key}", self.container), failed)
+    }
+
+    /// Where a blob is, as a request says it.
+    fn url(&self, key: &str) -> Result<Url, Error> {
+        let mut url = self.service.clone();
+        url.path_segments_mut()
+            .map_err(|()| Error::fatal("invalid-url", format!("{} has no path", self.service)).for_user())?
+            .pop_if_empty()
+            .push(&self.container)
+            .extend(path(key)?.parts());
+        Ok(url)
     }
 
     /// Commits the blocks of a blob that is not there yet: `object_store` would also replace one.
@@ -88,57 +110,34 @@ impl Azure {
             .map(|id| format!("<Uncommitted>{}</Uncommitted>", BASE64_STANDARD.encode(id)))
             .collect();
         let list = format!("<?xml version=\"1.0\" encoding=\"utf-8\"?><BlockList>{blocks}</BlockList>");
-        let mut url = self.service.clone();
-        let key = path(&object.key)?;
-        let unreachable = |error: &dyn std::fmt::Display| {
-            let place = self.bucket.place(&object.key);
-            Trouble::Failed(Error::transient("unreachable", format!("can't complete the upload of {place}: {error}")))
-        };
-        url.path_segments_mut()
-            .map_err(|()| unreachable(&"the endpoint has no path"))?
-            .pop_if_empty()
-            .push(&self.bucket.name)
-            .extend(key.parts());
+        let mut url = self.url(&object.key)?;
         url.query_pairs_mut().append_pair("comp", "blocklist");
         let begun = Instant::now();
         loop {
-            let credential =
-                self.bucket.client.credentials().get_credential().await.map_err(|error| unreachable(&error))?;
-            let mut request = HttpRequest::new(list.clone().into());
-            *request.method_mut() = Method::PUT;
-            *request.uri_mut() = url.as_str().parse().map_err(|error| unreachable(&error))?;
-            request.headers_mut().insert(IF_NONE_MATCH, HeaderValue::from_static("*"));
-            request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(list.len()));
-            AzureAuthorizer::new(&credential, &self.account).authorize(&mut request);
-            let is_last = begun.elapsed() > PATIENCE;
-            match self.http.call(request).await {
-                Ok(answer) if answer.status().is_success() => return Ok(()),
-                Ok(answer) => {
-                    let status = answer.status();
-                    let text = answer.into_body().bytes().await.map_err(|error| unreachable(&error))?;
-                    let text = String::from_utf8_lossy(&text);
-                    let text = if text.is_empty() { status.to_string().into() } else { text };
-                    let refused =
-                        refusal(Doing::Complete, &self.bucket.place(&object.key), &text, Some(status.as_u16()));
-                    if let Some(trouble) = failure::reads(&refused) {
-                        return Err(trouble);
-                    }
-                    let tries_again = status.is_server_error() || matches!(status.as_u16(), 408 | 429);
-                    if is_last || !tries_again {
-                        return Err(Trouble::Failed(plain(refused)));
-                    }
-                }
-                Err(error) => {
-                    if let Some(failure) = dataflow_tls::failure(&self.bucket.server, &error) {
-                        return Err(Trouble::Failed(failure));
-                    }
-                    if is_last {
-                        return Err(unreachable(&error));
-                    }
-                }
+            let done = self.once(object, &url, &list).await;
+            let may_pass = matches!(done, Err(Trouble::Failed(Error::Transient { .. })));
+            if !may_pass || begun.elapsed() > PATIENCE {
+                return done;
             }
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    async fn once(&self, object: &Object, url: &Url, list: &str) -> Result<(), Trouble> {
+        let failed = |failed: &Failed<'_>| self.failed(Doing::Complete, &object.key, failed);
+        let credential =
+            self.client.credentials().get_credential().await.map_err(|error| failed(&Failed::of(&error)))?;
+        let mut request = HttpRequest::new(list.to_owned().into());
+        *request.method_mut() = Method::PUT;
+        let unusable = || Error::fatal("internal", format!("{url} is no address of a request"));
+        *request.uri_mut() = url.as_str().parse().map_err(|_| unusable())?;
+        request.headers_mut().insert(IF_NONE_MATCH, HeaderValue::from_static("*"));
+        request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(list.len()));
+        AzureAuthorizer::new(&credential, &self.account).authorize(&mut request);
+        let answer = self.http.call(request).await.map_err(|error| failed(&Failed::of(&error)))?;
+        let status = answer.status();
+        let body = answer.into_body().bytes().await.map_err(|error| failed(&Failed::of(&error)))?;
+        if status.is_success() { Ok(()) } else { Err(failed(&Failed::answered(status.as_u16(), &body))) }
     }
 }
 
@@ -149,7 +148,7 @@ impl Uploads for Azure {
     }
 
     async fn put_part(&self, key: &str, upload: &str, number: usize, part: Bytes) -> Result<String, Trouble> {
-        self.bucket.put_part(key, upload, number, part).await
+        bucket::put_part(self, key, upload, number, part).await
     }
 
     async fn complete(&self, object: &Object) -> Result<Completed, Error> {

@@ -1,13 +1,13 @@
 //! Publication: the uploads that a handle names become objects, each once, whoever takes which away in between.
 use super::{
     copies::Copies,
-    failure::Trouble,
     handle::{Handle, Object},
     record::Kept,
     store::{Completed, Store},
 };
 use bytes::Bytes;
 use dataflow_core::position::Positions;
+use dataflow_s3::Trouble;
 use dataflow_sdk::Error;
 use futures::future::join_all;
 

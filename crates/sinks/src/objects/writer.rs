@@ -4,7 +4,6 @@ use super::{
     avro,
     columns::Columns,
     copies::Copies,
-    failure::Trouble,
     handle::Handle,
     layout::{Format, Layout},
     object::Part,
@@ -15,6 +14,7 @@ use super::{
 use crate::blocking::Owned;
 use async_trait::async_trait;
 use dataflow_core::{ledger::Counters, position::Positions, token::Token, types::Type};
+use dataflow_s3::Trouble;
 use dataflow_sdk::{
     Error,
     batch::{Column, Demand, Output, Warning},

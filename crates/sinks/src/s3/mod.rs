@@ -1,17 +1,16 @@
 //! `s3`: objects in a bucket of S3, or of a server that speaks its protocol.
-mod failure;
 mod store;
 
 use crate::objects::{
-    Layout, ObjectSink, server,
+    Layout, ObjectSink,
     store::{Reaches, Store},
 };
+use dataflow_s3::{Access, check_bucket};
 use dataflow_sdk::{
     Context, Error, Problem, SinkConfig,
     declared::SinkRows,
     sink::{DeliveryMode, Sink},
 };
-use dataflow_tls::Tls;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -25,30 +24,9 @@ pub struct S3Sink {
     /// What its objects look like.
     #[serde(flatten)]
     pub layout: Layout,
-    /// The server, as `https://host:port`. Default: Amazon's in the region. Usually from the node's connection.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-address" = "host"))]
-    pub endpoint: Option<String>,
-    /// The region. Default: that of the environment, or `us-east-1`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub region: Option<String>,
-    /// The id of the access key. Default: what the node's environment has (variables, web identity, container, instance).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub access_key_id: Option<String>,
-    /// The secret of the access key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-secret" = true))]
-    pub secret_access_key: Option<String>,
-    /// The token of temporary credentials.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-secret" = true))]
-    pub session_token: Option<String>,
-    /// Whether the endpoint may be `http://`, without encryption.
-    #[serde(default)]
-    pub allow_http: bool,
-    /// Certificates: which authorities to trust, and what to show of oneself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tls: Option<Tls>,
+    /// Where the bucket is, and who asks for it.
+    #[serde(flatten)]
+    pub access: Access,
     /// Whether the server knows conditional writes (`If-Match`), as S3, MinIO and R2 do. Without them a frozen owner of the pipeline is
     /// noticed later, but publishes nothing either.
     #[serde(default = "yes")]
@@ -63,36 +41,6 @@ fn yes() -> bool {
 impl std::fmt::Debug for S3Sink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("S3Sink").field("bucket", &self.bucket).field("layout", &self.layout).finish_non_exhaustive()
-    }
-}
-
-impl S3Sink {
-    /// How users call the server.
-    fn server(&self) -> String {
-        self.endpoint.as_deref().map_or_else(|| "s3".into(), |endpoint| endpoint.trim_end_matches('/').to_lowercase())
-    }
-
-    fn speaks_tls(&self) -> bool {
-        self.endpoint.as_ref().is_none_or(|endpoint| endpoint.starts_with("https://"))
-    }
-
-    fn check_bucket(&self) -> Option<Problem> {
-        let fits = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || matches!(char, '-' | '.' | '_');
-        let name = &self.bucket;
-        if (3..=63).contains(&name.len()) && name.chars().all(fits) && !name.contains("..") {
-            return None;
-        }
-        let message =
-            format!("{name:?} can't be the name of a bucket: 3 to 63 lower-case letters, digits, dots and hyphens");
-        let fix = if name.contains('/') { "folders belong into `path`" } else { "give the bucket's name alone" };
-        Some(Problem::new("bucket", "invalid-value", message).fix(fix))
-    }
-
-    fn check_login(&self) -> Option<Problem> {
-        let keys = [("accessKeyId", &self.access_key_id), ("secretAccessKey", &self.secret_access_key)];
-        let ([(given, Some(_)), (missing, None)] | [(missing, None), (given, Some(_))]) = keys else { return None };
-        let message = format!("{given} is given without {missing}");
-        Some(Problem::new(missing, "missing-field", message).fix("give both, or neither to use the environment's"))
     }
 }
 
@@ -118,9 +66,8 @@ impl SinkConfig for S3Sink {
     const CONNECTION: Option<&'static str> = Some("s3");
 
     fn check(&self) -> Vec<Problem> {
-        let mut problems: Vec<Problem> = self.check_bucket().into_iter().collect();
-        problems.extend(server::check(self.endpoint.as_deref(), self.allow_http, self.tls.as_ref()));
-        problems.extend(self.check_login());
+        let mut problems: Vec<Problem> = check_bucket(&self.bucket).into_iter().collect();
+        problems.extend(self.access.check());
         problems.extend(self.layout.check());
         problems
     }
@@ -130,7 +77,12 @@ impl SinkConfig for S3Sink {
     }
 
     fn target(&self) -> String {
-        format!("{} {}/{}", self.server(), self.bucket, self.layout.root())
+        format!("{} {}/{}", self.access.server(), self.bucket, self.layout.root())
+    }
+
+    /// All objects whose keys begin so.
+    fn writes(&self) -> Vec<(&'static str, String)> {
+        vec![("path", format!("objects {} {}/{}", self.access.server(), self.bucket, self.layout.root()))]
     }
 
     fn rows(&self) -> SinkRows {

@@ -5,7 +5,6 @@ use std::{
     fmt,
     fs::File,
     io::{self, BufReader, Read, Seek, SeekFrom},
-    os::unix::fs::FileExt,
     path::Path,
 };
 
@@ -19,9 +18,9 @@ const CIRCLE: i32 = 40;
 const BUFFER: usize = 256 << 10;
 
 /// The bytes of a file from a place on, decompressed.
-pub(crate) struct Content {
+pub(crate) struct Content<F: Read = File> {
     name: String,
-    bytes: Bytes,
+    bytes: Bytes<F>,
     /// The decompressed offset of the next byte.
     at: u64,
     /// The byte before it, where bytes were passed over to come there.
@@ -30,29 +29,28 @@ pub(crate) struct Content {
     broken: Option<Error>,
 }
 
-enum Bytes {
-    Plain(File),
-    Gzip(Box<Members<BufReader<File>>>),
-    Zstd(Box<Frames<BufReader<File>>>),
+enum Bytes<F: Read> {
+    Plain(F),
+    Gzip(Box<Members<BufReader<F>>>),
+    Zstd(Box<Frames<BufReader<F>>>),
 }
 
-impl fmt::Debug for Content {
+impl<F: Read> fmt::Debug for Content<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Content").field("name", &self.name).field("at", &self.at).finish_non_exhaustive()
     }
 }
 
-impl Content {
-    /// The content of `file` from the decompressed offset `at` on. If there are fewer bytes, the error is how many.
-    pub(crate) fn new(path: &Path, file: File, compression: Compression, at: u64) -> Result<Result<Self, u64>, Error> {
+impl<F: Read + Seek> Content<F> {
+    /// The content of `file` (or of another thing that has bytes) from the decompressed offset `at` on. If there are fewer bytes, the error is how many.
+    pub(crate) fn new(path: &Path, mut file: F, compression: Compression, at: u64) -> Result<Result<Self, u64>, Error> {
         let failed = |error| failed(&name(path), 0, error);
-        let length = file.metadata().map_err(failed)?.len();
-        let mut file = file;
+        let length = file.seek(SeekFrom::End(0)).map_err(failed)?;
         file.seek(SeekFrom::Start(0)).map_err(failed)?;
         let bytes = match compression.of(path) {
             // An empty file is no broken one.
             _ if length == 0 => Bytes::Plain(file),
-            given @ (Compression::Gzip | Compression::Zstd) if !given.begins(&file).map_err(failed)? => {
+            given @ (Compression::Gzip | Compression::Zstd) if !given.begins(&mut file).map_err(failed)? => {
                 return Err(not_compressed(&name(path), given, compression));
             }
             Compression::Gzip => Bytes::Gzip(Box::new(Members::new(BufReader::with_capacity(BUFFER, file)))),
@@ -135,13 +133,18 @@ impl Content {
         self.before
     }
 
+    /// What it is called in messages.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Whether offsets are of decompressed bytes.
     pub(crate) fn is_compressed(&self) -> bool {
         !matches!(self.bytes, Bytes::Plain(_))
     }
 
     /// The file itself.
-    pub(crate) fn file(&self) -> &File {
+    pub(crate) fn file(&self) -> &F {
         match &self.bytes {
             Bytes::Plain(file) => file,
             Bytes::Gzip(members) => members.get_ref().get_ref(),
@@ -152,9 +155,12 @@ impl Content {
 
 impl Compression {
     /// Whether a file begins as such a file does, as far as it is there.
-    fn begins(self, file: &File) -> io::Result<bool> {
-        let mut first = [0; 4];
-        let there = file.read_at(&mut first, 0)?;
+    fn begins(self, file: &mut (impl Read + Seek)) -> io::Result<bool> {
+        let mut begin = Vec::new();
+        file.by_ref().take(4).read_to_end(&mut begin)?;
+        file.seek(SeekFrom::Start(0))?;
+        let (mut first, there) = ([0; 4], begin.len());
+        first[..there].copy_from_slice(&begin);
         let is = |magic: &[u8]| first.iter().zip(magic).take(there).all(|(byte, wanted)| byte == wanted);
         Ok(match self {
             Self::Gzip => is(b"\x1f\x8b"),

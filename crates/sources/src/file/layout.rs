@@ -1,6 +1,6 @@
 //! How the bytes of a file are to be read: the names of CSV fields come from its first record.
 use super::{
-    Compression, FileSource, Format,
+    FileSource, Format,
     content::Content,
     fields::named,
     names::name,
@@ -12,14 +12,19 @@ use dataflow_sdk::{
     batch::Warning,
     records::{CsvLayout, Layout},
 };
-use std::{fs::File, path::Path, sync::Arc};
+use std::{
+    fs::File,
+    io::{Read, Seek},
+    path::Path,
+    sync::Arc,
+};
 
 /// Longest header, in bytes.
 const MAX_HEADER: usize = 1 << 20;
 const BLOCK: usize = 64 << 10;
 
 impl FileSource {
-    pub(super) fn dialect(&self, path: &Path) -> Option<Dialect> {
+    pub(crate) fn dialect(&self, path: &Path) -> Option<Dialect> {
         (self.format_of(path) == Format::Csv)
             .then_some(Dialect { delimiter: self.delimiter as u8, quote: self.quote as u8 })
     }
@@ -32,10 +37,24 @@ impl FileSource {
         file: &File,
         finite: bool,
     ) -> Result<Option<(Layout, u64, Option<Warning>)>, Error> {
+        self.layout_of(path, finite, || {
+            let path = self.named(path, there);
+            let clone = file.try_clone().map_err(|error| super::content::failed(&name(path), 0, error))?;
+            Ok(Content::new(path, clone, self.compression, 0)?.ok())
+        })
+    }
+
+    /// The same of other things than files, which have this content.
+    pub(crate) fn layout_of<F: Read + Seek>(
+        &self,
+        path: &Path,
+        finite: bool,
+        content: impl FnOnce() -> Result<Option<Content<F>>, Error>,
+    ) -> Result<Option<(Layout, u64, Option<Warning>)>, Error> {
         let Some(dialect) = self.dialect(path) else { return Ok(Some((Layout::Json, 0, None))) };
         let (columns, begin, warning, header) = match self.header {
             false => (self.columns.clone(), 0, None, None),
-            true => match header(self.named(path, there), file, self.compression, dialect, finite)? {
+            true => match content()?.map(|content| header(content, dialect, finite)).transpose()?.flatten() {
                 Some(Header { line, names, end }) => {
                     let (columns, warning) = named(&name(path), names);
                     let warning = suspicious(&name(path), &line, &columns, dialect).or(warning);
@@ -59,16 +78,7 @@ struct Header {
     end: u64,
 }
 
-fn header(
-    path: &Path,
-    file: &File,
-    compression: Compression,
-    dialect: Dialect,
-    finite: bool,
-) -> Result<Option<Header>, Error> {
-    let name = name(path);
-    let clone = file.try_clone().map_err(|error| super::content::failed(&name, 0, error))?;
-    let Ok(mut content) = Content::new(path, clone, compression, 0)? else { return Ok(None) };
+fn header<F: Read + Seek>(mut content: Content<F>, dialect: Dialect, finite: bool) -> Result<Option<Header>, Error> {
     let caps = Caps { records: 1, bytes: usize::MAX, record_bytes: MAX_HEADER };
     let mut splitter = Splitter::new(0, Some(dialect), caps);
     while !splitter.scan() {
@@ -79,7 +89,7 @@ fn header(
             break;
         }
     }
-    let split = splitter.take();
+    let (split, name) = (splitter.take(), content.name());
     let bad = |what: &str| {
         let error = Error::fatal("bad-header", format!("the first line of {name} can't be read as a header: {what}"));
         error.fix("check `delimiter` and `quote`, or set `header: false` and give `columns`")

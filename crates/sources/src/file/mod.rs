@@ -43,6 +43,14 @@ mod tests;
 
 pub use settings::{Compression, FileSource, Format, LastLine};
 
+/// What reads the bytes of objects as those of files.
+pub(crate) use {
+    content::Content,
+    split::Splitter,
+    table::{Bytes, Opened, Part, Table, cut_short},
+    tail::{BLOCK, caps},
+};
+
 use crate::ahead::{Ahead, Nothing};
 use crate::blocking::blocking;
 use async_trait::async_trait;
@@ -64,7 +72,7 @@ impl FileSource {
         matches::is_pattern(&self.path)
     }
 
-    fn format_of(&self, path: &Path) -> Format {
+    pub(crate) fn format_of(&self, path: &Path) -> Format {
         if let Some(format) = self.format {
             return format;
         }

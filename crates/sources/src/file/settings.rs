@@ -107,7 +107,7 @@ pub enum Compression {
 }
 
 impl Compression {
-    pub(super) fn of(self, path: &Path) -> Self {
+    pub(crate) fn of(self, path: &Path) -> Self {
         match (self, path.extension().and_then(|ext| ext.to_str())) {
             (Self::Auto, Some("gz" | "gzip")) => Self::Gzip,
             (Self::Auto, Some("zst" | "zstd")) => Self::Zstd,
@@ -125,6 +125,41 @@ fn nothing() -> Vec<String> {
 }
 fn poll_interval() -> Millis {
     Millis(200)
+}
+
+impl FileSource {
+    /// What is wrong with how records are to be read.
+    pub(crate) fn check_format(&self) -> Vec<Problem> {
+        let mut problems = dialect::check(self.delimiter, self.quote);
+        let path = Path::new(&self.path);
+        if self.is_table(path) && self.compression.of(path) != Compression::None {
+            let problem = Problem::new("compression", "contradiction", "is for JSON and CSV");
+            problems.push(
+                problem.fix("decompress the files: Parquet and Avro are compressed within, and say so themselves"),
+            );
+        }
+        let csv = self.is_untyped();
+        if csv && !self.header && self.columns.is_empty() {
+            let problem = Problem::new("columns", "missing-field", "must name the fields because there is no header");
+            problems.push(problem.fix("give `columns: [\"id\", …]`, or set `header: true`"));
+        }
+        for (at, name) in self.columns.iter().enumerate() {
+            if name.is_empty() || self.columns[..at].contains(name) {
+                let what = if name.is_empty() { "is empty" } else { "is also the name of an earlier field" };
+                let problem = Problem::new(format!("columns[{at}]"), "invalid-value", what);
+                problems.push(problem.fix("give each field a unique name"));
+            }
+        }
+        if csv && self.header && !self.columns.is_empty() {
+            let problem =
+                Problem::new("columns", "contradiction", "can't be given because the first line names the fields");
+            problems.push(problem.fix("omit `columns`, or set `header: false`"));
+        }
+        if !csv && !self.columns.is_empty() {
+            problems.push(Problem::new("columns", "contradiction", "is for CSV").fix("set `format: csv`, or omit it"));
+        }
+        problems
+    }
 }
 
 impl SourceConfig for FileSource {
@@ -160,34 +195,7 @@ impl SourceConfig for FileSource {
         {
             problems.push(Problem::new("path", "bad-pattern", format!("is not a valid pattern: {error}")));
         }
-        problems.extend(dialect::check(self.delimiter, self.quote));
-        let path = Path::new(&self.path);
-        if self.is_table(path) && self.compression.of(path) != Compression::None {
-            let problem = Problem::new("compression", "contradiction", "is for JSON and CSV");
-            problems.push(
-                problem.fix("decompress the files: Parquet and Avro are compressed within, and say so themselves"),
-            );
-        }
-        let csv = self.is_untyped();
-        if csv && !self.header && self.columns.is_empty() {
-            let problem = Problem::new("columns", "missing-field", "must name the fields because there is no header");
-            problems.push(problem.fix("give `columns: [\"id\", …]`, or set `header: true`"));
-        }
-        for (at, name) in self.columns.iter().enumerate() {
-            if name.is_empty() || self.columns[..at].contains(name) {
-                let what = if name.is_empty() { "is empty" } else { "is also the name of an earlier field" };
-                let problem = Problem::new(format!("columns[{at}]"), "invalid-value", what);
-                problems.push(problem.fix("give each field a unique name"));
-            }
-        }
-        if csv && self.header && !self.columns.is_empty() {
-            let problem =
-                Problem::new("columns", "contradiction", "can't be given because the first line names the fields");
-            problems.push(problem.fix("omit `columns`, or set `header: false`"));
-        }
-        if !csv && !self.columns.is_empty() {
-            problems.push(Problem::new("columns", "contradiction", "is for CSV").fix("set `format: csv`, or omit it"));
-        }
+        problems.extend(self.check_format());
         if self.follow && matches!(self.compression, Compression::Gzip | Compression::Zstd) {
             let problem = Problem::new("follow", "contradiction", "can't be combined with compression");
             problems.push(problem.fix("follow the uncompressed files, or set `follow: false`"));

@@ -30,10 +30,10 @@ const TORN: &str = "its last line had no line break and was taken as complete, b
 /// The fault of a path that now leads to another file.
 pub(super) const REPLACED: &str = "another file has taken its place";
 /// How much is read at once.
-pub(super) const BLOCK: usize = 256 << 10;
+pub(crate) const BLOCK: usize = 256 << 10;
 
 /// What bounds a batch of this pipeline.
-pub(super) fn caps(cx: &Context) -> Caps {
+pub(crate) fn caps(cx: &Context) -> Caps {
     let bytes = cx.batch.max_bytes.min(cx.max_in_flight_bytes / 2).clamp(1, 1 << 30) as usize;
     let record_bytes = cx.max_record_bytes.clamp(1, 1 << 30) as usize;
     Caps { records: cx.batch.max_records.max(1) as usize, bytes, record_bytes }

@@ -25,7 +25,7 @@ pub use recovery::Known;
 
 use crate::api::Api;
 use kafka::Topic;
-use objects::Objects;
+use objects::{Filled, Objects};
 use output::Output;
 pub(crate) use postgres::Databases;
 use restore::Restored;
@@ -49,6 +49,7 @@ pub struct Flow {
     topic: Option<Topic>,
     api: Option<Api>,
     table: Option<Table>,
+    bucket: Option<Filled>,
     sinks: Vec<Sink>,
     /// Counts the pushed batches that were answered.
     pushed: u64,
@@ -69,6 +70,10 @@ impl Flow {
         };
         let api = (pair.source == Place::Rest).then(|| rest::serve(data));
         let table = Table::filled(&data, pair.source, name, folder).await;
+        let bucket = match pair.source {
+            Place::S3 => Some(Filled::with(&data, folder.join("secrets/bucket")).await),
+            _ => None,
+        };
         let mut sinks = Vec::new();
         for number in 0..pair.sinks.len() {
             let number = u32::try_from(number).expect("few sinks");
@@ -81,6 +86,7 @@ impl Flow {
             topic,
             api,
             table,
+            bucket,
             sinks,
             pushed: 0,
             seals_late: false,
@@ -132,6 +138,9 @@ impl Flow {
         }
         if let Some(table) = &self.table {
             return table.source();
+        }
+        if let Some(bucket) = &self.bucket {
+            return bucket.source();
         }
         match (self.pair.source, &self.topic) {
             (Place::Http, _) => json!({"type": "http"}),

@@ -1,5 +1,5 @@
-//! The bucket that a flow writes to, as a plain client sees it.
-use super::{Row, sink::row};
+//! The bucket that a flow writes to, as a plain client sees it, and the one that it reads from.
+use super::{Data, Row, sink::row};
 use crate::bucket::{Bucket, Kind};
 use arrow::{
     array::{Array, AsArray},
@@ -7,7 +7,10 @@ use arrow::{
 };
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 /// A bucket that goes with the flow.
 #[derive(Debug)]
@@ -81,6 +84,51 @@ impl Objects {
             self.bucket.delete(key).await;
         }
         keys.len()
+    }
+}
+
+/// Records of an object: no multiple of a batch's, nor the other way round.
+const SIZE: u64 = 150;
+
+/// A bucket with all records of a flow, in objects of which every second is compressed.
+#[derive(Debug)]
+pub(super) struct Filled(Objects);
+
+/// The key of the object with record `n`.
+fn key(n: u64) -> String {
+    let number = n / SIZE;
+    format!("in/{number:04}.{}", if number % 2 == 0 { "jsonl" } else { "json.gz" })
+}
+
+impl Filled {
+    pub(super) async fn with(data: &Data, secret: PathBuf) -> Self {
+        let objects = Objects { bucket: Bucket::fresh_of(Kind::S3, "kill-in").await, parquet: false, secret };
+        for first in (0..data.records).step_by(usize::try_from(SIZE).expect("few records")) {
+            let lines: String = (first..(first + SIZE).min(data.records)).map(|n| data.line(n) + "\n").collect();
+            let content = match key(first).ends_with("gz") {
+                true => {
+                    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+                    packed.write_all(lines.as_bytes()).expect("memory takes it");
+                    packed.finish().expect("memory takes it")
+                }
+                false => lines.into_bytes(),
+            };
+            objects.bucket.put(&key(first), content).await;
+        }
+        Self(objects)
+    }
+
+    /// What reads it.
+    pub(super) fn source(&self) -> Value {
+        let mut source = self.0.bucket.sink_with_secret_in(&self.0.secret);
+        source["path"] = json!("in/");
+        source
+    }
+
+    /// Where record `n` is: its partition and its position.
+    pub(super) fn place(&self, data: &Data, n: u64) -> (String, String) {
+        let before: usize = (n / SIZE * SIZE..n).map(|n| data.line(n).len() + 1).sum();
+        (format!("s3://{}/{}", self.0.bucket.name, key(n)), before.to_string())
     }
 }
 

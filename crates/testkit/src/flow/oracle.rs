@@ -124,6 +124,7 @@ impl Flow {
                     (Place::Http, _) => ("http".into(), n.to_string()),
                     (Place::Generate, _) => ("generate/0".into(), n.to_string()),
                     (source, _) if source.is_table() => (TABLE.into(), table::position(n)),
+                    (Place::S3, _) => self.bucket.as_ref().expect("there is one").place(&self.data, n),
                     (Place::Rest, _) => ("rest".into(), super::rest::position(n)),
                     (_, Some(topic)) => (format!("{}/{partition}", topic.name), offset.to_string()),
                     _ => (self.input().display().to_string(), bytes.to_string()),

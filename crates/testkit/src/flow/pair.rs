@@ -27,7 +27,7 @@ pub enum Place {
     Elasticsearch,
     /// An index of OpenSearch.
     Opensearch,
-    /// Objects of JSON lines, in folders by an expression.
+    /// Objects of JSON lines; of a sink in folders by an expression, of a source every second one compressed.
     S3,
     /// Objects of Parquet, the same.
     Parquet,
@@ -107,7 +107,7 @@ impl Pair {
 
     /// All pairs for which the promises are proved. The first ones suffer every strike; the others are only
     /// restored, so that each source and each sink meets that with several of the other kind.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::new(Place::File, &[Place::File], 1),
         Self::new(Place::File, &[Place::Sqlite], 1),
         Self::new(Place::Http, &[Place::Sqlite], 1),
@@ -132,6 +132,7 @@ impl Pair {
         Self::new(Place::Jdbc, &[Place::Kafka], 1),
         Self::new(Place::Sqlite, &[Place::Sqlite], 1),
         Self::new(Place::Mariadb, &[Place::Postgres], 1),
+        Self::new(Place::S3, &[Place::File], 1),
         Self::new(Place::Http, &[Place::Kafka], 1),
         Self::new(Place::Generate, &[Place::Kafka], 1),
         Self::new(Place::File, &[Place::Postgres], 1),
@@ -146,12 +147,12 @@ impl Pair {
 
     /// Whether it suffers every strike.
     pub fn is_struck(self) -> bool {
-        Self::ALL[..24].contains(&self)
+        Self::ALL[..25].contains(&self)
     }
 
     /// Whether it needs running servers.
     pub fn needs_servers(self) -> bool {
-        matches!(self.source, Place::Kafka | Place::Jdbc | Place::Mariadb)
+        matches!(self.source, Place::Kafka | Place::Jdbc | Place::Mariadb | Place::S3)
             || !self.sinks.iter().all(|sink| matches!(sink, Place::File | Place::Sqlite | Place::Folder))
     }
 
@@ -172,7 +173,7 @@ impl Pair {
 
     /// Whether its source ends by itself.
     pub fn is_bounded(self) -> bool {
-        matches!(self.source, Place::File | Place::Generate | Place::Rest)
+        matches!(self.source, Place::File | Place::Generate | Place::Rest | Place::S3)
     }
 
     /// The points that it always passes, from an empty folder to its end and a SIGTERM.

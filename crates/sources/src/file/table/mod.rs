@@ -13,11 +13,11 @@ use dataflow_formats::{
     foreign,
 };
 use dataflow_sdk::Error;
-use std::{fs::File, io, os::unix::fs::FileExt, path::Path, sync::Arc};
+use std::{fmt, fs::File, io, os::unix::fs::FileExt, path::Path, sync::Arc};
 
 /// What opening such a file came to.
 #[derive(Debug)]
-pub(super) enum Opened {
+pub(crate) enum Opened {
     /// Its rows can be read.
     Ready(Table),
     /// It is not whole yet: why not.
@@ -26,21 +26,21 @@ pub(super) enum Opened {
 
 /// A file of columns that is read.
 #[derive(Debug)]
-pub(super) enum Table {
+pub(crate) enum Table {
     Parquet(Box<parquet::Parquet>),
     Avro(Box<avro::Avro>),
 }
 
 /// Rows, and the number of the first.
 #[derive(Debug)]
-pub(super) struct Part {
-    pub(super) first: u64,
-    pub(super) rows: Rows,
+pub(crate) struct Part {
+    pub(crate) first: u64,
+    pub(crate) rows: Rows,
 }
 
 impl FileSource {
     /// Whether a file of this name has rows rather than bytes as positions.
-    pub(super) fn is_table(&self, path: &Path) -> bool {
+    pub(crate) fn is_table(&self, path: &Path) -> bool {
         matches!(self.format_of(path), Format::Parquet | Format::Avro)
     }
 
@@ -51,6 +51,12 @@ impl FileSource {
 
     /// Opens a file that [is a table](Self::is_table), before its first row.
     pub(super) fn open_table(&self, path: &Path, file: &File, caps: Caps) -> Result<Opened, Error> {
+        let clone = file.try_clone().map_err(|error| failed(&name(path), 0, error))?;
+        self.table_of(path, Arc::new(clone), caps)
+    }
+
+    /// The same of other things than files, which have these bytes.
+    pub(crate) fn table_of(&self, path: &Path, bytes: Arc<dyn Bytes>, caps: Caps) -> Result<Opened, Error> {
         let name = name(path);
         if self.compression.of(path) != Compression::None {
             let error = Error::fatal(
@@ -59,8 +65,7 @@ impl FileSource {
             );
             return Err(error.fix("decompress it: Parquet and Avro are compressed within"));
         }
-        let clone = file.try_clone().map_err(|error| failed(&name, 0, error))?;
-        let file = Source { name: name.into(), file: clone.into() };
+        let file = Source { name: name.into(), file: bytes };
         match self.format_of(path) {
             Format::Avro => avro::open(file, caps),
             _ => parquet::open(file, caps),
@@ -80,7 +85,7 @@ impl FileSource {
 
 impl Table {
     /// Goes to the row with this number. If there are fewer, the error is how many.
-    pub(super) fn seek(&mut self, row: u64) -> Result<Result<(), u64>, Error> {
+    pub(crate) fn seek(&mut self, row: u64) -> Result<Result<(), u64>, Error> {
         match self {
             Self::Parquet(parquet) => Ok(parquet.seek(row)),
             Self::Avro(avro) => avro.seek(row),
@@ -88,7 +93,7 @@ impl Table {
     }
 
     /// The next rows; none after the last that is whole.
-    pub(super) fn next(&mut self) -> Result<Option<Part>, Error> {
+    pub(crate) fn next(&mut self) -> Result<Option<Part>, Error> {
         match self {
             Self::Parquet(parquet) => parquet.next(),
             Self::Avro(avro) => avro.next(),
@@ -96,7 +101,7 @@ impl Table {
     }
 
     /// Why what comes after the last row is no end, if it is none.
-    pub(super) fn cut(&self) -> Option<String> {
+    pub(crate) fn cut(&self) -> Option<String> {
         match self {
             Self::Parquet(_) => None,
             Self::Avro(avro) => avro.cut(),
@@ -104,7 +109,7 @@ impl Table {
     }
 
     /// About how many of a file's bytes hold the rows that were not read.
-    pub(super) fn left(&self, length: u64) -> u64 {
+    pub(crate) fn left(&self, length: u64) -> u64 {
         match self {
             Self::Parquet(parquet) => {
                 let left = u128::from(parquet.len() - parquet.at()) * u128::from(length);
@@ -150,16 +155,34 @@ fn time(value: i64, per_second: i64) -> Value<'static> {
     if is { Value::Time(value * (SECOND / per_second)) } else { Value::Integer(value) }
 }
 
+/// Bytes that can be read at any place: those of a file, or of an object in a bucket.
+pub(crate) trait Bytes: fmt::Debug + Send + Sync {
+    /// How many there are.
+    fn length(&self) -> io::Result<u64>;
+    /// Reads some that lie at a place; 0 at the end.
+    fn read_at(&self, into: &mut [u8], at: u64) -> io::Result<usize>;
+}
+
+impl Bytes for File {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn read_at(&self, into: &mut [u8], at: u64) -> io::Result<usize> {
+        FileExt::read_at(self, into, at)
+    }
+}
+
 /// A file, from which is read at any place.
 #[derive(Clone, Debug)]
 struct Source {
     name: Arc<str>,
-    file: Arc<File>,
+    file: Arc<dyn Bytes>,
 }
 
 impl Source {
     fn len(&self) -> Result<u64, Error> {
-        Ok(self.file.metadata().map_err(|error| failed(&self.name, 0, error))?.len())
+        self.file.length().map_err(|error| failed(&self.name, 0, error))
     }
 
     /// As many bytes at a place as are there, at most `most`.
@@ -178,7 +201,7 @@ impl Source {
     }
 
     /// Its content is not what was written.
-    fn damaged(&self, place: &str, why: impl std::fmt::Display) -> Error {
+    fn damaged(&self, place: &str, why: impl fmt::Display) -> Error {
         let message = format!("{} is damaged {place}: {why}", self.name);
         Error::fatal("file-damaged", message).fix(format!(
             "put a whole file in its place, and set the position of {} in the checkpoint to 0 to write its records again (a key keeps them from being doubled)",
@@ -186,7 +209,7 @@ impl Source {
         ))
     }
 
-    fn unsupported(&self, what: impl std::fmt::Display) -> Error {
+    fn unsupported(&self, what: impl fmt::Display) -> Error {
         Error::fatal("unsupported", format!("{} can't be read: {what}", self.name))
             .fix("write it anew without that, or leave it out of `path`")
     }
@@ -199,7 +222,7 @@ impl Source {
 }
 
 /// The error for a file that is not whole and won't be.
-pub(super) fn cut_short(name: &str, why: &str) -> Error {
+pub(crate) fn cut_short(name: &str, why: &str) -> Error {
     Error::fatal("file-cut-short", format!("{name} is not whole: {why}"))
         .fix("put a whole one in its place, or take it away to go on without the rest; `follow: true` waits for one that is still written")
 }

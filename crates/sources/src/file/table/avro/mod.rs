@@ -14,7 +14,7 @@ use std::{fmt, sync::Arc};
 use value::{Bytes, Fields};
 
 /// A file that is read.
-pub(in super::super) struct Avro {
+pub(crate) struct Avro {
     source: Source,
     caps: Caps,
     columns: Arc<[Column]>,

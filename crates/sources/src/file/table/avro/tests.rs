@@ -35,7 +35,7 @@ fn block(rows: i64, bytes: &[u8]) -> Vec<u8> {
 fn source(bytes: &[u8]) -> Source {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
-    Source { name: "a.avro".into(), file: file.into() }
+    Source { name: "a.avro".into(), file: std::sync::Arc::new(file) }
 }
 
 const CAPS: Caps = Caps { records: 100, bytes: 1 << 20, record_bytes: 1 << 20 };

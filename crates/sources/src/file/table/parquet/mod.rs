@@ -35,7 +35,6 @@ use std::{
     convert::Infallible,
     fmt,
     io::{self, BufReader, Read},
-    os::unix::fs::FileExt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -48,7 +47,7 @@ const ENCRYPTED: &[u8; 4] = b"PARE";
 const MOST_ROWS: usize = 8192;
 
 /// A file that is read.
-pub(in super::super) struct Parquet {
+pub(crate) struct Parquet {
     source: Source,
     caps: Caps,
     columns: Arc<[Column]>,
@@ -291,7 +290,7 @@ fn next(reader: &mut ParquetRecordBatchReader) -> Result<Option<RecordBatch>, Pa
 
 impl Length for Source {
     fn len(&self) -> u64 {
-        self.file.metadata().map_or(0, |meta| meta.len())
+        self.file.length().unwrap_or(0)
     }
 }
 
@@ -309,8 +308,15 @@ impl ChunkReader for Source {
                 "{length} bytes should be at byte {start}, where only {there} are left"
             )));
         }
-        let mut bytes = vec![0; length];
-        self.file.read_exact_at(&mut bytes, start)?;
+        let (mut bytes, mut count) = (vec![0; length], 0);
+        while count < length {
+            match self.file.read_at(&mut bytes[count..], start + count as u64) {
+                Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+                Ok(more) => count += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
         Ok(bytes.into())
     }
 }

@@ -14,7 +14,7 @@ const CAPS: Caps = Caps { records: 64, bytes: 1 << 20, record_bytes: 1 << 20 };
 fn open(bytes: &[u8], caps: Caps) -> Result<Table, Error> {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
-    match super::open(Source { name: "a.parquet".into(), file: file.into() }, caps)? {
+    match super::open(Source { name: "a.parquet".into(), file: Arc::new(file) }, caps)? {
         Opened::Ready(table) => Ok(table),
         Opened::Unfinished(why) => panic!("{why}"),
     }

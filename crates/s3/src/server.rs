@@ -3,7 +3,7 @@ use dataflow_sdk::Problem;
 use dataflow_tls::Tls;
 
 /// What is wrong with an endpoint, and what is said of how to reach it.
-pub(crate) fn check(endpoint: Option<&str>, allow_http: bool, tls: Option<&Tls>) -> Vec<Problem> {
+pub fn check(endpoint: Option<&str>, allow_http: bool, tls: Option<&Tls>) -> Vec<Problem> {
     let mut problems = Vec::new();
     if let Some(endpoint) = endpoint {
         let is_http = endpoint.starts_with("http://");
@@ -26,6 +26,6 @@ pub(crate) fn check(endpoint: Option<&str>, allow_http: bool, tls: Option<&Tls>)
 }
 
 /// Whether TLS is spoken: without an endpoint, the provider's own is meant.
-pub(crate) fn speaks_tls(endpoint: Option<&str>) -> bool {
+pub fn speaks_tls(endpoint: Option<&str>) -> bool {
     endpoint.is_none_or(|endpoint| endpoint.starts_with("https://"))
 }

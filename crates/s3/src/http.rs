@@ -15,12 +15,18 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 /// A client of HTTP.
 #[derive(Clone, Debug)]
-pub(crate) struct Http(reqwest::Client);
+pub struct Http(reqwest::Client);
 
 impl Http {
-    pub(crate) fn new(tls: ClientConfig) -> Result<Self, Error> {
+    /// One that speaks TLS so.
+    ///
+    /// # Errors
+    /// If none can be made.
+    pub fn new(tls: ClientConfig) -> Result<Self, Error> {
         let client =
             reqwest::Client::builder().tls_backend_preconfigured(tls).timeout(TIMEOUT).connect_timeout(CONNECT);
+        // Objects are what lies in the bucket, whatever `Content-Encoding` says, also if another crate lets clients unpack.
+        let client = client.no_gzip().no_brotli().no_zstd().no_deflate();
         client
             .build()
             .map(Self)
@@ -60,7 +66,7 @@ fn kind(error: &reqwest::Error) -> HttpErrorKind {
         error if error.is_timeout() => HttpErrorKind::Timeout,
         error if error.is_connect() => HttpErrorKind::Connect,
         error if error.is_builder() => HttpErrorKind::Unknown,
-        // All requests of the sink may be repeated: what an earlier try has done is looked for.
+        // All requests may be repeated: what an earlier try has done is looked for.
         _ => HttpErrorKind::Request,
     }
 }
