@@ -8,7 +8,7 @@ use std::{
 };
 
 /// What looks like a code and is none: names of threads, headers, features, choices.
-const OTHERS: [&str; 39] = [
+const OTHERS: [&str; 43] = [
     "0-9",
     "adult-users",
     "api-key",
@@ -21,16 +21,20 @@ const OTHERS: [&str; 39] = [
     "dataflow-unchanged",
     "date-time",
     "dead-letters",
+    "encoding-type",
     "fault-points",
     "idempotency-key",
     "journal-reader",
     "journal-writer",
     "kebab-case",
+    "list-type",
+    "max-keys",
     "no-cache",
     "not-ready",
     "proxy-authorization",
     "reset-checkpoint",
     "sink-token",
+    "start-after",
     "take-over",
     "time-micros",
     "time-millis",
