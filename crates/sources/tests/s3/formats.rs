@@ -25,7 +25,7 @@ async fn every_format_goes_on_from_every_position() {
     let table = |name: &str| fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tables").join(name)).unwrap();
     let rows =
         |name: &str| String::from_utf8(table(&format!("{name}.jsonl"))).unwrap().lines().map(str::to_owned).collect();
-    let cases: Vec<(&str, Vec<u8>, Vec<String>)> = vec![
+    let cases: [(&str, Vec<u8>, Vec<String>); 10] = [
         ("a.jsonl", text.clone().into(), expected("a", COUNT)),
         ("no-line-break.jsonl", text.trim_end().into(), expected("a", COUNT)),
         ("a.json.gz", gzip(&text), expected("a", COUNT)),
