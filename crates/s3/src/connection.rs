@@ -178,6 +178,9 @@ impl Connection {
         }
         if !asked.query.is_empty() {
             url.query_pairs_mut().extend_pairs(asked.query);
+            // A blank is a plus in forms only; a plus is `%2B` by now.
+            let query = url.query().unwrap_or_default().replace('+', "%20");
+            url.set_query(Some(&query));
         }
         let mut request = HttpRequest::new(HttpRequestBody::empty());
         let unusable = || Trouble::Failed(Error::fatal("internal", format!("{url} is no address of a request")));

@@ -115,6 +115,10 @@ async fn keys_may_have_any_character() {
     assert_eq!(found, expected);
     assert_eq!(read.texts().len(), keys.len());
     assert!(all(&*source, &read.positions).await.batches.is_empty(), "each is read once");
+    for key in keys.into_iter().filter(|key| !key.contains(['*', '?', '['])) {
+        let alone = all(&*super::source(&bucket, json!({"path": key})), &Positions::new()).await;
+        assert_eq!(alone.positions.len(), 1, "{key} by itself");
+    }
     bucket.remove().await;
 }
 
