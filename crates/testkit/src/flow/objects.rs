@@ -97,7 +97,7 @@ pub(super) struct Filled(Objects);
 /// The key of the object with record `n`.
 fn key(n: u64) -> String {
     let number = n / SIZE;
-    format!("in/{number:04}.{}", if number % 2 == 0 { "jsonl" } else { "json.gz" })
+    format!("in/{number:04}.{}", if number.is_multiple_of(2) { "jsonl" } else { "json.gz" })
 }
 
 impl Filled {
