@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     fmt::Debug,
-    path::PathBuf,
+    path::Path as FilePath,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -107,15 +107,16 @@ impl Bucket {
                 let shelf = Arc::new(azure::Container::new(&name));
                 Self { name, endpoint: AZURITE.into(), shelf }.emptied().await
             }
-            Kind::Folder => Self::folder(std::env::temp_dir().join(unused(name))).await,
+            Kind::Folder => Self::folder_in(&std::env::temp_dir(), name).await,
         }
     }
 
-    /// A folder, which is made.
+    /// A new folder in this one, whose name begins so.
     ///
     /// # Panics
     /// If it can't be made.
-    pub async fn folder(path: PathBuf) -> Self {
+    pub async fn folder_in(parent: &FilePath, name: &str) -> Self {
+        let path = parent.join(unused(name));
         let name = path.to_str().expect("a path that is text").to_owned();
         Self { name, endpoint: String::new(), shelf: Arc::new(folder::Folder::new(path)) }.emptied().await
     }
@@ -141,7 +142,7 @@ impl Bucket {
     ///
     /// # Panics
     /// If that can't be written.
-    pub fn sink_with_secret_in(&self, file: &std::path::Path) -> Value {
+    pub fn sink_with_secret_in(&self, file: &FilePath) -> Value {
         let mut sink = self.sink();
         std::fs::create_dir_all(file.parent().expect("a folder")).expect("the folder can be created");
         for name in ["secretAccessKey", "accessKey"] {

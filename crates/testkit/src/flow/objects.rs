@@ -25,7 +25,8 @@ impl Objects {
     /// An empty one, of a flow that has this folder.
     pub(super) async fn fresh(kind: Kind, parquet: bool, folder: &Path) -> Self {
         let bucket = match kind {
-            Kind::Folder => Bucket::folder(folder.join("objects")).await,
+            // Another try of a trial has the same folder, and may begin before this one has let go of its own.
+            Kind::Folder => Bucket::folder_in(folder, "objects").await,
             kind => Bucket::fresh_of(kind, "kill-out").await,
         };
         Self { bucket, parquet, secret: folder.join("secrets/store") }
