@@ -16,6 +16,7 @@ use super::{
     slot::Slot,
     tail::{self, position},
 };
+use dataflow_core::position::Position;
 use dataflow_sdk::{Records, batch::Warning};
 use std::{
     fs::{self, File, Metadata},
@@ -101,9 +102,8 @@ impl Follow {
 
     /// The path of what a file that is nowhere any more became by compressing it, if that is not known yet.
     fn packed_heir(&self, slot: &Slot, left: &Identity) -> Option<usize> {
-        let goes_on = |known: Identity| known.original == Some(left.inode());
-        let knows =
-            |heir: &Slot| heir.identity().is_some_and(goes_on) && self.source.is_packed_name(&slot.path, &heir.path);
+        let goes_on = |heir: &Slot| heir.identity().is_some_and(|now| self.goes_on(left, &heir.path, &now));
+        let knows = |heir: &Slot| self.source.is_packed_name(&slot.path, &heir.path) && goes_on(heir);
         if self.slots.iter().any(knows) || rotation::find(&slot.path, left, &self.cx).is_some() {
             return None;
         }
@@ -190,6 +190,19 @@ impl Follow {
         let original = known.original.or(Some(known.inode()));
         let into = |copy: Identity| position(slot.at(), Some(copy.copied_from(original)));
         Ok(copy.map(|copy| between(slot.partition.clone(), from.clone(), into(copy))))
+    }
+
+    /// A path goes on from here. Of a file that was copied and truncated, what was known is known of the copy from now on.
+    pub(super) fn reached(&mut self, k: usize, position: &Position) {
+        let slot = &mut self.slots[k];
+        let before = slot.known;
+        slot.reached(position.clone());
+        if let (Some(before), Some(now)) = (before, slot.known)
+            && now.original == Some(before.inode())
+            && !now.is_same_inode(&before)
+        {
+            self.known.retain(|known| !known.identity.is_same_inode(&before));
+        }
     }
 
     /// The same of one that holds again what was read of it, so that only a copy that is not read by its own name tells that it was

@@ -233,7 +233,7 @@ impl Follow {
                 return Ok(None);
             }
             if let Some(records) = self.decide(k, |follow| follow.open_in_turn(k))?.flatten() {
-                self.slots[k].reached(records.to.clone());
+                self.reached(k, &records.to);
                 return Ok(Some(records));
             }
         }
@@ -272,17 +272,15 @@ impl Follow {
                         lost::moved(&self.source, &slot.path, self.file_of(k)?, lost)?
                     }
                 };
-                let slot = &mut self.slots[k];
-                slot.tail = None;
-                slot.reached(records.to.clone());
+                self.slots[k].tail = None;
+                self.reached(k, &records.to);
                 return Ok(Some(records));
             }
             self.warn(warning.into_iter().collect());
             // Before anything is taken of what may be another generation.
             if let Some(records) = self.unseen_copy(k).map_err(failed)? {
-                let slot = &mut self.slots[k];
-                slot.tail = None;
-                slot.reached(records.to.clone());
+                self.slots[k].tail = None;
+                self.reached(k, &records.to);
                 return Ok(Some(records));
             }
             let slot = &mut self.slots[k];

@@ -129,6 +129,11 @@ impl Identity {
         Self { ended: true, given_up: true, ..self }
     }
 
+    /// The same, of a file that goes on under another name: what lies under this one is not it.
+    pub(super) fn left(self) -> Self {
+        Self { dev: 0, inode: 0, born: 0, original: None, ..self.gone() }
+    }
+
     /// Whether it is gone and nothing more is said of it.
     pub(super) fn is_over(&self) -> bool {
         self.ended && self.given_up
@@ -162,6 +167,11 @@ impl Identity {
     /// The same, known to be a copy of another file, or to be that one.
     pub(super) fn copied_from(self, original: Option<Inode>) -> Self {
         Self { original, ..self }
+    }
+
+    /// Whether it was copied and truncated before it held what is known of it.
+    pub(super) fn was_copied(&self) -> bool {
+        self.original == Some(self.inode())
     }
 
     /// The same, where reading goes on without what was not read.

@@ -192,11 +192,23 @@ impl Follow {
         copy.or_else(|| self.source.original(files, own, &self.unpacked, &self.cx)).map_or(Packed::No, Packed::Copy)
     }
 
-    /// Whether a file that was read goes on in another one.
+    /// Whether a file that was read goes on in a compressed one.
     fn is_taken(&self, known: &Known) -> bool {
-        let inode = Some(known.identity.inode());
-        let is = |now: Identity| now.original == inode && !now.is_same_inode(&known.identity);
-        self.slots.iter().filter_map(Slot::identity).any(is) || self.known.iter().any(|known| is(known.identity))
+        let slots = self.slots.iter().filter_map(|slot| Some((&slot.path, slot.identity()?)));
+        let mut others = slots.chain(self.known.iter().map(|known| (&known.path, known.identity)));
+        others.any(|(path, now)| self.goes_on(&known.identity, path, &now))
+    }
+
+    /// Whether what is known of a file goes on in another one, which is read as `path`, by compressing it. What became of
+    /// a file that was copied and truncated goes on from what that held before, unless it holds what is known now.
+    pub(super) fn goes_on(&self, known: &Identity, path: &Path, now: &Identity) -> bool {
+        if now.original != Some(known.inode()) || now.is_same_inode(known) {
+            return false;
+        }
+        let Some(there) = rotation::find(path, now, &self.cx) else { return !known.was_copied() };
+        let holds_all = |file: File| self.source.holds(known, &there, &file, &self.unpacked) == Holds::All;
+        self.source.compression.of(&there) != Compression::None
+            && (!known.was_copied() || tail::open(&there, &self.cx).is_ok_and(holds_all))
     }
 }
 

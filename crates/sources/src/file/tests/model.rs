@@ -5,7 +5,10 @@ use crate::{
     ahead::{Step, Work},
     file::follow::Follow,
 };
-use std::{os::unix::fs::symlink, path::PathBuf};
+use std::{
+    os::unix::fs::{MetadataExt, symlink},
+    path::PathBuf,
+};
 
 /// Looks without anything new until nothing more is expected; more than a replaced file's grace.
 const IDLE: u32 = 12;
@@ -22,6 +25,10 @@ enum Event {
     CopyTruncate,
     /// Somebody copies it by that name, and does no more, which is seen.
     Copy,
+    /// A generation is compressed where it is.
+    Compress(u8),
+    /// The same, but it is kept until it is compressed once more.
+    Pack(u8),
     /// Another name of the file.
     Link,
     Symlink,
@@ -41,6 +48,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Half),
         3 => Just(Event::Rename),
         3 => Just(Event::CopyTruncate),
+        3 => (0..3u8).prop_map(Event::Compress),
+        1 => (0..3u8).prop_map(Event::Pack),
         1 => Just(Event::Link),
         1 => Just(Event::Symlink),
         2 => Just(Event::Remove),
@@ -50,9 +59,36 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
+/// What happens between two rotations of either kind.
+fn round() -> impl Strategy<Value = Vec<Event>> {
+    let looks = || {
+        prop_oneof![
+            5 => Just(vec![Event::Read]),
+            1 => Just(vec![]),
+            1 => Just(vec![Event::Some(1)]),
+            2 => Just(vec![Event::Restart(0), Event::Read]),
+            1 => Just(vec![Event::Restart(0)]),
+        ]
+    };
+    let compression = prop_oneof![
+        2 => Just(vec![]),
+        3 => Just(vec![Event::Compress(0)]),
+        1 => Just(vec![Event::Compress(1)]),
+        1 => Just(vec![Event::Pack(0)]),
+    ];
+    let rotation = prop_oneof![Just(vec![Event::Rename]), Just(vec![Event::CopyTruncate])];
+    let append = (1..5u8).prop_map(|lines| vec![Event::Append(lines)]);
+    (append, looks(), rotation, looks(), compression, looks()).prop_map(
+        |(append, first, rotation, next, compression, last)| {
+            [append, first, rotation, next, compression, last].concat()
+        },
+    )
+}
+
 struct Model {
     dir: tempfile::TempDir,
     source: FileSource,
+    pattern: bool,
     work: Option<Follow>,
     /// What was read and kept before the work began, and what came since.
     positions: Positions,
@@ -80,6 +116,7 @@ impl Model {
         let mut model = Self {
             dir,
             source,
+            pattern,
             work: None,
             positions: Positions::new(),
             texts: Vec::new(),
@@ -105,6 +142,29 @@ impl Model {
         }
     }
 
+    fn packed(&self, nth: u32) -> PathBuf {
+        self.path(nth).with_added_extension("gz")
+    }
+
+    /// Only with a pattern that matches what is compressed. As by `gzip`, what has several names is left as it is.
+    fn compress(&self, nth: u32, keep: bool) {
+        let (path, packed) = (self.path(nth), self.packed(nth));
+        if !self.pattern || !fs::metadata(&path).is_ok_and(|meta| meta.nlink() == 1) {
+            return;
+        }
+        if !packed.exists() {
+            fs::write(&packed, gzip(&fs::read(&path).unwrap())).unwrap();
+            // Some tools keep the time of the last change.
+            if self.written % 2 == 1 {
+                let written = fs::metadata(&path).unwrap().modified().unwrap();
+                fs::File::options().write(true).open(packed).unwrap().set_modified(written).unwrap();
+            }
+        }
+        if !keep {
+            fs::remove_file(path).unwrap();
+        }
+    }
+
     fn append(&mut self, lines: u8) {
         let mut text = String::new();
         for _ in 0..lines {
@@ -126,7 +186,8 @@ impl Model {
         self.end_line();
         std::thread::sleep(Duration::from_millis(10)); // rotations are further apart than a file system's clock ticks
         for nth in (1..=self.generations).rev() {
-            fs::rename(self.path(nth), self.path(nth + 1)).unwrap();
+            let plain = fs::rename(self.path(nth), self.path(nth + 1));
+            plain.or(fs::rename(self.packed(nth), self.packed(nth + 1))).unwrap();
         }
         self.generations += 1;
     }
@@ -158,6 +219,8 @@ impl Model {
                 fs::copy(self.path(0), self.path(1)).unwrap();
                 self.apply(Event::Read);
             }
+            Event::Compress(nth) => self.compress(u32::from(nth) + 1, false),
+            Event::Pack(nth) => self.compress(u32::from(nth) + 1, true),
             Event::Link | Event::Symlink => {
                 self.links += 1;
                 let link = self.dir.path().join(format!("app.log.link{}", self.links));
@@ -167,7 +230,8 @@ impl Model {
                 }
             }
             Event::Remove if self.read_through && self.generations > 0 => {
-                fs::remove_file(self.path(self.generations)).unwrap();
+                let plain = fs::remove_file(self.path(self.generations));
+                plain.or(fs::remove_file(self.packed(self.generations))).unwrap();
                 self.generations -= 1;
             }
             Event::Remove => {}
@@ -283,6 +347,16 @@ proptest! {
             model.save(save, running);
         }
     }
+
+    #[test]
+    fn rotations_of_both_kinds_are_read_once(
+        empty in any::<bool>(),
+        rounds in prop::collection::vec(round(), 2..6),
+    ) {
+        let mut model = Model::new(true, empty);
+        rounds.concat().into_iter().for_each(|event| model.apply(event));
+        model.check();
+    }
 }
 
 #[test]
@@ -354,6 +428,58 @@ fn orders_of_events_that_are_worth_a_name() {
             "linked while the file before it is read to its end",
             true,
             vec![Rename, Read, Rename, Some(2), Append(3), Link, Some(3), Restart(0)],
+        ),
+        (
+            "renamed after a copy, and compressed",
+            true,
+            vec![Append(3), Read, CopyTruncate, Append(2), Read, Rename, Read, Compress(0), Read],
+        ),
+        (
+            "both compressed",
+            true,
+            vec![Append(3), Read, CopyTruncate, Read, Compress(0), Read, Rename, Read, Compress(0), Read],
+        ),
+        (
+            "the same, once the copy is gone",
+            true,
+            vec![Append(3), Read, CopyTruncate, Read, Remove, Append(2), Read, Rename, Read, Compress(0), Read],
+        ),
+        (
+            "the same, a rotation later",
+            true,
+            vec![Append(3), Read, CopyTruncate, Read, Rename, Append(2), Read, Rename, Read, Compress(1), Read],
+        ),
+        (
+            "the same, kept for a while",
+            true,
+            vec![Append(3), Read, CopyTruncate, Append(2), Read, Rename, Read, Pack(0), Read, Compress(0), Read],
+        ),
+        (
+            "the same, stopped before it is renamed",
+            true,
+            vec![Append(3), Read, CopyTruncate, Read, Restart(0), Append(2), Rename, Read, Compress(0), Read],
+        ),
+        (
+            "a copy that is compressed before it is read to its end",
+            true,
+            vec![Append(9), Some(1), CopyTruncate, Some(1), Compress(0), Read, Rename, Read, Compress(0), Read],
+        ),
+        (
+            "copied twice, and compressed after a stop",
+            true,
+            vec![
+                Read,
+                CopyTruncate,
+                Read,
+                Restart(0),
+                CopyTruncate,
+                Read,
+                Compress(0),
+                Read,
+                Rename,
+                Read,
+                Compress(0),
+            ],
         ),
         ("linked, and renamed before it was begun", true, vec![Rename, Link, Rename, Some(3), Rename, Restart(2)]),
     ] {
