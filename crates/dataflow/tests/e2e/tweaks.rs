@@ -6,7 +6,7 @@ use crate::{
 };
 use dataflow_testkit::servers;
 use serde_json::{Value, json};
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::symlink, path::Path};
 
 /// A pipeline into a SQLite file without a key, so that a record that is read twice shows.
 struct Flow<'a> {
@@ -81,10 +81,15 @@ async fn a_file_is_read_on_through_tweaks_and_patterns() {
         fs::write(&input, lines(0, next + 10)).unwrap();
         next += 10;
     };
+    let links = folder.path().join("links");
+    fs::create_dir(&links).unwrap();
+    symlink(&input, links.join("soft.jsonl")).unwrap();
     let tweaks = [
         json!({"compression": "auto"}),
+        json!({"path": links.join("soft.jsonl")}),
         json!({"pollInterval": "30ms", "follow": true}),
         json!({"format": "json"}),
+        json!({"path": links.join("../a.jsonl")}),
         json!({"onPositionLost": "latest"}),
         json!({"path": folder.path().join("*.jsonl")}),
     ];

@@ -44,17 +44,15 @@ pub(super) fn find(pattern: &str) -> Result<Matches, Error> {
 /// folder.
 pub(super) fn leads_to(source: &FileSource, path: &Path) -> bool {
     let Ok(file) = real(path) else { return false };
-    let parts: Vec<Component<'_>> = Path::new(&source.path).components().collect();
-    let is_wild = |part: &Component<'_>| is_pattern(&part.as_os_str().to_string_lossy());
-    let (fixed, wild) = parts.split_at(parts.iter().position(is_wild).unwrap_or(parts.len()));
-    let Ok(fixed) = real(&Path::new(".").join(fixed.iter().collect::<PathBuf>())) else { return false };
+    let (fixed, wild) = parts(Path::new(&source.path));
+    let Ok(fixed) = real(&Path::new(".").join(fixed)) else { return false };
     if fixed.starts_with(&file) {
         return true;
     }
-    if wild.is_empty() {
+    if wild.as_os_str().is_empty() {
         return is_same(&fixed, &file);
     }
-    let pattern = Path::new(&Pattern::escape(&fixed.to_string_lossy())).join(wild.iter().collect::<PathBuf>());
+    let pattern = Path::new(&Pattern::escape(&fixed.to_string_lossy())).join(wild);
     let resolved = FileSource { path: pattern.to_string_lossy().into_owned(), ..source.clone() };
     // Other names of the file are looked for where that takes no walk through all folders.
     resolved.may_match(&file)
@@ -62,8 +60,16 @@ pub(super) fn leads_to(source: &FileSource, path: &Path) -> bool {
             && find(&source.path).is_ok_and(|found| found.files.iter().any(|path| is_same(path, &file)))
 }
 
+/// What a pattern gives as it is, and what is to be matched below it: nothing, if the path is none.
+pub(super) fn parts(pattern: &Path) -> (PathBuf, PathBuf) {
+    let parts: Vec<Component<'_>> = pattern.components().collect();
+    let is_wild = |part: &Component<'_>| is_pattern(&part.as_os_str().to_string_lossy());
+    let (fixed, wild) = parts.split_at(parts.iter().position(is_wild).unwrap_or(parts.len()));
+    (fixed.iter().collect(), wild.iter().collect())
+}
+
 /// Whether two paths are names of one file.
-fn is_same(one: &Path, other: &Path) -> bool {
+pub(super) fn is_same(one: &Path, other: &Path) -> bool {
     let id = |path| fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
     id(one).is_some_and(|one| Some(one) == id(other))
 }

@@ -2,6 +2,7 @@
 //!
 //! A partition is a file, named by its path; its position is the (decompressed) byte offset, or the number of a row, with what the
 //! file is known by.
+mod alias;
 mod begins;
 mod content;
 mod copies;
@@ -169,16 +170,20 @@ impl Source for FileSource {
         let (mut source, cx) = (self.clone(), cx.clone());
         source.on_position_lost = source.on_position_lost.of_reader(&cx);
         let positions = if cx.again { lost::again(&lane.positions) } else { lane.positions };
-        match self.follow {
-            true => {
-                let work = blocking("file", move || follow::Follow::new(source, &cx, positions)).await?;
-                Ok(Box::new(Ahead::new(work)))
-            }
-            false => {
-                let work = blocking("file", move || whole::Whole::new(source, &cx, positions)).await?;
-                Ok(Box::new(Ahead::new(work)))
-            }
-        }
+        blocking("file", move || {
+            let (positions, said) = source.renamed(positions, &cx);
+            Ok(match source.follow {
+                true => {
+                    let work = follow::Follow::new(source, &cx, positions)?;
+                    Box::new(Ahead::new(alias::Renamed { said, work })) as Box<dyn Reader>
+                }
+                false => {
+                    let work = whole::Whole::new(source, &cx, positions)?;
+                    Box::new(Ahead::new(alias::Renamed { said, work }))
+                }
+            })
+        })
+        .await
     }
 
     /// A place in the middle of a record is no position: the rest of it would be taken for a record. Nor has one file two:
@@ -204,6 +209,7 @@ impl Source for FileSource {
         }
         let (source, cx, before) = (self.clone(), cx.clone(), at.clone());
         blocking("file", move || {
+            let (before, _) = source.renamed(before, &cx);
             problems.extend(names::same_file(&before, &placed));
             for (partition, at) in &placed {
                 let end = extents.get(partition).and_then(|extent| extent.last.as_ref());

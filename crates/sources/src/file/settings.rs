@@ -219,13 +219,12 @@ impl SourceConfig for FileSource {
 
     /// A place in a file stays one, however its records are read, unless its bytes are counted otherwise.
     fn keeps(&self, before: &Self, partition: &Partition) -> Kept {
-        let path = &names::path(&partition.0);
-        if !self.may_match(path) {
-            return Kept::Unread;
-        }
-        let counts =
-            |source: &Self| (source.compression.of(path), source.is_table(path).then(|| source.format_of(path)));
-        if counts(self) == counts(before) { Kept::Yes } else { Kept::No }
+        let path = names::path(&partition.0);
+        let Some(now) = self.name_of(&path) else { return Kept::Unread };
+        let counts = |source: &Self, path: &Path| {
+            (source.compression.of(path), source.is_table(path).then(|| source.format_of(path)))
+        };
+        if counts(self, &now) == counts(before, &path) { Kept::Yes } else { Kept::No }
     }
 
     /// A file that is rotated or replaced has other lines where these were.

@@ -1,5 +1,9 @@
 //! Names that are no text, and what is no file.
-use super::*;
+use super::{
+    once::{ALL, Reading},
+    *,
+};
+use crate::file::lost::known;
 use dataflow_sdk::source::Kept;
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, os::unix::fs::symlink, path::PathBuf};
 
@@ -132,6 +136,62 @@ async fn a_path_is_the_same_however_it_is_written() {
                 assert!(positions.keys().all(|name| source.keeps(&plain, name) == Kept::Yes), "{at}");
             }
             assert_eq!((read.concat().as_str(), positions.len()), ("12", 1), "{pattern}, follow: {follow}");
+        }
+    }
+}
+
+/// What was read of a file holds, whichever path to it is given next, and whatever was done to it meanwhile.
+#[tokio::test]
+async fn a_file_is_read_on_by_whatever_path_leads_to_it() {
+    let one = ["~/in/a.json", "/in/a.json", "~/linked/a.json", "/soft.json", "/hard/a.json", "/in/../in/a.json"];
+    let pattern = ["~/in/a*.json", "/in/a*.json", "/linked/*.json", "/i*/a.json", "/hard/a*.json", "~/**/a.json"];
+    for (paths, follow, rotated) in [
+        (one, false, false),
+        (one, true, false),
+        (one, false, true),
+        (one, true, true),
+        (pattern, false, false),
+        (pattern, true, false),
+        (pattern, false, true),
+        (pattern, true, true),
+    ] {
+        let dir = tempfile::tempdir_in(".").unwrap();
+        let (absolute, relative) = (dir.path().canonicalize().unwrap(), dir.path().file_name().unwrap());
+        let at = |name: &str| absolute.join(name);
+        ["in", "hard"].iter().for_each(|folder| fs::create_dir(at(folder)).unwrap());
+        append(&at("in/a.json"), "");
+        fs::hard_link(at("in/a.json"), at("hard/a.json")).unwrap();
+        symlink("in", at("linked")).unwrap();
+        symlink("in/a.json", at("soft.json")).unwrap();
+        let (mut reading, mut before, mut written) = (Reading::default(), None::<FileSource>, 0);
+        // What is rotated is no longer what the other name leads to.
+        let paths =
+            paths.iter().chain(&paths[..1]).filter(|path| !rotated || !path.contains("hard") && !path.contains("**"));
+        for (step, path) in paths.enumerate() {
+            let what = format!("{path}, follow: {follow}, rotated: {rotated}");
+            append(&at("in/a.json"), &format!("{step}\n"));
+            written += 1;
+            if rotated && step > 0 {
+                std::thread::sleep(Duration::from_millis(10)); // more than a file system's clock ticks
+                for nth in (1..step).rev() {
+                    fs::rename(at(&format!("in/a.json.{nth}")), at(&format!("in/a.json.{}", nth + 1))).unwrap();
+                }
+                fs::rename(at("in/a.json"), at("in/a.json.1")).unwrap();
+                append(&at("in/a.json"), &format!("{step} anew\n"));
+                written += 1;
+            }
+            let path = match path.strip_prefix('~') {
+                Some(path) => format!("{}{path}", relative.to_str().unwrap()),
+                None => format!("{}{path}", absolute.display()),
+            };
+            let source = source(Path::new(&path), json!({"follow": follow, "pollInterval": "5ms", "format": "json"}));
+            let live = reading.positions.iter().filter(|(_, at)| !known(at).is_some_and(|known| known.is_over()));
+            for (partition, _) in live {
+                assert_eq!(source.keeps(before.as_ref().unwrap(), partition), Kept::Yes, "{what}: {partition}");
+            }
+            reading.on(&source, ALL).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert_eq!((reading.texts.len(), reading.lost), (written, 0), "{what}: {:?}", reading.texts);
+            before = Some(source);
         }
     }
 }

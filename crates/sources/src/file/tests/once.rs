@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 /// What was read, and how far.
 #[derive(Default)]
 pub(super) struct Reading {
-    positions: Positions,
+    pub(super) positions: Positions,
     pub(super) texts: Vec<String>,
     pub(super) lost: usize,
     bytes_lost: u64,
