@@ -76,9 +76,11 @@ fn round() -> impl Strategy<Value = Vec<Event>> {
         1 => Just(vec![Event::Compress(1)]),
         1 => Just(vec![Event::Pack(0)]),
     ];
+    // What is compressed is read by then, or was not looked at since it was rotated.
+    let next = prop_oneof![3 => Just(vec![Event::Read]), 1 => Just(vec![]), 1 => Just(vec![Event::Restart(0)])];
     let rotation = prop_oneof![Just(vec![Event::Rename]), Just(vec![Event::CopyTruncate])];
     let append = (1..5u8).prop_map(|lines| vec![Event::Append(lines)]);
-    (append, looks(), rotation, looks(), compression, looks()).prop_map(
+    (append, looks(), rotation, next, compression, looks()).prop_map(
         |(append, first, rotation, next, compression, last)| {
             [append, first, rotation, next, compression, last].concat()
         },
