@@ -7,6 +7,7 @@ use axum::{
 };
 use dataflow_api_types::ProblemDocument;
 use dataflow_core::{
+    id::SinkName,
     limits,
     pipeline::{
         Rejected,
@@ -207,11 +208,7 @@ impl Error {
                 ..Self::new(RESET_NEEDED, detail)
             },
             Rejected::RetargetNeeded { .. } => Self {
-                problems: vec![Problem::new("sink", RETARGET_NEEDED.code, detail.clone()).fix(
-                    "repeat with ?retarget=true (--retarget) to continue from here, so that the new target gets only \
-                        later records; or set the checkpoint to \"beginning\" first (with --force), to write everything \
-                        that the source still has to it",
-                )],
+                problems: vec![Problem::new("sink", RETARGET_NEEDED.code, detail.clone()).fix(retarget(None))],
                 ..Self::new(RETARGET_NEEDED, detail)
             },
             Rejected::SinkAhead { places, uncounted } => {
@@ -249,7 +246,11 @@ impl Error {
             Rejected::Replaced => Self::new(REPLACED, detail).fix("read the pipeline, and send it again if it is still wanted"),
             Rejected::StaleRun => Self::new(NOT_ALLOWED, detail),
             Rejected::OfSink { sink, rejected } => {
+                let retargets = matches!(*rejected, Rejected::RetargetNeeded { .. });
                 let mut error = Self::of_rejected(*rejected, pipeline);
+                if retargets {
+                    error.problems.iter_mut().for_each(|problem| problem.fix = Some(retarget(Some(&sink))));
+                }
                 error.problems.iter_mut().for_each(|problem| problem.message = format!("sink {sink}: {}", problem.message));
                 Self { detail, ..error }
             }
@@ -303,6 +304,15 @@ impl IntoResponse for Error {
         }
         response
     }
+}
+
+/// What to do about a target that lacks what was delivered. Of several sinks, only that one's checkpoint: the others would have all twice.
+fn retarget(sink: Option<&SinkName>) -> String {
+    let only = sink.map(|sink| format!("--sink {sink} ")).unwrap_or_default();
+    format!(
+        "repeat with ?retarget=true (--retarget) to continue from here, so that the new target gets only later records; or set the \
+            checkpoint to \"beginning\" first ({only}--force), to write everything that the source still has to it"
+    )
 }
 
 /// A position that a change would give up.
