@@ -44,7 +44,7 @@ fn records(
     if offset(&from) >= offset(to) {
         return Some(0);
     }
-    let Opened::Ready(mut open) = Open::new(source, cx, bucket, listed, from).ok()? else { return None };
+    let Opened::Ready(mut open) = Open::at(source, cx, bucket, listed, from).ok()? else { return None };
     while let Some(some) = open.next().ok()? {
         records += some.offsets.partition_point(|at| *at < offset(to)) as u64;
         if offset(&some.to) >= offset(to) {

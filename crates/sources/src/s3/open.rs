@@ -52,7 +52,7 @@ pub(super) enum Opened {
 
 impl Open {
     /// An object from a position on, which is of this content or the very beginning.
-    pub(super) fn new(
+    pub(super) fn at(
         source: &S3Source,
         cx: &Context,
         bucket: &Bucket,

@@ -170,7 +170,7 @@ impl Walk {
             _ => {}
         }
         let at = offset(&from);
-        match Open::new(&self.source, &self.cx, &self.bucket, listed.clone(), from.clone()) {
+        match Open::at(&self.source, &self.cx, &self.bucket, listed.clone(), from.clone()) {
             Ok(Opened::Ready(mut open)) => {
                 if let Some(Warning { code, subject, message, .. }) = open.warning.take() {
                     self.warn(code, subject, message);
