@@ -279,10 +279,10 @@ async fn an_update_that_another_one_replaces_is_answered_as_such() {
         let command = UserCommand { id: id.clone(), actor, reason, trace, expected_version, action };
         let envelope = ShardingEnvelope { pipeline: "p".try_into().unwrap(), message: Message::Command(command) };
         let region = house.region();
-        let asked = tokio::spawn(async move { region.ask(envelope).await });
-        house.until(|view| view.updating).await;
-        view(house.act(update(&last, Duration::ZERO)).await);
-        let answer = asked.await.unwrap();
+        let (answer, ()) = tokio::join!(region.ask(envelope), async {
+            house.until(|view| view.updating).await;
+            view(house.act(update(&last, Duration::ZERO)).await);
+        });
         assert!(matches!(answer, Err(AskError::Rejected(Rejected::Replaced))), "back: {back}, {answer:?}");
         house.until(|view| !view.stopping && is_through(view, 20)).await;
         let made = view(house.act_as(id, update(&first, LONG)).await);
