@@ -97,6 +97,9 @@ pub struct Output {
     /// The values of the sink's [side expressions](crate::declared::SinkRows::side), in their order and in the
     /// [arrow type](arrow_type) of each: one a row.
     pub side: Vec<ArrayRef>,
+    /// Of documents of CSV records: the fields whose values have a declared type, or lie within one declared as JSON. Strings in
+    /// the others are untyped texts.
+    pub typed: Arc<[String]>,
 }
 
 /// The operations of rows at the target.
@@ -214,7 +217,7 @@ impl Output {
             true => Operations::Each(rows.iter().map(operation).collect()),
             false => Operations::Upserts,
         };
-        Self { records: Some(records), rows, operations, payload, side: Vec::new() }
+        Self { records: Some(records), rows, operations, payload, side: Vec::new(), typed: Arc::default() }
     }
     /// What is to become of a row at the target.
     pub fn operation(&self, row: usize) -> Operation {
@@ -262,6 +265,7 @@ impl Output {
             operations,
             payload,
             side: taken(&self.side, &kept),
+            typed: self.typed.clone(),
         }
     }
 }

@@ -143,6 +143,11 @@ pub trait SinkConfig: DeserializeOwned + JsonSchema + 'static {
     fn tuning() -> &'static [&'static str] {
         &[]
     }
+    /// Settings that say where it writes and nothing else: a change of one that leaves the [target](Self::target) the same is only
+    /// another spelling, and starts nothing.
+    fn place() -> &'static [&'static str] {
+        &[]
+    }
 }
 
 /// All connectors of a node.

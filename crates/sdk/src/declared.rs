@@ -76,6 +76,20 @@ pub struct SinkRows {
     /// It knows rows by the [ids of their records](crate::Records::lasting_id), unless this setting says otherwise; none: it
     /// doesn't.
     pub by_id: Option<&'static str>,
+    /// Which numbers the columns that it makes hold.
+    pub numbers: Numbers,
+}
+
+/// Which numbers the columns hold that a sink makes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Numbers {
+    /// All, as far as `number` is declared.
+    #[default]
+    Any,
+    /// Those of a declared decimal; `number` is a double.
+    Decimals,
+    /// Integers of 64 bits and doubles, whatever is declared.
+    Doubles,
 }
 
 /// How to treat output fields without a column in a table sink.

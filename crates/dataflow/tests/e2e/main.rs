@@ -1,6 +1,7 @@
 //! The real program, from outside: REST, CLI, signals and crashes.
 #![allow(clippy::unwrap_used, missing_docs)]
 mod absent;
+mod advice;
 mod appended;
 mod backup;
 mod branches;

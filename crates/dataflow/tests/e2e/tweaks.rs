@@ -1,7 +1,7 @@
 //! Changes of a pipeline between its runs: what doesn't change what is read neither reads again nor passes over anything;
 //! what does, is done on purpose only.
 use crate::{
-    program::{Node, count, query, start},
+    program::{Node, count, output, query, start},
     topic::{BROKERS, Topic},
 };
 use dataflow_testkit::servers;
@@ -187,6 +187,42 @@ async fn another_target_is_turned_to_on_purpose_only() {
         run(220).await;
         assert_eq!(rows(&third), 110, "{name}");
     }
+}
+
+/// SQLite's table `T` is its table `t`: it is the same target by another spelling.
+#[tokio::test]
+async fn a_table_in_another_case_is_the_same_target() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("a.jsonl");
+    fs::write(&input, lines(0, 10)).unwrap();
+    let node = start(&folder.path().join("data"));
+    let source = json!({"type": "file", "path": input, "follow": true});
+    let mut flow = Flow::new(&node, folder.path(), source).await;
+    flow.until_delivered(10).await;
+    let tweaks = [json!({"table": "T"}), json!({"table": "t"}), json!({"table": "T"})];
+    let mut next = 10;
+    let feed = || {
+        let more = fs::read_to_string(&input).unwrap() + &lines(next, next + 10);
+        fs::write(&input, more).unwrap();
+        next += 10;
+    };
+    flow.tweak("sink", &tweaks, 10, feed).await;
+    flow.stop().await;
+    let view = node.get("/api/pipelines/p").await;
+    assert_eq!((&view["generation"], &view["warnings"]), (&json!(1), &json!([])), "{view:#}");
+    let verify = || output(&["verify", "p", "--server", &node.url, "--output", "json"]);
+    let (code, stdout, stderr) = verify();
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    // A letter that is no ASCII makes another table.
+    let (status, refused) = flow.change("sink", &json!({"table": "\u{e4}"}), "").await;
+    assert_eq!((status, &refused["code"]), (409, &json!("retarget-needed")), "{refused:#}");
+    assert_eq!(flow.change("sink", &json!({"table": "\u{e4}"}), "?retarget=true").await.0, 200);
+    flow.start().await;
+    fs::write(&input, lines(0, 50)).unwrap();
+    flow.until_delivered(50).await;
+    flow.stop().await;
+    let (status, refused) = flow.change("sink", &json!({"table": "\u{c4}"}), "").await;
+    assert_eq!((status, &refused["code"]), (409, &json!("retarget-needed")), "{refused:#}");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! `dataflow verify` compares with what the records say: values that were cut, rounded, retyped or emptied on their way
 //! are found, and so are fields that never arrived.
-use crate::program::output;
+use crate::program::{output, query};
 use serde_json::{Value, json};
 use std::fs;
 use tempfile::TempDir;
@@ -106,6 +106,32 @@ fn a_field_that_has_no_place_is_found_unless_it_is_left_out_on_purpose() {
         sink["unknownFields"] = json!("dead");
         let (code, report) = verified("in.jsonl", lines, &json!({}), &sink, |_| {});
         assert_eq!((code, &report["deadLetters"]["found"]), (0, &json!(1)), "{report:#}");
+    }
+}
+
+/// What a CSV field declared as JSON holds is what a JSON record would have there, renamed and in any column.
+#[test]
+fn json_in_csv_is_what_it_would_be_in_a_json_record() {
+    const LINES: &str = "id,j,t\n1,null,null\n2,\"\"\"s\"\"\",\"{\"\"a\"\":1}\"\n3,\"\"\"5\"\"\",7\n4,\"{\"\"a\"\": null, \"\"b\"\":[1.0]}\",x\n5,,\n6,7.50,\"[1\"\n";
+    let renamed = json!([{"type": "map", "set": {"k": "j", "inner": "j.a", "made": "coalesce(t, 'none')"}}]);
+    let table = json!({"type": "sqlite", "path": "out.db", "table": "t"});
+    let own = "create table t (id integer, j json text, t json text, k, inner json, made text)";
+    let mut given = table.clone();
+    given["setup"] = json!(own);
+    let csv = json!({"type": "file", "path": "out.csv", "format": "csv"});
+    for (sink, t) in [(table.clone(), "text"), (given, "text"), (csv, "text"), (table, "json")] {
+        for transforms in [json!([]), renamed.clone()] {
+            let more = json!({"schema": {"id": "bigint", "j": "json", "t": t}, "transforms": transforms});
+            let (code, report) = verified("in.csv", LINES, &more, &sink, |folder| {
+                if sink["type"] == "sqlite" {
+                    let database = folder.path().join("out.db");
+                    let nulls = query(&database, "select count(*) from t where j is null");
+                    let texts = query(&database, "select count(*) from t where j in ('\"s\"', '\"5\"')");
+                    assert_eq!((nulls, texts), (2, 2));
+                }
+            });
+            assert_eq!((code, &report["altered"]["count"]), (0, &json!(0)), "{sink} {more}: {report:#}");
+        }
     }
 }
 

@@ -28,6 +28,8 @@ pub(super) enum Kind {
     Untyped,
     /// Text of unknown class with doubled quotes (CSV).
     Doubled,
+    /// The text of a CSV field that is declared as JSON and is none: nothing can be said of what would be in it.
+    NotJson,
 }
 
 impl From<json::Kind> for Kind {
@@ -90,6 +92,8 @@ pub(super) struct Scanned {
     pub keys: Vec<Key>,
     pub untracked: Vec<Untracked>,
     pub marks: Marks,
+    /// Of CSV records, the JSON of their fields, where values within it lie.
+    pub documents: Vec<u8>,
 }
 
 /// The buffer of the records, as text if it is UTF-8.

@@ -1,8 +1,8 @@
 //! Pass 2: builds columns of a known type.
 use super::{
-    Cell, Misfit, Text, Want,
+    Cell, Common, Misfit, Text, Want,
     cell::Kind,
-    misfit::{self, Asked, CLASS, SPELLING, SURROGATE, Why},
+    misfit::{self, Asked, CLASS, NOT_JSON, SPELLING, SURROGATE, Why},
     number, remedy, scalar, time,
     varied::Value,
 };
@@ -15,8 +15,8 @@ use arrow::{
     buffer::BooleanBuffer,
     datatypes::{ArrowPrimitiveType, DataType, Int16Type, Int32Type, Int64Type},
 };
-use dataflow_core::types::Type;
-use dataflow_sdk::batch::arrow_type;
+use dataflow_core::types::{Type, widen};
+use dataflow_sdk::{batch::arrow_type, declared::Numbers};
 use std::sync::Arc;
 
 /// The values that pass 1 found for a field.
@@ -28,12 +28,37 @@ pub(super) struct Values<'a> {
     pub path: &'a [String],
     /// The declared type of the field.
     pub declared: Option<Type>,
+    /// Which numbers the columns of the sink hold, for the advice of misfits.
+    pub numbers: Numbers,
     /// Whether untyped text counts as a number or boolean only in its canonical spelling, so that no information is
     /// lost.
     pub strict: bool,
 }
 
 impl<'a> Values<'a> {
+    /// Values of no field in particular.
+    pub(super) fn as_they_are(cells: &'a [Cell], text: &'a Text<'a>) -> Self {
+        Self { cells, text, within: None, path: &[], declared: None, numbers: Numbers::Any, strict: true }
+    }
+
+    /// The type of a column that holds all of them and similar ones. Mixed values give JSON, `untyped` ones text.
+    pub(super) fn common(&self, untyped: bool) -> Common {
+        let (mut common, mut scratch) = (Common::default(), String::new());
+        for cell in self.cells {
+            let Some(own) = self.roomy(*cell, &mut scratch) else { continue };
+            let before = *common.ty.get_or_insert(own);
+            let ty = match widen(before, own) {
+                Type::Json if untyped => Type::Text,
+                ty => ty,
+            };
+            if ty != before && matches!(ty, Type::Json | Type::Text) {
+                common.odd.get_or_insert_with(|| misfit::shortened(self.text.json(*cell)));
+            }
+            common.ty = Some(ty);
+        }
+        common
+    }
+
     /// Counts the records that have the field.
     pub(super) fn present(&self) -> u64 {
         self.cells.iter().filter(|cell| !matches!(cell.kind, Kind::Missing | Kind::Barred)).count() as u64
@@ -56,7 +81,8 @@ impl<'a> Values<'a> {
         let mut misfits = Vec::new();
         for (row, cell) in (0..).zip(self.cells) {
             let value = (!matches!(cell.kind, Kind::Missing | Kind::Barred | Kind::Null)).then_some(*cell);
-            if let Err(why) = append(value) {
+            let appended = if cell.kind == Kind::NotJson { Err(NOT_JSON) } else { append(value) };
+            if let Err(why) = appended {
                 misfits.push(self.misfit(row, *cell, asked, why));
                 append(None).unwrap_or_else(|why| unreachable!("every builder takes NULL: {why}"));
             }
@@ -66,11 +92,15 @@ impl<'a> Values<'a> {
 
     #[cold]
     pub(super) fn misfit(&self, row: u32, cell: Cell, asked: Asked, why: Why) -> Misfit {
-        let parts = || self.within.into_iter().chain(self.path.iter().map(String::as_str));
-        let path = parts().collect::<Vec<_>>().join(".");
-        let asked = Asked { declared: self.declared, ..asked };
-        let cause = misfit::cause(&path, &remedy::expression(parts()), cell, self.text, asked, why);
-        Misfit { row, cause, suits: Some(misfit::suits(cell, self.text, asked)) }
+        let (path, asked) = match cell.kind {
+            // The whole field is.
+            Kind::NotJson => (&self.path[..1], Asked::exactly(Type::Json)),
+            _ => (self.path, Asked { declared: self.declared, numbers: self.numbers, ..asked }),
+        };
+        let parts = || self.within.into_iter().chain(path.iter().map(String::as_str));
+        let (name, path) = (remedy::expression(parts()), parts().collect::<Vec<_>>().join("."));
+        let cause = misfit::cause(&path, &name, cell, self.text, asked, why);
+        Misfit { row, cause, suits: misfit::suits(cell, self.text, asked, why) }
     }
 
     /// The content of a string, or of untyped text.
@@ -119,6 +149,7 @@ impl<'a> Values<'a> {
         'a: 's,
     {
         match (want, cell.kind) {
+            (_, Kind::NotJson) => Err(NOT_JSON),
             (Want::Time, _) => time::point(self.string(cell, scratch)?),
             (Want::Number, _) => number::own(self.number(cell, scratch)?),
             (_, Kind::Missing | Kind::Barred | Kind::Null) => Ok(Value::Null),
@@ -145,7 +176,7 @@ impl<'a> Values<'a> {
         // What is written 10.0 is whole by chance: the next one is 10.5.
         let number = |text: &str| if number::integer(text).is_some() { Type::Bigint } else { Type::Number };
         Some(match cell.kind {
-            Kind::Missing | Kind::Barred | Kind::Null => return None,
+            Kind::Missing | Kind::Barred | Kind::Null | Kind::NotJson => return None,
             Kind::True | Kind::False => Type::Boolean,
             Kind::Number => number(self.text.raw(cell)),
             Kind::String | Kind::Escaped => Type::Text,
@@ -273,7 +304,8 @@ impl<'a> Values<'a> {
         self.primitives(asked, builder, |cell, scratch| parse(self.string(cell, scratch)?))
     }
 
-    /// JSON values as written. Untyped text counts only if it is JSON.
+    /// JSON values as written. Untyped text counts only if it is JSON: then it is what a JSON record would have there, so `null` is
+    /// NULL.
     fn documents(&self, asked: Asked) -> (ArrayRef, Vec<Misfit>) {
         self.texts(asked, |cell, scratch, builder| {
             if !matches!(cell.kind, Kind::Untyped | Kind::Doubled) {
@@ -281,8 +313,10 @@ impl<'a> Values<'a> {
                 return Ok(());
             }
             let text = self.text.content(cell, scratch).unwrap_or_default();
-            json::validate(text.as_bytes()).map_err(|_| "which is not JSON")?;
-            builder.append_value(text);
+            match json::validate(text.as_bytes()).map_err(|_| NOT_JSON)?.kind {
+                json::Kind::Null => builder.append_null(),
+                _ => builder.append_value(text),
+            }
             Ok(())
         })
     }

@@ -1,5 +1,5 @@
 //! Pass 1 over CSV records.
-use super::{Cell, Key, Scanned, Text, cell::Kind, misfit};
+use super::{Cell, Key, Scanned, Text, cell::Kind, inside::Inside, misfit};
 use crate::{
     csv::{FieldSpan, split},
     marks::Marks,
@@ -13,11 +13,23 @@ use dataflow_sdk::{
 #[derive(Debug)]
 pub(super) struct Scan {
     paths: Vec<Vec<String>>,
+    /// Of paths into fields that are declared as JSON.
+    inside: Option<Inside>,
 }
 
 impl Scan {
     pub(super) fn new(paths: &[Vec<String>]) -> Self {
-        Self { paths: paths.to_vec() }
+        Self { paths: paths.to_vec(), inside: None }
+    }
+
+    /// Reads the fields with these names as JSON where paths go into them.
+    pub(super) fn declare(&mut self, is_json: impl Fn(&str) -> bool) {
+        self.inside = Inside::new(&self.paths, is_json);
+    }
+
+    /// Whether the values of a wanted path lie in [`Scanned::documents`].
+    pub(super) fn is_inside(&self, slot: usize) -> bool {
+        self.inside.as_ref().is_some_and(|inside| inside.has(slot))
     }
 
     pub(super) fn scan(&mut self, records: &Records, text: &Text<'_>, layout: &CsvLayout) -> Scanned {
@@ -26,6 +38,7 @@ impl Scan {
         // The wanted path of each column of the file.
         let path = |name: &String| self.paths.iter().position(|path| path.len() == 1 && path[0] == *name);
         let wanted: Vec<Option<usize>> = layout.columns.iter().map(path).collect();
+        let mut inside = self.inside.as_mut().map(|inside| inside.begin(layout));
         let mut broken = Vec::new();
         let mut oversized = records.oversized.iter().peekable();
         let mut places = Vec::with_capacity(layout.columns.len());
@@ -49,6 +62,9 @@ impl Scan {
                             cells[*slot][row as usize] = cell(text.data(), *place, layout);
                         }
                     }
+                    if let Some(inside) = &mut inside {
+                        inside.record(row, text, |at| cell(text.data(), places[at], layout));
+                    }
                     good += 1;
                     last = row;
                 }
@@ -57,7 +73,8 @@ impl Scan {
         }
         let names = layout.columns.iter().filter(|_| good > 0);
         let keys = names.map(|name| Key { name: name.clone(), records: good, last_row: last }).collect();
-        Scanned { cells, broken, keys, untracked: Vec::new(), marks: Marks::default() }
+        let documents = inside.map(|inside| inside.finish(&mut cells)).unwrap_or_default();
+        Scanned { cells, broken, keys, untracked: Vec::new(), marks: Marks::default(), documents }
     }
 }
 

@@ -91,7 +91,8 @@ impl Scan {
         let keys = self.levels[0].seen();
         self.levels.iter_mut().for_each(Dictionary::reset);
         let untracked = std::mem::take(&mut self.untracked);
-        Scanned { cells, broken, keys, untracked, marks: std::mem::take(&mut self.marks) }
+        let (marks, documents) = (std::mem::take(&mut self.marks), Vec::new());
+        Scanned { cells, broken, keys, untracked, marks, documents }
     }
 
     fn record(

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::foreign;
 use dataflow_core::types::Type;
-use dataflow_sdk::records::Oversized;
+use dataflow_sdk::{declared::Numbers, records::Oversized};
 
 /// The number of characters shown of a value.
 const SHOWN: usize = 64;
@@ -21,12 +21,14 @@ pub(super) struct Asked {
     pub ty: Option<Type>,
     /// The declared type of the field.
     pub declared: Option<Type>,
+    /// Which numbers the columns of the sink hold.
+    pub numbers: Numbers,
 }
 
 impl Asked {
     /// Asks for a class of values.
     pub(super) fn class(what: &'static str) -> Self {
-        Self { what, ty: None, declared: None }
+        Self { what, ty: None, declared: None, numbers: Numbers::Any }
     }
 
     /// Asks for an exact type.
@@ -42,7 +44,7 @@ impl Asked {
             Type::Binary => "base64",
             Type::Json | Type::Any => "JSON",
         };
-        Self { what, ty: Some(ty), declared: None }
+        Self { what, ty: Some(ty), declared: None, numbers: Numbers::Any }
     }
 }
 
@@ -50,6 +52,11 @@ impl Asked {
     /// Whether it is a number of some kind.
     pub(super) fn is_number(self) -> bool {
         matches!(self.what, "a number" | "an integer")
+    }
+
+    /// Whether its values are spelled as texts, of which it takes only some.
+    fn is_of_texts(self) -> bool {
+        self.is_time() || matches!(self.ty, Some(Type::Uuid | Type::Binary))
     }
 
     /// Whether it is a time or a date.
@@ -65,6 +72,8 @@ pub(super) type Why = &'static str;
 pub(super) const CLASS: Why = "";
 /// Untyped text denotes a value of the class in another spelling: converting it would lose information.
 pub(super) const SPELLING: Why = "which is not spelled like one";
+/// Untyped text is not the JSON that it was to be.
+pub(super) const NOT_JSON: Why = "which is not JSON";
 /// A string contains half of a surrogate pair.
 pub(super) const SURROGATE: Why = "which has half of a surrogate pair";
 
@@ -76,7 +85,7 @@ pub(super) fn cause(path: &str, name: &str, cell: Cell, text: &Text<'_>, asked: 
         Kind::Number => format!("the number {}", shortened(text.raw(cell))),
         Kind::Object => format!("the object {}", shortened(text.raw(cell))),
         Kind::Array => format!("the array {}", shortened(text.raw(cell))),
-        Kind::Untyped | Kind::Doubled => format!("the value {:?}", shortened(text.raw(cell))),
+        Kind::Untyped | Kind::Doubled | Kind::NotJson => format!("the value {:?}", shortened(text.raw(cell))),
         Kind::True => "true".into(),
         Kind::False => "false".into(),
         Kind::Null | Kind::Missing | Kind::Barred => "null".into(),
@@ -101,19 +110,22 @@ pub(super) fn cause(path: &str, name: &str, cell: Cell, text: &Text<'_>, asked: 
     cause
 }
 
-/// The type of a column that can hold the misfit together with the values that fit.
+/// The type of a column that can hold the misfit together with the values that fit; none: no type does everywhere.
 #[cold]
-pub(super) fn suits(cell: Cell, text: &Text<'_>, asked: Asked) -> Type {
-    let is_number = || match cell.kind {
-        Kind::Number => true,
-        Kind::Untyped => number::is_plain(text.raw(cell)),
-        _ => false,
+pub(super) fn suits(cell: Cell, text: &Text<'_>, asked: Asked, why: Why) -> Option<Type> {
+    let content = || match cell.kind {
+        Kind::Number | Kind::Untyped => text.raw(cell),
+        _ => "",
     };
-    match cell.kind {
-        _ if asked.is_number() && is_number() => Type::Number,
-        Kind::Untyped | Kind::Doubled => Type::Text,
+    Some(match cell.kind {
+        _ if why == SURROGATE => return None,
+        _ if asked.is_number() && number::is_plain(content()) => number::wide(content(), asked),
+        Kind::Number if asked.is_number() => number::wide(content(), asked),
+        Kind::Untyped | Kind::Doubled | Kind::NotJson => Type::Text,
+        // Those that fit are texts, too.
+        Kind::String | Kind::Escaped if asked.is_of_texts() => Type::Text,
         _ => Type::Json,
-    }
+    })
 }
 
 pub(super) fn shortened(value: &str) -> String {

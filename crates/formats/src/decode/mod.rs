@@ -5,6 +5,7 @@
 mod cell;
 mod column;
 mod csv;
+mod inside;
 mod json;
 mod keys;
 mod misfit;
@@ -31,9 +32,10 @@ use arrow::{
 };
 use cell::{Cell, Scanned, Text};
 use column::Values;
-use dataflow_core::types::{Type, widen};
+use dataflow_core::types::Type;
 use dataflow_sdk::{
     batch::Dead,
+    declared::Numbers,
     records::{Layout, Records, Span},
 };
 use misfit::Asked;
@@ -42,7 +44,7 @@ use misfit::Asked;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Field {
     /// Keys from the top: `["address", "city"]`. Case-sensitive, as written. `["a.b"]` is one key that contains a dot.
-    /// No record has an empty path. CSV records have top-level fields only.
+    /// No record has an empty path. Of CSV records only fields that are [declared](Decoder::declaring) as JSON have fields.
     pub path: Vec<String>,
     /// How its values are interpreted. The same path may be wanted in several ways.
     pub want: Want,
@@ -76,7 +78,8 @@ pub enum Want {
     /// Exactly this type; of CSV values only those in the canonical spelling of the type: `007` is not a bigint, and
     /// `yes` not a boolean.
     Strict(Type),
-    /// Exactly this type. [`Type::Json`] is the JSON text of any value, as written; a CSV value has to be JSON.
+    /// Exactly this type. [`Type::Json`] is the JSON text of any value, as written; a CSV value has to be JSON, and is NULL if it is
+    /// `null`.
     /// [`Type::Any`] is the same, except that a CSV value becomes a JSON string. [`Type::Number`] is a number as JSON
     /// writes it.
     As(Type),
@@ -91,6 +94,8 @@ pub struct Decoder {
     paths: Vec<Vec<String>>,
     /// The declared type of each scanned path.
     declared: Vec<Option<Type>>,
+    /// Which numbers the columns of the sink hold.
+    numbers: Numbers,
     /// The prefix of field names in causes: `meta`.
     within: Option<&'static str>,
     json: json::Scan,
@@ -187,15 +192,24 @@ pub fn numbers(numbers: &StringArray, ty: Type) -> (ArrayRef, Vec<Misfit>) {
     of_kind(numbers, ty, kind)
 }
 
-fn of_kind(texts: &StringArray, ty: Type, kind: impl Fn(&str) -> cell::Kind) -> (ArrayRef, Vec<Misfit>) {
+/// Infers the type of a column for untyped texts, as for the fields of CSV records.
+pub fn type_of_texts(texts: &StringArray) -> Common {
+    let cells = cells_of(texts, |_| cell::Kind::Untyped);
+    Values::as_they_are(&cells, &Text::of_all(texts.value_data())).common(true)
+}
+
+fn cells_of(texts: &StringArray, kind: impl Fn(&str) -> cell::Kind) -> Vec<Cell> {
     let cell = |row: usize| {
         let (start, end) = (texts.value_offsets()[row] as u32, texts.value_offsets()[row + 1] as u32);
         Cell { start, end, kind: if texts.is_null(row) { cell::Kind::Null } else { kind(texts.value(row)) } }
     };
-    let cells: Vec<Cell> = (0..texts.len()).map(cell).collect();
+    (0..texts.len()).map(cell).collect()
+}
+
+fn of_kind(texts: &StringArray, ty: Type, kind: impl Fn(&str) -> cell::Kind) -> (ArrayRef, Vec<Misfit>) {
+    let cells = cells_of(texts, kind);
     let text = Text::of_all(texts.value_data());
-    Values { cells: &cells, text: &text, within: None, path: &[], declared: None, strict: true }
-        .column(ty, Asked::exactly(ty))
+    Values::as_they_are(&cells, &text).column(ty, Asked::exactly(ty))
 }
 
 /// Converts JSON texts to a type, as the values of a field are. One that doesn't fit becomes NULL and a misfit.
@@ -208,8 +222,7 @@ pub fn values(texts: &StringArray, ty: Type) -> (ArrayRef, Vec<Misfit>) {
     };
     let cells: Vec<Cell> = (0..texts.len()).map(cell).collect();
     let text = Text::of_all(texts.value_data());
-    Values { cells: &cells, text: &text, within: None, path: &[], declared: None, strict: true }
-        .column(ty, Asked::exactly(ty))
+    Values::as_they_are(&cells, &text).column(ty, Asked::exactly(ty))
 }
 
 impl Decoder {
@@ -225,12 +238,19 @@ impl Decoder {
         });
         let slots = slots.collect();
         let (json, csv, declared) = (json::Scan::new(&paths), csv::Scan::new(&paths), vec![None; paths.len()]);
-        Self { slots, json, csv, fields, paths, declared, within: None }
+        Self { slots, json, csv, fields, paths, declared, numbers: Numbers::Any, within: None }
     }
 
-    /// Adds the declared types of fields, for the causes that depend on them.
+    /// Adds the declared types of fields: paths go into those of CSV records that are declared as JSON, and causes depend on them.
     pub fn declaring(mut self, declared: impl Fn(&[String]) -> Option<Type>) -> Self {
         self.declared = self.paths.iter().map(|path| declared(path)).collect();
+        self.csv.declare(|name| declared(&[name.to_owned()]) == Some(Type::Json));
+        self
+    }
+
+    /// Adds which numbers the columns of the sink hold: causes name types that work there.
+    pub fn with_numbers(mut self, numbers: Numbers) -> Self {
+        self.numbers = numbers;
         self
     }
 
@@ -251,14 +271,16 @@ impl Decoder {
     /// in [`Column::misfits`].
     pub fn decode(&mut self, records: &Records) -> Decoded {
         let text = Text::of(records);
-        let Scanned { cells, broken, keys, untracked, marks } = self.scan(records, &text);
+        let Scanned { cells, broken, keys, untracked, marks, documents } = self.scan(records, &text);
+        let documents = Text::of_all(&documents);
         let columns = self.fields.iter().zip(&self.slots).map(|(field, slot)| {
             let values = Values {
                 cells: &cells[*slot],
-                text: &text,
+                text: if self.is_inside(*slot, records) { &documents } else { &text },
                 within: self.within,
                 path: &self.paths[*slot],
                 declared: self.declared[*slot],
+                numbers: self.numbers,
                 strict: matches!(field.want, Want::Infer | Want::Strict(_)),
             };
             let mut json = false;
@@ -286,37 +308,28 @@ impl Decoder {
     /// if it has one; bigint for integers that fit, otherwise a number type. Mixed values give JSON, for CSV text.
     pub fn types(&mut self, records: &Records) -> Vec<Common> {
         let text = Text::of(records);
-        let cells = self.scan(records, &text).cells;
-        let untyped = matches!(records.layout, Layout::Csv(_));
-        let mut scratch = String::new();
+        let Scanned { cells, documents, .. } = self.scan(records, &text);
+        let documents = Text::of_all(&documents);
         let known = |path: &[String]| match (&records.layout, path) {
             // One that may hold anything has the type of what it holds.
             (Layout::Columns(columns), [name]) => columns.type_of(name).filter(|ty| *ty != Type::Any),
             _ => None,
         };
         let ty = |slot: &usize| {
-            let cells = &cells[*slot];
             let path = &self.paths[*slot];
             if let Some(ty) = known(path) {
                 return Common { ty: Some(ty), odd: None };
             }
-            let values = Values { cells, text: &text, within: self.within, path, declared: None, strict: true };
-            let mut common = Common::default();
-            for cell in cells {
-                let Some(own) = values.roomy(*cell, &mut scratch) else { continue };
-                let before = *common.ty.get_or_insert(own);
-                let ty = match widen(before, own) {
-                    Type::Json if untyped => Type::Text,
-                    ty => ty,
-                };
-                if ty != before && matches!(ty, Type::Json | Type::Text) {
-                    common.odd.get_or_insert_with(|| misfit::shortened(text.json(*cell)));
-                }
-                common.ty = Some(ty);
-            }
-            common
+            let inside = self.is_inside(*slot, records);
+            let untyped = matches!(records.layout, Layout::Csv(_)) && !inside;
+            Values::as_they_are(&cells[*slot], if inside { &documents } else { &text }).common(untyped)
         };
         self.slots.iter().map(ty).collect()
+    }
+
+    /// Whether the values of a path lie within fields of these CSV records.
+    fn is_inside(&self, slot: usize, records: &Records) -> bool {
+        matches!(records.layout, Layout::Csv(_)) && self.csv.is_inside(slot)
     }
 
     fn scan(&mut self, records: &Records, text: &Text<'_>) -> Scanned {

@@ -1,5 +1,10 @@
 //! Parses numbers by value.
-use super::{misfit::Why, varied::Value};
+use super::{
+    misfit::{Asked, Why},
+    varied::Value,
+};
+use dataflow_core::types::Type;
+use dataflow_sdk::declared::Numbers;
 use std::borrow::Cow;
 
 /// The most digits of a decimal.
@@ -142,6 +147,28 @@ pub fn shape(unscaled: i128, scale: u32) -> Option<(u8, u8)> {
 
 /// Digits before the point in decimals with one of the known scales: those of a bigint.
 const WHOLE: u32 = 19;
+
+/// The type of a column that holds a number together with those that fit what was asked for, as far as the sink has one; JSON holds
+/// every number as it is written.
+pub(super) fn wide(text: &str, asked: Asked) -> Type {
+    // Digits before the point that the others may need, and after it: at least, and usually.
+    let (whole, least, usual) = match asked.ty {
+        Some(Type::Decimal { precision, scale }) => (precision - scale, scale, scale),
+        Some(Type::Smallint | Type::Integer | Type::Bigint) => (WHOLE as u8, 0, 10),
+        _ => (0, 0, WHOLE as u8),
+    };
+    match (asked.numbers, decimal(text)) {
+        (Numbers::Any, _) => Type::Number,
+        (Numbers::Doubles, _) if integer(text).is_some() || double(text).is_ok() => Type::Number,
+        (Numbers::Decimals, Some(number)) => {
+            let needed = number.scale as u8;
+            let fits = |scale: &u8| scale + whole <= DIGITS as u8 && number.rescale(DIGITS as u8, *scale).is_ok();
+            let scale = [needed.max(usual), needed.max(least)].into_iter().find(fits);
+            scale.map_or(Type::Json, |scale| Type::Decimal { precision: DIGITS as u8, scale })
+        }
+        (Numbers::Doubles | Numbers::Decimals, _) => Type::Json,
+    }
+}
 
 /// A few scales for all numbers, to limit the types in a batch: amounts, rates, coordinates.
 const SCALES: [u8; 3] = [2, 8, 18];

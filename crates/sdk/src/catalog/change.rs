@@ -164,7 +164,8 @@ impl Catalog {
                     };
                 }
             }
-            settings.retain(|name, value| !value.is_null() && !connector.tuning.contains(&name.as_str()));
+            let passed_over = |name: &str| connector.tuning.contains(&name) || connector.place.contains(&name);
+            settings.retain(|name, value| !value.is_null() && !passed_over(name));
             for text in settings.values_mut() {
                 if let Value::String(url) = text {
                     *url = without_login(url);

@@ -59,6 +59,8 @@ pub struct Connector {
     pub single_lane: bool,
     /// A sink's settings that change neither where it writes nor what.
     pub(super) tuning: &'static [&'static str],
+    /// A sink's settings that say where it writes and nothing else.
+    pub(super) place: &'static [&'static str],
     /// The names after `meta.` that a source's records have; `None`: any.
     pub(super) metadata: Option<&'static [Metadata]>,
     pub(super) schema: Schema,
@@ -119,6 +121,7 @@ impl Connector {
             metadata: C::METADATA,
             single_lane: false,
             tuning: &[],
+            place: &[],
             schema: schemars::schema_for!(C),
             make: Make::Source {
                 check: |config| parse::<C>(config).map_or_else(|problems| problems, |config| config.check()),
@@ -155,6 +158,7 @@ impl Connector {
             metadata: None,
             single_lane: C::SINGLE_LANE,
             tuning: C::tuning(),
+            place: C::place(),
             schema: schemars::schema_for!(C),
             make: Make::Sink {
                 check: |config| parse::<C>(config).map_or_else(|problems| problems, |config| config.check()),

@@ -5,7 +5,7 @@ use dataflow_core::types::Type;
 use dataflow_formats::dialect;
 use dataflow_sdk::{
     Problem,
-    declared::{SideExpression, SinkRows},
+    declared::{Numbers, SideExpression, SinkRows},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -180,6 +180,7 @@ impl Layout {
         SinkRows {
             columns: columns.collect(),
             unknown_fields: (self.format != Format::Json).then(|| self.unknown().into()),
+            numbers: if self.format.has_types() { Numbers::Decimals } else { Numbers::Any },
             left_out_on_purpose: self.columns.is_some() || self.unknown_fields == Some(Unknown::Ignore),
             side: self.template().expressions().map(side).collect(),
             ..SinkRows::default()

@@ -121,6 +121,7 @@ impl PostgresSink {
     fn options(&self) -> Options {
         Options {
             table: self.table.clone(),
+            same_table: |a, b| a == b,
             columns: self.columns.clone(),
             key: self.key.clone(),
             mode: self.mode,

@@ -90,7 +90,7 @@ fn is_row_id(columns: &[FoundColumn], key: &str) -> bool {
 
 /// An empty table like the target, to see which rows it refuses. A view has no rules of its own.
 fn judge(target: &Connection, table: &str) -> rusqlite::Result<Option<Connection>> {
-    let sql = "select sql from sqlite_schema where type = 'table' and name = ?1";
+    let sql = "select sql from sqlite_schema where type = 'table' and name = ?1 collate nocase";
     let Ok(sql) = target.query_row(sql, [table], |row| row.get::<_, String>(0)) else { return Ok(None) };
     let judge = Connection::open_in_memory()?;
     judge.execute_batch("pragma foreign_keys = off")?;

@@ -8,7 +8,7 @@ use rusqlite::params;
 const MADE: &str = "update dataflow_tokens set made = ?5 where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4 and page = 0";
 /// Notes the same for this generation, too, if any pipeline has made it.
 const HAS_MADE: &str = "update dataflow_tokens set made = ?5 where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4 and page = 0 \
-    and exists (select 1 from dataflow_tokens where made = ?5)";
+    and exists (select 1 from dataflow_tokens where made = ?5 collate nocase)";
 
 impl Database {
     /// Notes, beside the token of a lane, that a pipeline has made the table `target`.
@@ -33,7 +33,7 @@ impl Database {
             return Ok(false);
         }
         let noted = "select exists (select 1 from dataflow_tokens \
-            where pipeline = ?1 and incarnation = ?2 and generation = ?3 and made = ?4)";
+            where pipeline = ?1 and incarnation = ?2 and generation = ?3 and made = ?4 collate nocase)";
         let key = params![cx.branch.as_str(), cx.incarnation.as_str(), generation.to_string(), target];
         let noted = self.connection.query_row(noted, key, |row| row.get(0));
         noted.map_err(|error| self.failed("read progress (table dataflow_tokens) in", &error))

@@ -28,7 +28,7 @@ use dataflow_core::{
 use dataflow_sdk::{
     Context, Error, Problem, SinkConfig,
     audit::{Audit, Audited},
-    declared::SinkRows,
+    declared::{Numbers, SinkRows},
     sink::{DeliveryMode, OpenLane, Opened, Sink, Traces},
 };
 use schemars::JsonSchema;
@@ -89,6 +89,7 @@ impl SqliteSink {
     fn options(&self) -> Options {
         Options {
             table: self.table.clone(),
+            same_table: |a, b| a.eq_ignore_ascii_case(b),
             columns: self.columns.clone(),
             key: self.key.clone(),
             mode: self.mode,
@@ -133,17 +134,20 @@ impl SinkConfig for SqliteSink {
         Box::new(self)
     }
     fn target(&self) -> String {
-        format!("{} {}", on_disk::spelled(&self.path), self.table.to_lowercase())
+        format!("{} {}", on_disk::spelled(&self.path), self.table.to_ascii_lowercase())
     }
     /// As the source `jdbc` calls the table.
     fn writes(&self) -> Vec<(&'static str, String)> {
-        vec![("table", format!("table {} of {}", self.table.to_lowercase(), on_disk::spelled(&self.path)))]
+        vec![("table", format!("table {} of {}", self.table.to_ascii_lowercase(), on_disk::spelled(&self.path)))]
     }
     fn rows(&self) -> SinkRows {
-        self.options().rows()
+        SinkRows { numbers: Numbers::Doubles, ..self.options().rows() }
     }
     fn tuning() -> &'static [&'static str] {
         &["fenceTimeout"]
+    }
+    fn place() -> &'static [&'static str] {
+        &["table"]
     }
 }
 

@@ -48,6 +48,8 @@ impl From<Unknown> for UnknownFields {
 pub struct Options {
     /// Name of the table.
     pub table: String,
+    /// Whether the database calls two names the same table.
+    pub same_table: fn(&str, &str) -> bool,
     /// Columns to write; `None`: all of the table, or of the first batch.
     pub columns: Option<Columns>,
     /// Key columns.

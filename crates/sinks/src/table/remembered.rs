@@ -51,7 +51,9 @@ impl Options {
     /// Sets the key in the options to the remembered one, if the spec leaves it to the table.
     #[must_use]
     pub fn as_before(self, remembered: Option<&Remembered>) -> Self {
-        let Some(Remembered { key, .. }) = remembered.filter(|it| it.table == self.table && self.key.is_none()) else {
+        let Some(Remembered { key, .. }) =
+            remembered.filter(|it| self.key.is_none() && (self.same_table)(&it.table, &self.table))
+        else {
             return self;
         };
         match (self.mode, key.is_empty()) {

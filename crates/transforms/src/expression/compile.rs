@@ -62,9 +62,9 @@ pub(crate) struct Expression {
     pub(crate) names: Vec<String>,
     /// Whether each of these columns has values of any kind.
     pub(crate) open: Vec<bool>,
+    /// Whether its result is an untyped text of the source.
+    pub(crate) untyped: bool,
     tree: ast::Expr,
-    /// Whether the source's values are untyped texts.
-    untyped: bool,
     functions: Arc<Functions>,
     compiled: HashMap<Vec<DataType>, Kept>,
     /// Counts the uses of compiled forms.
@@ -107,16 +107,16 @@ impl Expression {
     ) -> Result<Self, Vec<Finding>> {
         let text = tree.to_string();
         let place = tree.span().start;
-        let untyped = cx.source.untyped;
         let attempt = |tree: &ast::Expr, inputs: &mut Inputs| {
             let mut tree = tree.clone();
             let mut demand = Demand::new(cx, scope, qualifiers, inputs);
+            let untyped = demand.is_untyped(&tree);
             let class = demand.demand(&mut tree, want, by);
             let (findings, slots) = (demand.findings, demand.slots);
             let Some(class) = class else { return Err(findings) };
             let (slots, names): (Vec<Slot>, Vec<String>) = slots.into_iter().unzip();
             let types: Vec<DataType> = slots.iter().map(|slot| inputs.default_type(*slot)).collect();
-            let compiled = compile(cx.functions, &tree, &names, &types, untyped)
+            let compiled = compile(cx.functions, &tree, &names, &types)
                 .map_err(|error| vec![Finding::new("type-mismatch", explain(&error)).at(place)])?;
             let default_type = match plain(&compiled.ty) {
                 // Exact intermediate results keep the numbers' own types.
@@ -129,7 +129,10 @@ impl Expression {
             let functions = cx.functions.clone();
             let text = text.clone();
             let (open, uses) = (slots.iter().map(|slot| inputs.is_open(*slot)).collect(), 0);
-            Ok(Self { text, class, default_type, fixed, slots, names, open, tree, untyped, functions, compiled, uses })
+            // What another type is asked of later is read as that.
+            let untyped = untyped && class == Class::Text;
+            let class = if untyped { Class::Any } else { class };
+            Ok(Self { text, class, default_type, fixed, slots, names, open, untyped, tree, functions, compiled, uses })
         };
         let mut expression = attempt(&tree, inputs)?;
         let mut results = expression.results(inputs, &[]);
@@ -158,6 +161,7 @@ impl Expression {
                 }
             }
         }
+        expression.fixed = expression.fixed.filter(|_| !expression.untyped);
         Ok(expression)
     }
 
@@ -222,14 +226,14 @@ impl Expression {
             oldest.and_then(|types| self.compiled.remove(&types));
         }
         self.uses += 1;
-        let (functions, tree, names, untyped) = (&self.functions, &self.tree, &self.names, self.untyped);
+        let (functions, tree, names) = (&self.functions, &self.tree, &self.names);
         let kept = self.compiled.entry(types).or_insert_with_key(|types| {
             let as_double = types.iter().map(|ty| if ty.is_decimal() { DataType::Float64 } else { ty.clone() });
             // Functions that don't take decimals take doubles. An untyped NULL becomes text if nothing else is
             // accepted.
             let ways: [Vec<DataType>; 3] = [types.clone(), as_double.collect(), types.iter().map(plain).collect()];
             let tried: Result<Compiled, DataFusionError> = roomy(|| {
-                let compile = |types: &Vec<DataType>| compile(functions, tree, names, types, untyped);
+                let compile = |types: &Vec<DataType>| compile(functions, tree, names, types);
                 compile(&ways[0]).or_else(|error| match ways[1..].iter().find_map(|types| compile(types).ok()) {
                     Some(compiled) => Ok(compiled),
                     None => Err(error),
@@ -252,9 +256,8 @@ fn compile(
     tree: &ast::Expr,
     names: &[String],
     types: &[DataType],
-    untyped: bool,
 ) -> Result<Compiled, DataFusionError> {
-    catch_unwind(AssertUnwindSafe(|| planned(functions, tree, names, types, untyped)))
+    catch_unwind(AssertUnwindSafe(|| planned(functions, tree, names, types)))
         .unwrap_or_else(|panic| Err(DataFusionError::Plan(format!("can't be planned: {}", said(&*panic)))))
 }
 
@@ -263,7 +266,6 @@ fn planned(
     tree: &ast::Expr,
     names: &[String],
     types: &[DataType],
-    untyped: bool,
 ) -> Result<Compiled, DataFusionError> {
     let fields: Vec<Field> = names.iter().zip(types).map(|(name, ty)| Field::new(name, ty.clone(), true)).collect();
     let schema = Arc::new(Schema::new(fields));
@@ -271,7 +273,7 @@ fn planned(
     let logical = functions.planner().sql_to_expr(tree.clone(), &columns, &mut PlannerContext::new())?;
     let cx = SimplifyContext::builder().with_schema(columns.clone()).build();
     let logical = logical.transform_up(|expr| without_type(expr, &schema))?.data.transform_up(written_out)?.data;
-    let logical = logical.transform_up(|expr| strict(expr, &columns, untyped))?.data;
+    let logical = logical.transform_up(|expr| strict(expr, &columns))?.data;
     let logical = logical.transform_up(|expr| Ok(beside_doubles(expr, &columns)))?.data;
     let logical = logical.transform_up(|expr| Ok(beside_texts(expr, &columns)))?.data;
     let logical = ExprSimplifier::new(cx.clone()).coerce(logical, &columns)?;

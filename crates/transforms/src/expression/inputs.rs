@@ -26,6 +26,8 @@ pub(crate) struct Register {
     pub(crate) default_type: DataType,
     /// Its type, if it doesn't depend on the data.
     pub(crate) fixed: Option<Type>,
+    /// Whether its values are untyped texts of the source.
+    pub(crate) untyped: bool,
 }
 
 /// The elements of unnested lists: each use of one, or of a field in one, is a column of its own, decoded as that use asks.
@@ -80,7 +82,12 @@ impl Inputs {
 
     /// A new column of whole elements of a list, each of the type that it has by itself.
     pub(crate) fn whole_elements(&mut self) -> usize {
-        let whole = self.register(Register { class: Class::Any, default_type: default_type(Want::Infer), fixed: None });
+        let whole = self.register(Register {
+            class: Class::Any,
+            default_type: default_type(Want::Infer),
+            fixed: None,
+            untyped: false,
+        });
         self.elements.plain.insert(whole, (whole, Vec::new()));
         whole
     }
@@ -99,7 +106,7 @@ impl Inputs {
             return Some(*known);
         }
         let class = if class == Class::Literal { Class::Any } else { class };
-        let column = self.register(Register { class, default_type: default_type(want), fixed: None });
+        let column = self.register(Register { class, default_type: default_type(want), fixed: None, untyped: false });
         self.elements.columns.insert((whole, field), column);
         if want == Want::Infer {
             self.elements.plain.insert(column, (whole, path));
@@ -117,7 +124,7 @@ impl Inputs {
         if let Some((_, known)) = self.reread.get(&(register, want)) {
             return *known;
         }
-        let column = self.register(Register { class, default_type: default_type(want), fixed: None });
+        let column = self.register(Register { class, default_type: default_type(want), fixed: None, untyped: false });
         self.reread.insert((register, want), (name.into(), column));
         column
     }

@@ -93,9 +93,8 @@ impl Kind {
     }
 }
 
-/// Refuses casts and comparisons of values of the wrong kind. A `try_cast` gives NULL. Untyped texts have no kind but that
-/// of their spelling: what they are compared with decides.
-pub(super) fn strict(expr: Expr, schema: &DFSchema, untyped: bool) -> Result<Transformed<Expr>> {
+/// Refuses casts and comparisons of values of the wrong kind. A `try_cast` gives NULL.
+pub(super) fn strict(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let kinds = |parts: &mut dyn Iterator<Item = &Expr>| -> Result<Vec<Kind>> {
         parts.map(|part| Ok(Kind::of(&part.get_type(schema)?))).collect()
     };
@@ -111,7 +110,6 @@ pub(super) fn strict(expr: Expr, schema: &DFSchema, untyped: bool) -> Result<Tra
         {
             return Ok(Transformed::yes(Expr::Literal(ScalarValue::try_from(field.data_type())?, None)));
         }
-        _ if untyped => {}
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if compares(*op) => {
             compared(&kinds(&mut [&**left, &**right].into_iter())?)?;
         }

@@ -127,9 +127,10 @@ impl<'a> Builder<'a> {
         let name = |name: &String| if name == NOW { "timestamp".into() } else { name.clone() };
         self.metadata.extend(read.map(|read| (format!("{}.{field}", self.stage), name(read))));
         let reread = self.inputs.reread.iter().skip(reread);
-        let untyped = self.cx.source.untyped;
-        let reread: Vec<Reread> =
-            reread.map(|((from, want), (name, to))| Reread::new(*from, *to, name, *want, untyped)).collect();
+        let registers = &self.inputs.registers;
+        let reread: Vec<Reread> = reread
+            .map(|((from, want), (name, to))| Reread::new(*from, *to, name, *want, registers[*from].untyped))
+            .collect();
         reread.into_iter().for_each(|reread| self.step(Step::Reread(Box::new(reread))));
         match expression {
             Ok(expression) => Some(expression),
@@ -169,7 +170,7 @@ impl<'a> Builder<'a> {
                 }
                 Step::Edit(edit) => {
                     let from = |slot: Slot| matches!(slot, Slot::Register(from) if registers.contains(&from));
-                    if from(edit.object) || edit.value.is_some_and(from) {
+                    if from(edit.object) || edit.value.is_some_and(|(slot, _)| from(slot)) {
                         registers.insert(edit.register);
                     }
                 }
@@ -217,6 +218,7 @@ impl<'a> Builder<'a> {
             class: expression.class,
             default_type: expression.default_type.clone(),
             fixed: expression.fixed,
+            untyped: expression.untyped,
         });
         self.step(Step::Compute { register, expression });
         Some((Column { name: path.clone(), ty: *ty }, register))
@@ -257,6 +259,7 @@ impl<'a> Builder<'a> {
         if let Some(path) = path(&tree)
             && let Ok(Target::Field(path)) = self.scope.resolve(&path, qualifiers)
         {
+            self.note(field, self.cx.check_path(&path))?;
             self.inputs.named.insert(path.clone());
             return Some(Origin::Field(path));
         }
@@ -269,6 +272,7 @@ impl<'a> Builder<'a> {
             class: expression.class,
             default_type: expression.default_type.clone(),
             fixed: expression.fixed,
+            untyped: expression.untyped,
         });
         self.step(Step::Compute { register, expression });
         Some(Origin::Register(register))
@@ -280,13 +284,6 @@ impl<'a> Builder<'a> {
     /// Nothing can be set or removed there.
     pub(crate) fn edit(&mut self, path: &[String], value: Option<Origin>) -> Result<(), Finding> {
         let (Some(top), true) = (path.first(), path.len() > 1) else { return Ok(()) };
-        if self.cx.source.untyped {
-            let finding = Finding::new(
-                "unsupported",
-                format!("the source's fields are texts, which have no fields: {}", path.join(".")),
-            );
-            return Err(finding.fix("write a name with a point in it between double quotes"));
-        }
         let (object, base, mut changed) = match self.scope.columns.get(top) {
             Some(Origin::Edited(it)) => (Slot::Register(it.register), it.base.clone(), it.changed.clone()),
             Some(Origin::Register(_)) => {
@@ -308,17 +305,22 @@ impl<'a> Builder<'a> {
                 ));
             }
         };
+        self.cx.check_path(&[base.as_slice(), &path[1..]].concat())?;
         if value.is_none() {
             let whole = [base.as_slice(), &path[1..]].concat();
             self.raw(whole.clone());
             self.inputs.removed.insert(whole);
         }
         let slot = value.clone().map(|origin| match origin {
-            Origin::Register(register) | Origin::Edited(Edited { register, .. }) => Slot::Register(register),
-            Origin::Field(path) => Slot::Field(self.raw(path)),
+            Origin::Register(register) | Origin::Edited(Edited { register, .. }) => (Slot::Register(register), false),
+            Origin::Field(path) => {
+                let (ty, raw) = self.leaving(&path);
+                (Slot::Field(self.inputs.field(path, Want::As(ty))), raw)
+            }
         });
         let default_type = arrow::datatypes::DataType::Utf8;
-        let register = self.register(Register { class: Class::Any, default_type, fixed: Some(Type::Json) });
+        let register =
+            self.register(Register { class: Class::Any, default_type, fixed: Some(Type::Json), untyped: false });
         let within = path[1..].to_vec();
         changed.retain(|(known, _)| !known.starts_with(&within));
         changed.push((within.clone(), value));
@@ -332,9 +334,20 @@ impl<'a> Builder<'a> {
         self.inputs.register(register)
     }
 
-    /// The column of a source field as JSON text, just as it is written.
-    pub(crate) fn raw(&mut self, path: Vec<String>) -> usize {
-        self.inputs.field(path, Want::As(Type::Any))
+    /// The column of a source field that is an object as JSON text, just as it is written.
+    fn raw(&mut self, path: Vec<String>) -> usize {
+        let ty = if self.cx.source.untyped && path.len() == 1 { Type::Json } else { Type::Any };
+        self.inputs.field(path, Want::As(ty))
+    }
+
+    /// The type in which a source field leaves in a document, and whether its texts are JSON then: as it is written, untyped text as
+    /// text; a declared type makes a JSON value of that.
+    pub(crate) fn leaving(&self, path: &[String]) -> (Type, bool) {
+        let ty = match self.cx.source.untyped && !(path.len() > 1 && self.cx.declared(path).is_none()) {
+            true => self.cx.declared(path).unwrap_or(Type::Text),
+            false => Type::Any,
+        };
+        (ty, matches!(ty, Type::Json | Type::Any | Type::Number))
     }
 }
 

@@ -37,6 +37,8 @@ pub(crate) struct Documents {
     schema: IndexMap<String, Type>,
     /// Those of JSON records, which are written as they come.
     declared: Vec<Declared>,
+    /// The fields of CSV records whose values are no untyped texts.
+    typed: Arc<[String]>,
     /// Decodes the declared fields of CSV records.
     csv: Option<(Arc<CsvLayout>, Vec<String>, Decoder)>,
 }
@@ -78,20 +80,28 @@ impl Documents {
             Origin::Register(register) => Source { name, slot: Slot::Register(register), raw: false },
             Origin::Edited(edited) => Source { name, slot: Slot::Register(edited.register), raw: true },
             Origin::Field(path) => {
-                // JSON goes through as it is written, and so does untyped text; a declared type makes a JSON value of it.
-                let ty = if builder.cx.source.untyped {
-                    builder.cx.declared(&path).unwrap_or(Type::Text)
-                } else {
-                    Type::Any
-                };
+                let (ty, raw) = builder.leaving(&path);
                 let slot = Slot::Field(builder.inputs.field(path, Want::As(ty)));
-                Source { name, slot, raw: is_json(ty) }
+                Source { name, slot, raw }
             }
         };
-        let set = scope.columns.into_iter().map(source).collect();
+        let set = scope.columns.clone().into_iter().map(source).collect();
+        let is_typed = |origin: &Origin| match origin {
+            Origin::Field(path) => !builder.cx.is_untyped(path),
+            Origin::Register(_) => false,
+            Origin::Edited(_) => true,
+        };
+        let typed = scope.columns.iter().filter(|(_, origin)| is_typed(origin)).map(|(name, _)| name);
+        let typed = typed.chain(builder.cx.schema.keys().filter(|name| scope.has(name))).cloned();
+        let typed = typed.filter(|_| builder.cx.source.untyped).collect();
         let removed = scope.removed.into_iter().collect();
         let declared = if builder.cx.source.untyped { Vec::new() } else { declared::leaving(builder) };
-        Self { open: scope.open, lines, set, removed, schema: builder.cx.schema.clone(), declared, csv: None }
+        Self { open: scope.open, lines, set, removed, schema: builder.cx.schema.clone(), declared, typed, csv: None }
+    }
+
+    /// The fields of CSV records whose values are no untyped texts.
+    pub(crate) fn typed(&self) -> Arc<[String]> {
+        self.typed.clone()
     }
 
     /// Whether the source's other fields are in them.

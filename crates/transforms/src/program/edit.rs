@@ -23,17 +23,24 @@ pub(crate) struct Edit {
     pub(crate) object: Slot,
     /// Where in it.
     pub(crate) path: Vec<String>,
-    /// The value that is set; none: the field is removed, as it is where there is no value, not even NULL.
-    pub(crate) value: Option<Slot>,
+    /// The value that is set, and whether its texts are JSON; none: the field is removed, as it is where there is no value, not even
+    /// NULL.
+    pub(crate) value: Option<(Slot, bool)>,
 }
 
 impl Edit {
     /// Makes the column. A value that doesn't fit is NULL if `lenient`; what else can't be changed is dead.
     pub(crate) fn run(&self, frame: &mut Frame<'_>, stage: &str, lenient: bool, misfits: &mut Misfits) {
+        // Texts of CSV that are not of the declared type.
+        for slot in std::iter::once(self.object).chain(self.value.map(|(slot, _)| slot)) {
+            if let Some(column) = frame.field(slot) {
+                misfits.take(frame, column, stage, &self.path.join("."), lenient, |misfit| misfit.cause.clone());
+            }
+        }
         let mut failed = Vec::new();
-        let values = self.value.map(|value| {
+        let values = self.value.map(|(value, raw)| {
             let column = frame.column(value);
-            let raw = matches!(value, Slot::Field(_)) || frame.is_json(value);
+            let raw = raw || frame.is_json(value);
             let (texts, unfit) = convert::to(&column, Type::Json, raw, Texts::Strings);
             if lenient {
                 let field = self.path.join(".");
@@ -43,7 +50,7 @@ impl Edit {
             }
             texts
         });
-        let valueless = self.value.and_then(|value| frame.absent(value));
+        let valueless = self.value.and_then(|(value, _)| frame.absent(value));
         let is_at = |rows: &Option<BooleanBuffer>, row| rows.as_ref().is_some_and(|rows| rows.value(row));
         let without_object = frame.absent(self.object);
         let objects = frame.column(self.object);

@@ -9,12 +9,12 @@ use super::{
     target::Target,
 };
 use crate::expression::{Origin, Slot};
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, AsArray};
 use dataflow_core::{
     limits::MAX_INFERRED_COLUMNS,
     types::{Type, widen},
 };
-use dataflow_formats::decode::{Common, Decoder, Field, JSON, Want};
+use dataflow_formats::decode::{Common, Decoder, Field, JSON, Want, type_of_texts};
 use dataflow_sdk::{
     Records,
     batch::{Column, Inferred, Warning},
@@ -66,7 +66,8 @@ pub(super) fn of(fields: &[(String, Origin)], chain: &Chain, frame: &mut Frame<'
         Origin::Field(_) | Origin::Register(_) | Origin::Edited(_) => None,
     });
     let wanted: Vec<Field> = paths.map(|path| Field { path, want: Want::Infer }).collect();
-    let mut types = Decoder::new(wanted).types(&left(frame, records)).into_iter();
+    let mut decoder = Decoder::new(wanted).declaring(|path| declared(chain, path));
+    let mut types = decoder.types(&left(frame, records)).into_iter();
     let mut found = Inferred::default();
     for (name, origin) in fields {
         found.fields.push(name.clone());
@@ -83,7 +84,13 @@ pub(super) fn of(fields: &[(String, Origin)], chain: &Chain, frame: &mut Frame<'
         let Common { ty, odd } = match origin {
             Origin::Edited(_) => Common { ty: Some(Type::Json), odd: None },
             Origin::Field(_) => types.next().unwrap_or_default(),
-            Origin::Register(register) => common(&frame.column(Slot::Register(*register))),
+            Origin::Register(register) => {
+                let column = frame.column(Slot::Register(*register));
+                match column.as_string_opt().filter(|_| chain.registers[*register].untyped) {
+                    Some(texts) => type_of_texts(texts),
+                    None => common(&column),
+                }
+            }
         };
         found.warnings.extend(ty.zip(odd).map(|(ty, odd)| mixed(name, ty, &odd)));
         found.columns.extend(ty.map(|ty| Column { name: name.clone(), ty }));

@@ -132,7 +132,7 @@ pub(crate) fn compile(mut builder: Builder<'_>, plan: &Plan) -> Result<Chain, Ve
     }
     let fields: Vec<Field> = inputs.fields.into_iter().collect();
     let declared = |path: &[String]| plan.spec.schema.get(&path.join(".")).copied();
-    let mut decoder = Decoder::new(fields.clone()).declaring(declared);
+    let mut decoder = Decoder::new(fields.clone()).declaring(declared).with_numbers(plan.declared.sink.numbers);
     if let run::Made::Documents(documents) = &result {
         decoder = decoder.marking(documents.marked());
     }

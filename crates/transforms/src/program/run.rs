@@ -295,7 +295,11 @@ impl Chain {
                 };
                 let rows = frame.rows().map_or_else(|| (0..total as u32).collect(), <[u32]>::to_vec);
                 let operations = frame.operations();
-                let output = Output { operations, side, ..Output::of(records.clone(), rows, payload) };
+                let typed = match &chain.result {
+                    Made::Documents(documents) => documents.typed(),
+                    Made::Columns(_) | Made::Unknown => Arc::default(),
+                };
+                let output = Output { operations, side, typed, ..Output::of(records.clone(), rows, payload) };
                 Ok((output, new_columns, ignored))
             })?;
         // Of records that are processed again with more columns, nothing is said yet.

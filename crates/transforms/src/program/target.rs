@@ -105,14 +105,15 @@ impl Target {
     }
 
     /// Why a value doesn't fit a column, and what to do if its type was taken from the data.
-    fn cause(&self, column: &Column, why: &str, suits: Option<(&str, Type)>) -> String {
+    fn cause(&self, column: &Column, why: &str, field: Option<(&str, Option<Type>)>) -> String {
         let Column { name, ty } = column;
         let cause = format!("{} {name} ({ty}): {why}", self.what);
         if !self.learned.contains(name) {
             return cause;
         }
-        let anew = match suits {
-            Some((field, suits)) => format!("with its type in schema, as in {field:?}: \"{suits}\""),
+        let anew = match field {
+            Some((field, Some(suits))) => format!("with its type in schema, as in {field:?}: \"{suits}\""),
+            Some((_, None)) => return cause,
             None => "after a cast, where it is computed, to a type that holds all its values".into(),
         };
         format!(
@@ -205,7 +206,9 @@ impl Target {
                 let Some(decoded) = frame.field(Slot::Field(slot)) else { continue };
                 // Of rows that are no deletes it has been judged.
                 let judged = self.declared.iter().any(|declared| declared.field == slot);
-                let about = |misfit: &Misfit| self.cause(column, &misfit.cause, field.as_deref().zip(misfit.suits));
+                let about = |misfit: &Misfit| {
+                    self.cause(column, &misfit.cause, field.as_deref().map(|field| (field, misfit.suits)))
+                };
                 let mut take =
                     |frame: &mut Frame<'_>| misfits.take(frame, decoded, "sink", &column.name, lenient, about);
                 match (identifies, judged) {
@@ -327,11 +330,11 @@ fn source(column: &Column, builder: &mut Builder<'_>) -> Source {
         })
         .flatten();
     match (key, path) {
-        // CSV records have no paths.
-        (Some(key), Some(_)) if cx.source.untyped => field(key, inputs),
+        (Some(key), Some(path)) if cx.is_flat(&path) => field(key, inputs),
         (Some(key), Some(path)) => {
             let want = Want::As(column.ty);
-            Source::Either(inputs.field(key, want), inputs.field(path, want))
+            let of_key = if cx.source.untyped { Want::Strict(column.ty) } else { want };
+            Source::Either(inputs.field(key, of_key), inputs.field(path, want))
         }
         (Some(only), None) | (None, Some(only)) => field(only, inputs),
         (None, None) => Source::Nothing,

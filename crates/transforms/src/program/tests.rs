@@ -37,6 +37,7 @@ mod side;
 mod tables;
 mod typed;
 mod types;
+mod untyped;
 mod warnings;
 
 static COMPILER: LazyLock<SqlCompiler> = LazyLock::new(SqlCompiler::new);

@@ -138,6 +138,8 @@ impl Projection<'_, '_> {
                 return None;
             }
         };
+        let checked = self.builder.cx.check_path(&field).map_err(|finding| finding.at(place));
+        self.builder.note(FIELD, checked)?;
         self.builder.inputs.named.insert(field.clone());
         let list = self.builder.inputs.field(field, Want::As(Type::Json));
         let elements = self.builder.inputs.whole_elements();

@@ -6,6 +6,7 @@ mod oracle;
 mod ours;
 mod same;
 mod templates;
+mod untyped;
 mod values;
 
 use listed::{Asked, Listed};

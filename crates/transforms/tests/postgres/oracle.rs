@@ -49,10 +49,14 @@ impl Oracle {
         let names = names.join(", ");
         // With OFFSET 0 the values are none that PostgreSQL knows beforehand: it would compute what is never reached.
         let source = |row: &Row| format!("(select * from (values ({})) as v({names}) offset 0) as r", row.sql());
-        let rows: Vec<String> = rows.iter().map(source).collect();
+        self.evaluate_from(expression, &rows.iter().map(source).collect::<Vec<_>>())
+    }
+
+    /// The verdict for each source of one row.
+    pub fn evaluate_from(&self, expression: &str, sources: &[String]) -> Vec<Verdict> {
         let found = self.runtime.block_on(async {
             let query = "select (pg_temp.attempt($1, source)).* from unnest($2::text[]) with ordinality as x(source, n) order by n";
-            self.client.query(query, &[&expression, &rows]).await.unwrap()
+            self.client.query(query, &[&expression, &sources]).await.unwrap()
         });
         let verdict = |row: &tokio_postgres::Row| {
             let (value, ty): (Option<String>, Option<String>) = (row.get(0), row.get(1));

@@ -11,6 +11,7 @@ pub(super) use name::expression;
 use super::{
     cell::Kind,
     misfit::{Asked, Why},
+    number::wide,
     scalar,
 };
 use dataflow_core::types::Type;
@@ -43,8 +44,11 @@ pub(super) fn remedy(value: &Misfitting<'_>) -> Option<String> {
         _ if remedy.starts_with("use ") => format!("remove it from schema and {remedy} in a map"),
         _ => format!("remove it from schema and, {remedy} in a map"),
     });
-    let wider = ty == Some(declared) && number::is_kept(value);
-    match (wider.then(|| format!("declare it as \"{}\" in schema", Type::Number)), remedy) {
+    // A declared number is a double where the sink has no other.
+    let own = ty == Some(declared) || declared == Type::Number && ty == Some(Type::Double);
+    let wide = (own && number::is_kept(value)).then(|| wide(value.text.trim_ascii(), value.asked));
+    let wider = wide.filter(|wide| *wide != declared).map(|wide| format!("declare it as \"{wide}\" in schema"));
+    match (wider, remedy) {
         (Some(wider), Some(remedy)) => Some(format!("{wider}, or {remedy}")),
         (wider, remedy) => wider.or(remedy),
     }

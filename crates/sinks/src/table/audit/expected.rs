@@ -119,7 +119,9 @@ impl Expected {
         let Payload::Documents { data, spans } = &rows.payload else {
             return Err(Error::fatal("internal", "an audit was given columns where it asked for documents").for_user());
         };
-        let untyped = rows.records.as_ref().is_some_and(|records| matches!(records.layout, Layout::Csv(_)));
+        let is_csv = rows.records.as_ref().is_some_and(|records| matches!(records.layout, Layout::Csv(_)));
+        let untyped: Vec<bool> =
+            self.columns.iter().map(|column| is_csv && !rows.typed.contains(&column.name)).collect();
         let origins = self.origins.of(rows);
         let said = spans.iter().zip(origins).enumerate().map(|(row, (span, origin))| {
             let (document, deletes) = (Document::read(span.of(data)), rows.deletes(row));
@@ -129,7 +131,7 @@ impl Expected {
                 }
             }
             let cell = |(place, column): (usize, &Column)| match document.get(&column.name) {
-                Some(json) if !deletes || self.key.contains(&place) => column.class.said(&json, untyped),
+                Some(json) if !deletes || self.key.contains(&place) => column.class.said(&json, untyped[place]),
                 _ => Some(ABSENT.to_owned()),
             };
             let cells = self.columns.iter().enumerate().map(cell).collect();

@@ -71,12 +71,12 @@ impl Class {
     pub fn said(self, json: &str, untyped: bool) -> Cell {
         match json.as_bytes().first()? {
             b'n' => None,
-            b'"' => Some(match serde_json::from_str::<String>(json) {
+            b'"' => match serde_json::from_str::<String>(json) {
                 Ok(text) => self.of_string(&text, json, untyped),
                 // Half of a surrogate pair.
-                Err(_) if self.is_json() => canonical(json),
-                Err(_) => text(json),
-            }),
+                Err(_) if self.is_json() => Some(canonical(json)),
+                Err(_) => Some(text(json)),
+            },
             b't' | b'f' => Some(match self {
                 Self::Boolean => boolean(json),
                 Self::Json | Self::NumericJson => canonical(json),
@@ -99,21 +99,21 @@ impl Class {
         }
     }
 
-    fn of_string(self, string: &str, json: &str, untyped: bool) -> String {
-        match self {
+    fn of_string(self, string: &str, json: &str, untyped: bool) -> Cell {
+        Some(match self {
+            // What it would be in a JSON record.
             Self::Json | Self::NumericJson if untyped => match serde_json::from_str::<&RawValue>(string) {
-                Ok(_) if self == Self::NumericJson && spells_number(string) => self.number(string),
-                Ok(_) => canonical(string),
+                Ok(json) => return self.said(json.get(), false),
                 Err(_) => text(string),
             },
-            Self::List(_) if untyped && string.starts_with('[') => self.said(string, untyped).unwrap_or_default(),
+            Self::List(_) if untyped && string.starts_with('[') => return self.said(string, untyped),
             Self::Json | Self::NumericJson => canonical(json),
             Self::Number | Self::Double | Self::Numeric | Self::Real if untyped && spells_number(string) => {
                 self.number(string)
             }
             Self::Boolean if untyped => word(string).map_or_else(|| text(string), boolean),
             _ => self.of_text(string),
-        }
+        })
     }
 
     /// The cell of a text read from a column.

@@ -43,7 +43,7 @@ impl Database for Sqlite {
 
     fn spellings(&self, table: &str) -> Vec<String> {
         let path = std::path::absolute(&self.0).unwrap_or_else(|_| self.0.clone());
-        vec![format!("table {} of {}", table.to_lowercase(), path.display())]
+        vec![format!("table {} of {}", table.to_ascii_lowercase(), path.display())]
     }
 
     async fn connect(&self, source: &JdbcSource, cx: &Context, purpose: Purpose) -> Result<Box<dyn Session>, Error> {

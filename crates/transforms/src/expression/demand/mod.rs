@@ -61,6 +61,28 @@ impl Context<'_> {
             path => self.schema.get(&path.join(".")).copied(),
         }
     }
+
+    /// Whether the values of a source field are texts without a type.
+    pub(crate) fn is_untyped(&self, path: &[String]) -> bool {
+        self.source.untyped && path.len() == 1 && self.declared(path).is_none()
+    }
+
+    /// Whether a source field has no fields in it, whatever its values are: one of CSV that is not declared as JSON.
+    pub(crate) fn is_flat(&self, path: &[String]) -> bool {
+        self.source.untyped && path.first().is_some_and(|name| self.schema.get(name) != Some(&Type::Json))
+    }
+
+    /// Refuses a path into a source field that has no fields.
+    pub(crate) fn check_path(&self, path: &[String]) -> Result<(), Finding> {
+        if path.len() < 2 || !self.is_flat(path) {
+            return Ok(());
+        }
+        let (name, whole) = (&path[0], path.join("."));
+        let message = format!("the source's fields are texts, which have no fields: {whole}");
+        Err(Finding::new("unsupported", message).fix(format!(
+            "if its texts are JSON, declare it in schema: {{{name:?}: \"json\"}}; a name with a point in it is written in double quotes: {whole:?}"
+        )))
+    }
 }
 
 /// The walk over one expression.
@@ -298,9 +320,12 @@ impl<'a> Demand<'a> {
                 }
             }
         }
-        let class = if class == Class::Any { want } else { class };
-        for index in open {
-            sound &= self.walk(members[index], class).is_some();
+        let mut class = if class == Class::Any { want } else { class };
+        let walked: Vec<Option<Class>> = open.into_iter().map(|index| self.walk(members[index], class)).collect();
+        sound &= !walked.contains(&None);
+        // Untyped texts among themselves are texts.
+        if class == Class::Any && !walked.is_empty() && walked.iter().all(|class| *class == Some(Class::Text)) {
+            class = Class::Text;
         }
         if sound && class == Class::Time {
             self.same_times(members);

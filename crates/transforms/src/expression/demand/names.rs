@@ -3,7 +3,7 @@ use super::Demand;
 use crate::expression::{
     class::Class,
     finding::Finding,
-    inputs::Slot,
+    inputs::{Register, Slot},
     scope::{NOW, Target},
 };
 use dataflow_core::types::Type;
@@ -18,29 +18,45 @@ impl Demand<'_> {
     /// Returns whether an expression has no class of its own: a field without a declared type, or a choice between such
     /// fields.
     pub(super) fn is_open(&self, expr: &Expr) -> bool {
+        self.chooses(expr, &|target| match target {
+            Some(Target::Field(path)) => self.cx.declared(path).is_none(),
+            Some(Target::Meta(path)) => self.known_meta(path).is_none(),
+            Some(Target::Register(register)) => self.inputs.registers[*register].class == Class::Any,
+            Some(Target::Within(..)) | None => true,
+        })
+    }
+
+    /// Returns whether an expression is an untyped text of the source, or a choice between such texts, which is one, too.
+    pub(crate) fn is_untyped(&self, expr: &Expr) -> bool {
+        self.chooses(expr, &|target| match target {
+            Some(Target::Field(path)) => self.cx.is_untyped(path),
+            Some(Target::Register(register)) => self.inputs.registers[*register].untyped,
+            Some(Target::Meta(_) | Target::Within(..)) | None => false,
+        })
+    }
+
+    /// Returns whether an expression is a name of this kind, or a choice between such names.
+    fn chooses(&self, expr: &Expr, is: &impl Fn(Option<&Target>) -> bool) -> bool {
         if let Some(path) = path(expr) {
-            return match self.scope.resolve(&path, self.qualifiers) {
-                Ok(Target::Field(path)) => self.cx.declared(&path).is_none(),
-                Ok(Target::Meta(path)) => self.known_meta(&path).is_none(),
-                Ok(Target::Register(register)) => self.inputs.registers[register].class == Class::Any,
-                Ok(Target::Within(..)) | Err(_) => true,
-            };
+            return is(self.scope.resolve(&path, self.qualifiers).ok().as_ref());
         }
         match expr {
-            Expr::Nested(inner) => self.is_open(inner),
+            Expr::Nested(inner) => self.chooses(inner, is),
             Expr::Case { conditions, else_result, .. } => conditions
                 .iter()
                 .map(|when| &when.result)
                 .chain(else_result.as_deref())
-                .all(|result| self.is_open(result)),
+                .all(|result| self.chooses(result, is)),
             Expr::Function(Function { name, args: FunctionArguments::List(list), .. }) => {
                 let tested = match name.to_string().to_lowercase().as_str() {
                     "coalesce" | "nvl" | "ifnull" => 0,
                     "nvl2" => 1,
+                    // Of untyped texts, what these compare them as is open, too.
+                    "greatest" | "least" | "nullif" if self.cx.source.untyped => 0,
                     _ => return false,
                 };
                 list.args.iter().skip(tested).all(|argument| match argument {
-                    FunctionArg::Unnamed(FunctionArgExpr::Expr(argument)) => self.is_open(argument),
+                    FunctionArg::Unnamed(FunctionArgExpr::Expr(argument)) => self.chooses(argument, is),
                     _ => false,
                 })
             }
@@ -83,9 +99,14 @@ impl Demand<'_> {
         }
         let (slot, name, class) = match target {
             Target::Field(path) => {
+                if let Err(finding) = self.cx.check_path(&path) {
+                    return self.fail(finding.at(span.start));
+                }
                 let (want, class) = match self.cx.declared(&path) {
                     Some(Type::Number) => (Want::Number, Class::Number),
                     Some(ty) => (Want::As(ty), Class::of_type(ty)),
+                    // What nobody asks a type of is text, whatever it looks like.
+                    None if want == Class::Any && self.cx.is_untyped(&path) => (Want::Text, Class::Text),
                     None => (want.want(), if want == Class::Literal { Class::Any } else { want }),
                 };
                 self.inputs.named.insert(path.clone());
@@ -105,7 +126,9 @@ impl Demand<'_> {
                 let name = path.last().map(|ident| ident.value.clone()).unwrap_or_default();
                 let element = self.inputs.element(register, &[], want);
                 let column = element.unwrap_or_else(|| self.inputs.taken(register, &name, want));
-                (Slot::Register(column), name, self.inputs.registers[column].class)
+                let Register { class, untyped, .. } = self.inputs.registers[column];
+                let class = if untyped && want == Class::Any { Class::Text } else { class };
+                (Slot::Register(column), name, class)
             }
             Target::Within(register, within) => {
                 let name: Vec<&str> = path.iter().map(|ident| ident.value.as_str()).collect();

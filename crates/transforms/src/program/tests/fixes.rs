@@ -357,6 +357,58 @@ fn a_column_is_made_anew_as_what_takes_all_its_values() {
     }
 }
 
+/// Of a sink that has no column for any number: what is recommended leads to one that takes both values, not back to where it began.
+#[test]
+fn a_number_gets_a_type_that_the_sink_has() {
+    use dataflow_sdk::declared::Numbers;
+    const LONG: &str = "0.1234567890123456789";
+    for (numbers, declared, first, then, ty) in [
+        (Numbers::Any, None, "5000", LONG, "number"),
+        (Numbers::Decimals, None, "1.5", LONG, "decimal(38,19)"),
+        (Numbers::Decimals, None, "5000", "5000.5", "decimal(38,10)"),
+        (Numbers::Decimals, None, "9007199254740993", "1e300", "json"),
+        (Numbers::Decimals, None, "1.5", "1e-400", "json"),
+        (Numbers::Decimals, None, "1.5", "12345678901234567890123456789.123", "decimal(38,3)"),
+        (Numbers::Decimals, Some("number"), "1.5", LONG, "decimal(38,19)"),
+        (Numbers::Decimals, Some("double"), "1.5", LONG, "decimal(38,19)"),
+        (Numbers::Decimals, Some("decimal(38,19)"), LONG, "1e300", "json"),
+        (Numbers::Decimals, Some("decimal(10,2)"), "1.25", "1.239", "decimal(38,3)"),
+        (Numbers::Doubles, None, "5000", "5000.5", "number"),
+        (Numbers::Doubles, None, "5000", LONG, "json"),
+        (Numbers::Doubles, Some("bigint"), "5000", LONG, "json"),
+        (Numbers::Doubles, Some("bigint"), "5000", "5000.5", "number"),
+    ] {
+        for untyped in [false, true] {
+            let source = if untyped { json!({"type": "file", "format": "csv"}) } else { json!({"type": "http"}) };
+            let given = |value: &str| match untyped {
+                true => csv(&[value], &["d"]),
+                false => records(&[&format!("{{\"d\":{value}}}")]),
+            };
+            // As these sinks do.
+            let fitted = |ty| if numbers == Numbers::Decimals && ty == Type::Number { Type::Double } else { ty };
+            let found = |schema: Value| {
+                let spec = spec(json!([]), json!({"source": source, "schema": schema}));
+                let found = program(&plan(spec.clone(), Demand::AllColumns)).infer(&given(first)).unwrap();
+                let columns = found.columns.into_iter().map(|column| Column { ty: fitted(column.ty), ..column });
+                let mut plan = plan(spec, Demand::Columns(columns.collect()));
+                (plan.learned, plan.declared.sink.numbers) = (found.learned, numbers);
+                plan
+            };
+            let before = declared.map_or(json!({}), |ty| json!({"d": ty}));
+            // An exponent makes it a text; of a declared number, which becomes a double on its way, nothing is advised.
+            if untyped && (then.contains('e') && declared.is_none() || declared == Some("number")) {
+                continue;
+            }
+            let cause = dead(&program(&found(before)).process(given(then)).unwrap()).join("");
+            assert!(cause.contains(&format!("\"{ty}\"")), "{numbers:?} {declared:?} {first}, {then}: {cause}");
+            for value in [first, then] {
+                let taken = program(&found(json!({"d": ty}))).process(given(value)).unwrap();
+                assert_eq!(dead(&taken), [""; 0], "{numbers:?} {value} as {ty}");
+            }
+        }
+    }
+}
+
 #[test]
 fn what_is_recommended_gives_the_value() {
     let decimal = Type::Decimal { precision: 10, scale: 2 };
