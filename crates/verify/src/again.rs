@@ -101,6 +101,7 @@ impl Again {
                 side.iter_mut().zip(&output.side).for_each(|(all, of_part)| all.push(of_part.clone()));
             }
             let said = said.as_ref().unwrap_or(&output);
+            outcome.said.typed.clone_from(&said.typed);
             let lenient = self.plan.spec.on_type_mismatch == OnTypeMismatch::Null;
             if let Payload::Documents { data, spans: of_part } = &said.payload {
                 let mut written = 0;

@@ -120,8 +120,7 @@ impl Expected {
             return Err(Error::fatal("internal", "an audit was given columns where it asked for documents").for_user());
         };
         let is_csv = rows.records.as_ref().is_some_and(|records| matches!(records.layout, Layout::Csv(_)));
-        let untyped: Vec<bool> =
-            self.columns.iter().map(|column| is_csv && !rows.typed.contains(&column.name)).collect();
+        let untyped = |column: &Column| is_csv && !rows.typed.contains(&column.name);
         let origins = self.origins.of(rows);
         let said = spans.iter().zip(origins).enumerate().map(|(row, (span, origin))| {
             let (document, deletes) = (Document::read(span.of(data)), rows.deletes(row));
@@ -131,7 +130,7 @@ impl Expected {
                 }
             }
             let cell = |(place, column): (usize, &Column)| match document.get(&column.name) {
-                Some(json) if !deletes || self.key.contains(&place) => column.class.said(&json, untyped[place]),
+                Some(json) if !deletes || self.key.contains(&place) => column.class.said(&json, untyped(column)),
                 _ => Some(ABSENT.to_owned()),
             };
             let cells = self.columns.iter().enumerate().map(cell).collect();
