@@ -50,7 +50,7 @@ pub(super) fn remedy(value: &Misfitting<'_>) -> Option<String> {
             None => base,
         }
     };
-    separated(base, bare.as_deref().unwrap_or(text), asked)
+    separated(base, &super::text_of(value), bare.as_deref().unwrap_or(text), asked)
 }
 
 /// Returns whether the generic number type holds the value, while another number type doesn't.
@@ -88,8 +88,8 @@ fn without_currency(text: &str) -> Option<String> {
 }
 
 /// Suggests a conversion for a number with thousands separators or a decimal comma. `base` is the expression in which these are
-/// replaced.
-fn separated(base: impl Fn(&[(char, &str)]) -> String, text: &str, asked: Asked) -> Option<String> {
+/// replaced, `plain` the field's text: what is a number as it stands in other records stays that.
+fn separated(base: impl Fn(&[(char, &str)]) -> String, plain: &str, text: &str, asked: Asked) -> Option<String> {
     let readings = readings(text);
     let choices: Vec<(String, &str)> = readings
         .iter()
@@ -99,7 +99,7 @@ fn separated(base: impl Fn(&[(char, &str)]) -> String, text: &str, asked: Asked)
                 (format!("replace({expression}, '{written}', '{to}')"), text.replace(*from, to))
             };
             let (expression, text) = replaced.iter().fold((base(replaced), text.to_owned()), replace);
-            let fix = number::is_number(&text).then(|| cast(&expression, &text, asked))??;
+            let fix = number::is_number(&text).then(|| cast_unless(plain, &expression, &text, asked))??;
             // If the comma separates thousands, nothing needs rounding.
             (readings.len() == 1 || fix.starts_with("use ")).then_some((fix, *when))
         })
@@ -160,6 +160,16 @@ fn cast(expression: &str, text: &str, asked: Asked) -> Option<String> {
     let (ty, exact) = target(text, asked)?;
     let begin = if exact { "use" } else { "to round it, use" };
     Some(format!("{begin} cast({expression} as {ty})"))
+}
+
+/// The same of a text that is no number as it stands in `plain`.
+fn cast_unless(plain: &str, expression: &str, text: &str, asked: Asked) -> Option<String> {
+    if plain == expression {
+        return cast(expression, text, asked);
+    }
+    let (ty, exact) = target(text, asked)?;
+    let begin = if exact { "use" } else { "to round it, use" };
+    Some(format!("{begin} coalesce(try_cast({plain} as {ty}), cast({expression} as {ty}))"))
 }
 
 /// Divides a percentage by 100.
