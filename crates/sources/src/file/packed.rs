@@ -206,9 +206,13 @@ impl Follow {
             return false;
         }
         let Some(there) = rotation::find(path, now, &self.cx) else { return !known.was_copied() };
-        let holds_all = |file: File| self.source.holds(known, &there, &file, &self.unpacked) == Holds::All;
-        self.source.compression.of(&there) != Compression::None
-            && (!known.was_copied() || tail::open(&there, &self.cx).is_ok_and(holds_all))
+        let Ok(file) = tail::open(&there, &self.cx) else { return false };
+        match self.source.holds(known, &there, &file, &self.unpacked) {
+            _ if self.source.compression.of(&there) == Compression::None => false,
+            Holds::All => true,
+            Holds::Known => !known.was_copied(),
+            Holds::No => false,
+        }
     }
 }
 

@@ -467,6 +467,11 @@ fn orders_of_events_that_are_worth_a_name() {
             vec![Append(9), Some(1), CopyTruncate, Some(1), Compress(0), Read, Rename, Read, Compress(0), Read],
         ),
         (
+            "copied and compressed before a look, then renamed while nobody looks",
+            true,
+            vec![Read, CopyTruncate, Compress(0), Append(1), Restart(0), Rename, Read, Compress(0), Read],
+        ),
+        (
             "copied twice, and compressed after a stop",
             true,
             vec![
