@@ -59,6 +59,21 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
+/// Without compressing what was found and maybe not begun: a copy that is compressed then is taken for lost, though it is read as
+/// what its original became.
+fn begun_before_compressed(mut events: Vec<Event>) -> Vec<Event> {
+    let mut in_part = false;
+    events.retain(|event| {
+        match event {
+            Event::Some(_) => in_part = true,
+            Event::Read => in_part = false,
+            _ => {}
+        }
+        !(in_part && matches!(event, Event::Compress(_) | Event::Pack(_)))
+    });
+    events
+}
+
 /// What happens between two rotations of either kind.
 fn round() -> impl Strategy<Value = Vec<Event>> {
     let looks = || {
@@ -76,11 +91,9 @@ fn round() -> impl Strategy<Value = Vec<Event>> {
         1 => Just(vec![Event::Compress(1)]),
         1 => Just(vec![Event::Pack(0)]),
     ];
-    // What is compressed is read by then, or was not looked at since it was rotated.
-    let next = prop_oneof![3 => Just(vec![Event::Read]), 1 => Just(vec![]), 1 => Just(vec![Event::Restart(0)])];
     let rotation = prop_oneof![Just(vec![Event::Rename]), Just(vec![Event::CopyTruncate])];
     let append = (1..5u8).prop_map(|lines| vec![Event::Append(lines)]);
-    (append, looks(), rotation, next, compression, looks()).prop_map(
+    (append, looks(), rotation, looks(), compression, looks()).prop_map(
         |(append, first, rotation, next, compression, last)| {
             [append, first, rotation, next, compression, last].concat()
         },
@@ -343,7 +356,7 @@ proptest! {
         running in any::<bool>(),
     ) {
         let mut model = Model::new(pattern, empty);
-        events.into_iter().for_each(|event| model.apply(event));
+        begun_before_compressed(events).into_iter().for_each(|event| model.apply(event));
         model.check();
         if !model.texts.is_empty() {
             model.save(save, running);
@@ -356,7 +369,7 @@ proptest! {
         rounds in prop::collection::vec(round(), 2..6),
     ) {
         let mut model = Model::new(true, empty);
-        rounds.concat().into_iter().for_each(|event| model.apply(event));
+        begun_before_compressed(rounds.concat()).into_iter().for_each(|event| model.apply(event));
         model.check();
     }
 }
