@@ -191,10 +191,19 @@ impl Node {
         self.start(id).await;
     }
 
-    /// Starts a pipeline, whose source and sink need not open: a test may want them not to.
+    /// Starts a pipeline, whose source and sink need not open: a test may want them not to. A fault point may end the node before it
+    /// answers.
     pub async fn start(&self, id: &str) {
-        let (status, body) = self.post(&format!("/api/pipelines/{id}/start?wait=0s")).await;
-        assert!(matches!(status, 200 | 202), "{body}");
+        match self.try_request("POST", &format!("/api/pipelines/{id}/start?wait=0s"), None).await {
+            Ok((status, body)) => assert!(matches!(status, 200 | 202), "{body}"),
+            Err(error) => {
+                let begun = Instant::now();
+                while !self.state().starts_with('Z') {
+                    assert!(begun.elapsed() < PATIENCE, "start {id}: {error:?}");
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+        }
     }
 
     /// Waits until a pipeline is in the wanted state.
@@ -212,8 +221,13 @@ impl Node {
 
     /// Returns whether it is frozen by SIGSTOP.
     pub fn is_frozen(&self) -> bool {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("it has not ended");
-        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+        self.state().starts_with('T')
+    }
+
+    /// What the system says of the process, its state first: `Z` if it has ended and nobody has waited for it.
+    fn state(&self) -> String {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("nobody has waited for it");
+        stat.rsplit_once(") ").map(|(_, rest)| rest.to_owned()).unwrap_or_default()
     }
 
     /// Its process id.

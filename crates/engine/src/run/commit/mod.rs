@@ -305,12 +305,10 @@ impl Committer {
 fn passed_over(records: &Records, lost: &Lost) -> Warning {
     let (partition, Lost { bytes, to, reason, .. }) = (&records.partition, lost);
     let bytes = if *bytes > 0 { format!("{bytes} bytes were lost; ") } else { String::new() };
-    let goes_back = records.from.as_offset().zip(to.as_offset()).is_some_and(|(from, to)| to < from);
-    let again = if goes_back { ": what is there now is read, be it what was read before or not" } else { "" };
     Warning {
         code: "position-lost",
         subject: partition.to_string(),
-        message: format!("{partition}: {reason}; {bytes}reading was at {} and went on at {to}{again}", records.from),
+        message: format!("{partition}: {reason}; {bytes}reading was at {} and went on at {to}", records.from),
         records: lost.records,
     }
 }
