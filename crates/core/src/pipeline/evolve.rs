@@ -44,13 +44,13 @@ pub fn evolve(pipeline: &PipelineId, state: State, event: &RecordedEvent) -> Res
     if number != last + 1 {
         return Err(corrupt());
     }
-    let waits = may_replace(event).then(|| awaited(&state)).flatten();
+    let waits = awaited(&state).filter(|_| may_replace(event)).cloned();
     let mut state = follow(pipeline, state, event).ok_or_else(corrupt)?;
     state.count(number);
     if !event.event.is_quiet() {
         note(&mut state, event);
     }
-    if let Some(replaced) = waits.filter(|waits| awaited(&state).as_ref() != Some(waits))
+    if let Some(replaced) = waits.filter(|waits| awaited(&state) != Some(waits))
         && let State::Present(pipeline) = &mut state
     {
         // Sent again, it is decided afresh.
@@ -65,8 +65,8 @@ fn may_replace(event: &RecordedEvent) -> bool {
 }
 
 /// The command of the update that waits.
-fn awaited(state: &State) -> Option<CommandId> {
-    state.pipeline()?.pending().map(|update| update.by.command.clone())
+fn awaited(state: &State) -> Option<&CommandId> {
+    state.pipeline()?.awaited()
 }
 
 /// The state after a whole history, from the beginning.

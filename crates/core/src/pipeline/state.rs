@@ -219,6 +219,11 @@ impl Pipeline {
         self.branches.values().find_map(Branch::update)
     }
 
+    /// The command of that update.
+    pub fn awaited(&self) -> Option<&CommandId> {
+        self.pending().map(|update| &update.by.command)
+    }
+
     /// The branches that still have to stop before an update is made.
     pub fn stopping_for_update(&self) -> impl Iterator<Item = BranchNumber> {
         let stopping = |branch: &Branch| branch.running().is_some() && branch.update().is_some();

@@ -284,7 +284,7 @@ proptest! {
                 decision.events.iter().any(|event| event.event.name() == "UpdateRefused" && event.command == command.id)
             };
             life.done.retain(|command| !refused(command));
-            let awaited = |state: &State| Some(state.pipeline()?.pending()?.by.command.clone());
+            let awaited = |state: &State| state.pipeline()?.awaited().cloned();
             let waits = awaited(&life.state);
             let (version, ledger) = measure(&life.state);
             for event in &decision.events {

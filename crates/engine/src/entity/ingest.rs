@@ -61,7 +61,9 @@ impl Entity {
             }
         }
         let outcome = self.store(bodies, events).await;
-        self.replayed += if outcome.is_ok() { replayed } else { 0 };
+        if outcome.is_ok() {
+            self.replayed += replayed;
+        }
         for (received, reply, _) in taken {
             answer(reply, outcome.clone().map(|()| Reply::Received(received)));
         }

@@ -230,7 +230,7 @@ impl Entity {
 
     /// The command of the update that waits for a stop.
     fn awaited(&self) -> Option<CommandId> {
-        self.cell.state().pipeline().and_then(Pipeline::pending).map(|update| update.by.command.clone())
+        self.cell.state().pipeline().and_then(Pipeline::awaited).cloned()
     }
 
     /// Tells whoever waits for this update, or is about to be answered, that it can't be made.

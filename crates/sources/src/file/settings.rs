@@ -128,6 +128,17 @@ fn poll_interval() -> Millis {
 }
 
 impl FileSource {
+    /// Whether the same records are found in the same bytes.
+    pub(crate) fn splits_like(&self, before: &Self) -> bool {
+        let how = |source: &Self| (source.format, source.delimiter, source.quote, source.header, source.compression);
+        how(self) == how(before) && (&self.columns, &self.null_values) == (&before.columns, &before.null_values)
+    }
+
+    /// What positions in a file of this name count.
+    pub(crate) fn counts(&self, path: &Path) -> (Compression, Option<Format>) {
+        (self.compression.of(path), self.is_table(path).then(|| self.format_of(path)))
+    }
+
     /// What is wrong with how records are to be read.
     pub(crate) fn check_format(&self) -> Vec<Problem> {
         let mut problems = dialect::check(self.delimiter, self.quote);
@@ -211,20 +222,14 @@ impl SourceConfig for FileSource {
     }
 
     fn reads_like(&self, before: &Self) -> bool {
-        let how = |source: &Self| (source.format, source.delimiter, source.quote, source.header, source.compression);
-        names::plain(&self.path) == names::plain(&before.path)
-            && how(self) == how(before)
-            && (&self.columns, &self.null_values) == (&before.columns, &before.null_values)
+        names::plain(&self.path) == names::plain(&before.path) && self.splits_like(before)
     }
 
     /// A place in a file stays one, however its records are read, unless its bytes are counted otherwise.
     fn keeps(&self, before: &Self, partition: &Partition) -> Kept {
         let path = names::path(&partition.0);
         let Some(now) = self.name_of(&path) else { return Kept::Unread };
-        let counts = |source: &Self, path: &Path| {
-            (source.compression.of(path), source.is_table(path).then(|| source.format_of(path)))
-        };
-        if counts(self, &now) == counts(before, &path) { Kept::Yes } else { Kept::No }
+        if self.counts(&now) == before.counts(&path) { Kept::Yes } else { Kept::No }
     }
 
     /// A file that is rotated or replaced has other lines where these were.

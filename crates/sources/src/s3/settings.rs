@@ -95,8 +95,7 @@ impl S3Source {
 
     /// Whether a position in an object of this name is a place among the bytes that lie there.
     pub(super) fn counts_bytes(&self, name: &str) -> bool {
-        let (files, path) = (self.files(), Path::new(name));
-        self.compression.of(path) == Compression::None && !files.is_table(path)
+        self.files().counts_bytes(Path::new(name))
     }
 }
 
@@ -138,10 +137,7 @@ impl SourceConfig for S3Source {
 
     /// Neither the server's address nor who asks says which objects these are: their ETags do.
     fn reads_like(&self, before: &Self) -> bool {
-        let how = |source: &Self| (source.format, source.delimiter, source.quote, source.header, source.compression);
-        (&self.bucket, &self.path) == (&before.bucket, &before.path)
-            && how(self) == how(before)
-            && (&self.columns, &self.null_values) == (&before.columns, &before.null_values)
+        (&self.bucket, &self.path) == (&before.bucket, &before.path) && self.files().splits_like(&before.files())
     }
 
     /// A place in an object stays one, however its records are read, unless its bytes are counted otherwise.
@@ -149,11 +145,7 @@ impl SourceConfig for S3Source {
         match self.key_of(partition) {
             Some(key) if self.key(key) == Key::Read => {
                 let path = Path::new(&*partition.0);
-                let counts = |source: &Self| {
-                    let files = source.files();
-                    (source.compression.of(path), files.is_table(path).then(|| files.format_of(path)))
-                };
-                if counts(self) == counts(before) { Kept::Yes } else { Kept::No }
+                if self.files().counts(path) == before.files().counts(path) { Kept::Yes } else { Kept::No }
             }
             _ => Kept::Unread,
         }

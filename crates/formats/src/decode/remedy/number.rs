@@ -157,19 +157,16 @@ fn is_grouped(digits: &str, separator: char) -> bool {
 
 /// Casts a number's text to the type that was asked for; mentions rounding.
 fn cast(expression: &str, text: &str, asked: Asked) -> Option<String> {
-    let (ty, exact) = target(text, asked)?;
-    let begin = if exact { "use" } else { "to round it, use" };
-    Some(format!("{begin} cast({expression} as {ty})"))
+    cast_unless(expression, expression, text, asked)
 }
 
 /// The same of a text that is no number as it stands in `plain`.
 fn cast_unless(plain: &str, expression: &str, text: &str, asked: Asked) -> Option<String> {
-    if plain == expression {
-        return cast(expression, text, asked);
-    }
     let (ty, exact) = target(text, asked)?;
     let begin = if exact { "use" } else { "to round it, use" };
-    Some(format!("{begin} coalesce(try_cast({plain} as {ty}), cast({expression} as {ty}))"))
+    let cast = format!("cast({expression} as {ty})");
+    let cast = if plain == expression { cast } else { format!("coalesce(try_cast({plain} as {ty}), {cast})") };
+    Some(format!("{begin} {cast}"))
 }
 
 /// Divides a percentage by 100.

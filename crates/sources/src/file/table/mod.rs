@@ -45,8 +45,8 @@ impl FileSource {
     }
 
     /// Whether a position in a file of this name is a place among the bytes that lie there.
-    pub(super) fn counts_bytes(&self, path: &Path) -> bool {
-        self.compression.of(path) == Compression::None && !self.is_table(path)
+    pub(crate) fn counts_bytes(&self, path: &Path) -> bool {
+        self.counts(path) == (Compression::None, None)
     }
 
     /// Opens a file that [is a table](Self::is_table), before its first row.
