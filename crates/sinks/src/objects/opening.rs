@@ -5,7 +5,7 @@ use super::{
     handle::Handle,
     layout::{Format, Layout},
     open_objects::{Names, OpenObjects},
-    record::{self, Kept, Record, Upload},
+    record::{self, Begin, Kept, Record, Upload},
     store::{Store, Version},
     writer::ObjectWriter,
 };
@@ -112,21 +112,33 @@ pub(super) async fn open(config: &Layout, store: Store, cx: &Context, lane: Open
 
 /// The record that is there, if the lane may be opened beside it.
 async fn look(store: &Store, root: &str, key: &str, lane: &OpenLane) -> Result<Option<(Record, Version)>, Error> {
-    let Some((bytes, version)) = store.read(key).await? else { return Ok(None) };
-    let mut record = Record::from_json(&bytes)?;
     let place = store.place(key);
+    let Some((bytes, version)) = store.read(key).await? else {
+        // A later generation with fewer lanes has no record of those that are over.
+        let Some(journalled) = &lane.journalled else { return Ok(None) };
+        let record = Record::new(lane, None);
+        let begins = [Begin::after(&record.series(&lane.fence.branch), lane.fence.lane, journalled.sequence)];
+        let objects = published(store, root, &begins).await?;
+        return if objects.is_empty() { Ok(None) } else { Err(record.ahead(lane, &place, &objects, &begins)) };
+    };
+    let mut record = Record::from_json(&bytes)?;
     if let Some(journalled) = record.admits(lane, &place)? {
         // Unless somebody has removed them, what would be written again is there. Only who was told of it has removed it for that.
         let number = record::lane_of(key).unwrap_or_default();
-        let series = record.series(&lane.fence.branch);
-        let (all, first) = (format!("{series}-{number}-"), record::name(&series, number, journalled + 1));
-        let mut objects: Vec<String> = store.list(root).await?.into_iter().map(|(key, _)| key).collect();
-        objects.retain(|key| key.rsplit('/').next().is_some_and(|name| name.starts_with(&all) && *name >= *first));
+        let mut begins = vec![Begin::after(&record.series(&lane.fence.branch), number, journalled)];
+        if record.generation != lane.fence.generation {
+            // What the one before published after the backup is of the generation that opens here.
+            let own = record::series(&lane.fence.branch, &record.owner, lane.fence.generation);
+            let journalled = lane.journalled.as_ref().filter(|_| number == lane.fence.lane);
+            begins.push(Begin::after(&own, number, journalled.map_or(0, |known| known.sequence)));
+        }
+        let objects = published(store, root, &begins).await?;
+        let gone = record.published.iter().any(|key| begins.iter().any(|begin| begin.is_of(key)));
+        let has_published = gone || record.has_published_after(journalled);
         let was_refused = record.refused == Some(journalled);
         let starts_again = was_refused && lane.take_over == TakeOver::Nobody; // otherwise a user chooses
-        if !objects.is_empty() || record.has_published_after(journalled) && !starts_again {
-            objects.sort_unstable_by(|one, other| one.rsplit('/').next().cmp(&other.rsplit('/').next()));
-            let refusal = record.ahead(lane, &place, &objects, &first);
+        if !objects.is_empty() || has_published && !starts_again {
+            let refusal = record.ahead(lane, &place, &objects, &begins);
             if !was_refused {
                 record.refused = Some(journalled);
                 let mut kept = Kept { store: store.clone(), key: key.into(), record, version: Some(version) };
@@ -136,6 +148,14 @@ async fn look(store: &Store, root: &str, key: &str, lane: &OpenLane) -> Result<O
         }
     }
     Ok(Some((record, version)))
+}
+
+/// The objects that are there whose names begin so, or with a greater number.
+async fn published(store: &Store, root: &str, begins: &[Begin]) -> Result<Vec<String>, Error> {
+    let mut objects: Vec<String> = store.list(root).await?.into_iter().map(|(key, _)| key).collect();
+    objects.retain(|key| begins.iter().any(|begin| begin.is_of(key)));
+    objects.sort_unstable_by(|one, other| one.rsplit('/').next().cmp(&other.rsplit('/').next()));
+    Ok(objects)
 }
 
 /// The records of lanes that this generation has not.

@@ -134,7 +134,8 @@ impl Record {
     }
 
     /// Whether the lane may be opened beside what this says: not by an older owner, nor beside another node's. None: it may.
-    /// Otherwise the number of the last commit that the journal has of the lane, which is older than what was counted.
+    /// Otherwise the number of the last commit that the journal has of the lane, which is older than what was counted, or of another
+    /// generation.
     pub(super) fn admits(&self, lane: &OpenLane, place: &str) -> Result<Option<u64>, Error> {
         let taken_over = self.owner.is_taken_over(lane, false, place)?;
         if taken_over || self.owner != Owner::of(lane) {
@@ -149,29 +150,31 @@ impl Record {
             )));
         }
         let journalled = lane.journalled.as_ref().filter(|_| same).map_or(0, |known| known.sequence);
-        Ok((same || unknown).then_some(journalled).filter(|journalled| self.counted > *journalled))
+        // One that this journal never started may have published nothing, but it ended the one before.
+        Ok((same || unknown).then_some(journalled).filter(|journalled| unknown || self.counted > *journalled))
     }
 
     /// What the names of all objects of its generation have in common, and nobody else's.
     pub(super) fn series(&self, branch: &BranchId) -> String {
-        let Owner { journal, incarnation } = &self.owner;
-        let whose = format!("{journal} {incarnation} {}", self.generation);
-        format!("{}-{:016x}", shown(branch), xxh3_64(whose.as_bytes()))
+        series(branch, &self.owner, self.generation)
     }
 
     /// Whether objects of commits after this one are known to have been published, also if none is there any more.
     pub(super) fn has_published_after(&self, journalled: u64) -> bool {
-        self.through > journalled || !self.published.is_empty()
+        self.counted > journalled && (self.through > journalled || !self.published.is_empty())
     }
 
-    /// A later journal has counted objects that the one which opens has not. `objects` are those of them that are there.
-    pub(super) fn ahead(&self, lane: &OpenLane, place: &str, objects: &[String], begin: &str) -> Error {
+    /// A later journal has counted objects that the one which opens has not. `objects` are those of them that are there; their names begin
+    /// with one of `begins`.
+    pub(super) fn ahead(&self, lane: &OpenLane, place: &str, objects: &[String], begins: &[Begin]) -> Error {
+        let later = |begin: &Begin| format!("{} or a greater number", begin.first);
+        let names = begins.iter().map(later).collect::<Vec<_>>().join(", and with ");
         let (there, fix) = match objects.first() {
             Some(first) => (
                 format!("{} of them are there, {first} and later ones", objects.len()),
                 format!(
                     "or remove these objects, also those that readers have taken elsewhere, so that their records are written again, once: all whose \
-                     names begin with {begin} or a greater number; or force the checkpoint to \"journal\" (--force) to keep them and write their \
+                     names begin with {names}; or force the checkpoint to \"journal\" (--force) to keep them and write their \
                      records again, doubled"
                 ),
             ),
@@ -202,6 +205,13 @@ impl Record {
     }
 }
 
+/// What the names of all objects of a generation have in common, and nobody else's.
+pub(super) fn series(branch: &BranchId, owner: &Owner, generation: Generation) -> String {
+    let Owner { journal, incarnation } = owner;
+    let whose = format!("{journal} {incarnation} {generation}");
+    format!("{}-{:016x}", shown(branch), xxh3_64(whose.as_bytes()))
+}
+
 /// The keys of the objects of a branch that are known to be published, by the records of all lanes.
 pub(super) async fn published(store: &Store, root: &str, branch: &BranchId) -> Result<BTreeSet<String>, Error> {
     let mut published = BTreeSet::new();
@@ -213,6 +223,25 @@ pub(super) async fn published(store: &Store, root: &str, branch: &BranchId) -> R
         }
     }
     Ok(published)
+}
+
+/// How the names of a lane's objects begin that commits after one have begun.
+#[derive(Debug)]
+pub(super) struct Begin {
+    /// What all of the lane's have in common.
+    all: String,
+    first: String,
+}
+
+impl Begin {
+    pub(super) fn after(series: &str, lane: u32, commit: u64) -> Self {
+        Self { all: format!("{series}-{lane}-"), first: name(series, lane, commit + 1) }
+    }
+
+    /// Whether the object of this key is one of them.
+    pub(super) fn is_of(&self, key: &str) -> bool {
+        key.rsplit('/').next().is_some_and(|name| name.starts_with(&self.all) && *name >= *self.first)
+    }
 }
 
 /// What the names of a lane's objects begin with that were begun by this commit.

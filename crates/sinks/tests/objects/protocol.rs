@@ -26,6 +26,7 @@ for_each_store! {
     a_generation_of_fewer_lanes_settles_those_of_before
     what_is_published_may_be_taken_away_before_the_journal_says_so
     an_older_journal_is_refused
+    an_older_journal_is_refused_also_where_a_later_generation_has_published_nothing
     it_rolls_by_age_and_waits_before
 }
 
@@ -311,6 +312,37 @@ async fn an_older_journal_is_refused(kind: Kind) {
     };
     target.open(next).await.unwrap().write(1, &[3]).await;
     assert!(target.open(open(4, &newer_again)).await.is_err(), "a generation that this journal has never heard of");
+    target.bucket.remove().await;
+}
+
+/// The record of each lane is then that of the later generation, or gone with the lane.
+async fn an_older_journal_is_refused_also_where_a_later_generation_has_published_nothing(kind: Kind) {
+    let Some(target) = Target::new(kind, none()).await else { return };
+    let mut older = Vec::new();
+    for number in 0..2 {
+        let mut lane = target.open(lane_of(number, 2, 1)).await.unwrap();
+        older.push(lane.write(1, &[i64::from(10 * number + 1)]).await);
+        lane.write(2, &[i64::from(10 * number + 2)]).await;
+    }
+    let mut next = lane_of(0, 1, 2);
+    (next.known, next.fence.generation) = (vec![next.fence.generation], Generation::new(2, 9));
+    drop(target.open(next).await.unwrap());
+    let open = |number: usize| OpenLane { journalled: Some(older[number].clone()), ..lane_of(number as u32, 2, 3) };
+    for number in [0, 1] {
+        let error = target.open(open(number)).await.err().unwrap();
+        assert!(matches!(error, Error::Contradicts { code: "journal-behind", .. }), "{number}: {error}");
+    }
+    // Once they are removed, both go on exactly.
+    for (key, bytes) in target.bucket.objects().await {
+        if crate::target::rows_of(&key, &bytes).iter().any(|(id, _)| id % 10 == 2) {
+            target.bucket.delete(&key).await;
+        }
+    }
+    for number in [0, 1] {
+        let mut lane = target.open(open(number)).await.unwrap();
+        lane.write(2, &[10 * number as i64 + 2]).await;
+    }
+    assert_eq!(target.ids().await, [1, 2, 11, 12]);
     target.bucket.remove().await;
 }
 
