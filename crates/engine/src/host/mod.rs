@@ -23,7 +23,7 @@ use dataflow_journal::{Error, Holder};
 use futures::{StreamExt, TryStreamExt, stream};
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, atomic::AtomicU64},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
 use tokio::{
@@ -82,7 +82,7 @@ pub(crate) struct Region(Arc<LocalRegion>);
 impl Region {
     /// A region that owns nothing yet; `holder` is what the journal calls this node.
     pub(crate) fn new(holder: Holder, context: EntityContext) -> Self {
-        let (shards, unwritable, openings) = (RwLock::default(), Mutex::default(), Arc::default());
+        let (shards, unwritable, openings) = (Mutex::default(), Mutex::default(), Arc::default());
         let turns = ShardId::all().map(|_| tokio::sync::Mutex::default()).collect();
         Self(Arc::new(LocalRegion { holder, shards, turns, context, unwritable, openings }))
     }
@@ -107,8 +107,8 @@ impl Region {
 #[derive(Debug)]
 struct LocalRegion {
     holder: Holder,
-    /// Those that were acquired and not released.
-    shards: RwLock<BTreeMap<ShardId, ShardState>>,
+    /// Those that were acquired and not released: changed as a whole, so that who looks at them holds no lock.
+    shards: Mutex<Arc<BTreeMap<ShardId, ShardState>>>,
     /// One for each shard: it is taken over and let go in turn.
     turns: Box<[tokio::sync::Mutex<()>]>,
     context: EntityContext,
@@ -118,8 +118,9 @@ struct LocalRegion {
 }
 
 impl LocalRegion {
-    fn shards(&self) -> RwLockReadGuard<'_, BTreeMap<ShardId, ShardState>> {
-        self.shards.read().unwrap_or_else(PoisonError::into_inner)
+    /// The shards as they are now.
+    fn shards(&self) -> Arc<BTreeMap<ShardId, ShardState>> {
+        self.shards.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The shard of a pipeline, if it was acquired and is not closed.

@@ -141,7 +141,8 @@ impl LocalRegion {
     }
 
     fn set(&self, shard: ShardId, state: Option<ShardState>) {
-        let mut shards = self.shards.write().unwrap_or_else(PoisonError::into_inner);
+        let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        let shards = Arc::make_mut(&mut shards);
         match state {
             Some(state) => shards.insert(shard, state),
             None => shards.remove(&shard),

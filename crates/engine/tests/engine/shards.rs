@@ -13,7 +13,15 @@ use dataflow_journal::{
     Holder, Journal, Memory,
     fault::{Fault, Faulty},
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
 
 fn shard() -> ShardId {
     ShardId::of(&PipelineId::try_from("p").unwrap())
@@ -153,4 +161,35 @@ async fn a_shard_that_another_node_has_taken_over_is_let_go_and_can_come_back() 
     house.until(|view| view.counters.delivered == 20 && view.status == Status::Running).await;
     assert_eq!(house.store.data(), numbers(0, 20));
     assert!(house.shutdown().await);
+}
+
+/// Nobody who looks at the shards may hold them: who changes them would wait, and whoever looks again would wait for that one.
+#[test]
+fn the_node_can_be_asked_on_other_threads_while_shards_come_and_go() {
+    let (done, heard) = mpsc::channel();
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let house = House::new("looked-at").await;
+            let (shards, over) = (house.shards(), Arc::new(AtomicBool::new(false)));
+            let asking = [(); 2].map(|()| {
+                let (region, over) = (house.region(), over.clone());
+                thread::spawn(move || {
+                    while !over.load(Ordering::Relaxed) {
+                        let overview = futures::executor::block_on(region.overview());
+                        assert!(overview.shards_assigned >= 255);
+                    }
+                })
+            });
+            for _ in 0..300 {
+                shards.release(shard()).await;
+                let before = epoch(&house).await;
+                shards.acquire(shard(), before).await.unwrap();
+            }
+            over.store(true, Ordering::Relaxed);
+            asking.into_iter().for_each(|asking| asking.join().unwrap());
+        });
+        done.send(()).unwrap();
+    });
+    heard.recv_timeout(Duration::from_secs(60)).expect("it comes to an end");
 }
