@@ -1,4 +1,6 @@
 //! Backups and restores of a node, and journals that were changed by hand.
+mod objects;
+
 use crate::{
     program::{Node, count, output, program, query, start},
     topic::{BROKERS, Topic},
@@ -121,69 +123,6 @@ async fn what_it_wrote_to_another_table_is_not_taken_for_this_one() {
     delivered(&node, "numbers", 15).await;
     let rows = |table: &str| query(&target, &format!("select count(*) from {table}"));
     assert_eq!((rows("one"), rows("other")), (10, 15));
-}
-
-/// A generation that was started after the backup takes the place of the one before in the record of a sink of objects; what that one had
-/// published since is still told, and written again once it is removed.
-#[tokio::test(flavor = "multi_thread")]
-async fn objects_of_before_a_later_generation_are_not_written_twice() {
-    for (number, published) in [(0, false), (1, true)] {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        let (data, saved, input) = (path("data"), path("backup.db"), path("in.jsonl"));
-        append(&input, 0..5);
-        fs::create_dir(path("lake")).unwrap();
-        let sink = json!({"type": "folder", "folder": path("lake"), "roll": {"maxRecords": 5, "maxAge": "50ms"}});
-        let node = start(&data);
-        node.create_and_start(&from_file(&input, sink)).await;
-        let has = async |node: &Node, rows: usize| {
-            node.until("numbers", "published", |_| lines_in(&path("lake")).len() == rows).await;
-        };
-        has(&node, 5).await;
-        backup(&data, &saved);
-        append(&input, 5..25);
-        has(&node, 25).await;
-        assert_eq!(node.post("/api/pipelines/numbers/stop").await.0, 200);
-        let to = json!({"to": "journal"});
-        assert_eq!(node.request("PUT", "/api/pipelines/numbers/checkpoint", Some(&to)).await.0, 200);
-        assert_eq!(node.post("/api/pipelines/numbers/start").await.0, 200);
-        if published {
-            append(&input, 25..30);
-            has(&node, 30).await;
-        }
-        node.kill();
-        let (code, _, why) = restore(&saved, &data, &["--replace"]);
-        assert_eq!(code, 0, "{why}");
-        let node = start(&data);
-        let view = node.until("numbers", "failed", |view| view["status"] == "failed").await;
-        assert_eq!(view["error"]["code"], "journal-behind", "{number}: {view:#}");
-        let fix = view["error"]["fix"].as_str().unwrap();
-        let begins = fix.split_once("names begin with ").unwrap().1.split_once(';').unwrap().0.split(", and with ");
-        let begins = begins.map(|begin| begin.strip_suffix(" or a greater number").unwrap());
-        let begins: Vec<_> = begins.map(|begin| begin.split_at(begin.len() - 10)).collect();
-        for object in objects_in(&path("lake")) {
-            let name = object.file_name().unwrap().to_str().unwrap();
-            if begins.iter().any(|(all, first)| name.strip_prefix(all).is_some_and(|rest| &rest[..10] >= *first)) {
-                fs::remove_file(&object).unwrap();
-            }
-        }
-        node.start("numbers").await;
-        let all = if published { 30 } else { 25 };
-        has(&node, all).await;
-        let ids: std::collections::BTreeSet<String> = lines_in(&path("lake")).into_iter().collect();
-        assert_eq!(ids.len(), all, "{number}");
-    }
-}
-
-/// The objects that readers see.
-fn objects_in(lake: &Path) -> Vec<std::path::PathBuf> {
-    let Ok(entries) = fs::read_dir(lake) else { return Vec::new() };
-    entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect()
-}
-
-fn lines_in(lake: &Path) -> Vec<String> {
-    let text = |path: std::path::PathBuf| fs::read_to_string(path).unwrap_or_default();
-    objects_in(lake).into_iter().flat_map(|path| text(path).lines().map(str::to_owned).collect::<Vec<_>>()).collect()
 }
 
 /// A restore that is cut off leaves no journal of which nobody knows that pushes are missing in it.

@@ -1,5 +1,6 @@
 //! What the journal holds of a lane's sealed objects. A shape that has to change gets another version, with a golden file of its
 //! own in `golden/s3-handle/`.
+use super::line::Line;
 use crate::stored;
 use dataflow_core::position::{Partition, Positions};
 use dataflow_sdk::Error;
@@ -32,6 +33,12 @@ pub(crate) struct Handle {
     pub(crate) series: String,
     /// The number of the commit that they reach to.
     pub(crate) sequence: u64,
+    /// What the lane's record counted then: the target has counted no less ever since, unless it is an older copy.
+    #[serde(default)]
+    pub(crate) counted: u64,
+    /// Whose numbers these are.
+    #[serde(default, skip_serializing_if = "Line::is_first")]
+    pub(crate) line: Line,
     /// Where what they hold begins, in the partitions that have moved since.
     #[serde(default, skip_serializing_if = "Positions::is_empty")]
     pub(crate) from: Positions,
@@ -49,7 +56,7 @@ impl Handle {
 
     /// The same once everything in it is published.
     pub(crate) fn published(&self) -> Self {
-        Self::new(&self.series, self.sequence)
+        Self { counted: self.sequence, line: self.line.clone(), ..Self::new(&self.series, self.sequence) }
     }
 
     pub(crate) fn to_json(&self) -> Result<Value, Error> {
@@ -69,7 +76,7 @@ impl Handle {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::{Handle, Object};
+    use super::{Handle, Line, Object};
     use dataflow_core::position::Position;
 
     /// Never changed: handles of this shape are stored.
@@ -87,6 +94,8 @@ mod tests {
                 bytes: 9_007_199_254_740_993,
                 rows: u64::MAX,
             }],
+            counted: 3,
+            line: Line::golden(),
             ..Handle::new("größe-0123456789abcdef", 4)
         };
         let golden: serde_json::Value = serde_json::from_str(GOLDEN).unwrap();

@@ -15,6 +15,8 @@ mod encoder;
 pub(crate) mod failure;
 pub(crate) mod handle;
 mod layout;
+mod line;
+mod lost;
 mod object;
 mod open_objects;
 mod opening;

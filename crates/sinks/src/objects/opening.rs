@@ -4,6 +4,7 @@ use super::{
     copies::Copies,
     handle::Handle,
     layout::{Format, Layout},
+    lost,
     open_objects::{Names, OpenObjects},
     record::{self, Begin, Kept, Record, Upload},
     store::{Store, Version},
@@ -23,8 +24,8 @@ use uuid::Uuid;
 pub(super) async fn open(config: &Layout, store: Store, cx: &Context, lane: OpenLane) -> Result<Opened, Error> {
     let (root, fence) = (config.root(), &lane.fence);
     let key = record::key(&root, &fence.branch, fence.lane);
-    let found = look(&store, &root, &key, &lane).await?;
     let handle = lane.journalled.as_ref().and_then(|known| known.handle.as_ref()).map(Handle::from_json).transpose()?;
+    let found = look(&store, &root, &key, &lane, handle.as_ref()).await?;
     let mut others = Vec::new();
     if fence.lane == 0 {
         others = surplus(&store, &root, &lane).await?;
@@ -33,7 +34,7 @@ pub(super) async fn open(config: &Layout, store: Store, cx: &Context, lane: Open
 
     // From here on an owner of before can begin no upload, and so seal nothing that nobody knows of.
     let (before, version) = found.map_or((None, None), |(record, version)| (Some(record), Some(version)));
-    let mut record = Record::new(&lane, before.as_ref());
+    let mut record = Record::new(&lane, before.as_ref(), handle.as_ref());
     record.uploads =
         left(before.as_ref(), &lane).chain(others.iter().flat_map(|(_, record)| left(Some(record), &lane))).collect();
     if handle.is_none() && fence.lane == 0 && !lane.sealed.is_empty() {
@@ -79,7 +80,7 @@ pub(super) async fn open(config: &Layout, store: Store, cx: &Context, lane: Open
     let mut positions = lane.begin.clone();
     positions.extend(lane.journalled.iter().flat_map(|known| known.positions.clone()));
     let positions = Arc::new(positions);
-    let (config, handle) = (Arc::new(config.clone()), Handle::new(&series, sequence));
+    let (config, handle) = (Arc::new(config.clone()), kept.record.handle(&series, sequence));
     let nonce = format!("{:016x}", Uuid::new_v4().as_u64_pair().0);
     let objects = Owned::new(OpenObjects::new(
         config.clone(),
@@ -110,18 +111,32 @@ pub(super) async fn open(config: &Layout, store: Store, cx: &Context, lane: Open
     })
 }
 
-/// The record that is there, if the lane may be opened beside it.
-async fn look(store: &Store, root: &str, key: &str, lane: &OpenLane) -> Result<Option<(Record, Version)>, Error> {
+/// The record that is there, if the lane may be opened beside it; `handle` is what the journal has of it.
+async fn look(
+    store: &Store,
+    root: &str,
+    key: &str,
+    lane: &OpenLane,
+    handle: Option<&Handle>,
+) -> Result<Option<(Record, Version)>, Error> {
     let place = store.place(key);
     let Some((bytes, version)) = store.read(key).await? else {
+        if let Some(handle) = handle.filter(|handle| handle.counted > 0 && lane.fence.lane == 0)
+            && published(store, root, &[Begin::of(&handle.series)]).await?.is_empty()
+        {
+            return Err(lost::missing(handle, lane, &place));
+        }
         // A later generation with fewer lanes has no record of those that are over.
         let Some(journalled) = &lane.journalled else { return Ok(None) };
-        let record = Record::new(lane, None);
+        let record = Record::new(lane, None, None);
         let begins = [Begin::after(&record.series(&lane.fence.branch), lane.fence.lane, journalled.sequence)];
         let objects = published(store, root, &begins).await?;
         return if objects.is_empty() { Ok(None) } else { Err(record.ahead(lane, &place, &objects, &begins)) };
     };
     let mut record = Record::from_json(&bytes)?;
+    if let Some(handle) = handle.filter(|_| record.owner == Owner::of(lane)) {
+        record.has_all_of(handle, lane, &place)?;
+    }
     if let Some(journalled) = record.admits(lane, &place)? {
         // Unless somebody has removed them, what would be written again is there. Only who was told of it has removed it for that.
         let number = record::lane_of(key).unwrap_or_default();
@@ -132,6 +147,7 @@ async fn look(store: &Store, root: &str, key: &str, lane: &OpenLane) -> Result<O
             let journalled = lane.journalled.as_ref().filter(|_| number == lane.fence.lane);
             begins.push(Begin::after(&own, number, journalled.map_or(0, |known| known.sequence)));
         }
+        begins.extend(record.unknown(lane).map(|of| Begin::of(&record::series(&lane.fence.branch, &record.owner, of))));
         let objects = published(store, root, &begins).await?;
         let gone = record.published.iter().any(|key| begins.iter().any(|begin| begin.is_of(key)));
         let has_published = gone || record.has_published_after(journalled);
@@ -150,7 +166,7 @@ async fn look(store: &Store, root: &str, key: &str, lane: &OpenLane) -> Result<O
     Ok(Some((record, version)))
 }
 
-/// The objects that are there whose names begin so, or with a greater number.
+/// The objects that are there whose names begin so.
 async fn published(store: &Store, root: &str, begins: &[Begin]) -> Result<Vec<String>, Error> {
     let mut objects: Vec<String> = store.list(root).await?.into_iter().map(|(key, _)| key).collect();
     objects.retain(|key| begins.iter().any(|begin| begin.is_of(key)));
@@ -163,7 +179,7 @@ async fn surplus(store: &Store, root: &str, lane: &OpenLane) -> Result<Vec<(Stri
     let mut others = Vec::new();
     for (key, _) in store.list(&record::folder(root, &lane.fence.branch)).await? {
         if record::lane_of(&key).is_some_and(|number| number >= lane.lanes)
-            && let Some((record, _)) = look(store, root, &key, lane).await?
+            && let Some((record, _)) = look(store, root, &key, lane, None).await?
         {
             others.push((key, record));
         }

@@ -2,6 +2,8 @@
 //! written on the condition that nobody else has written it since, so that an owner of before is noticed.
 use super::{
     failure::Trouble,
+    handle::Handle,
+    line::Line,
     store::{Store, Version},
 };
 use crate::{owner::Owner, stored};
@@ -80,6 +82,13 @@ pub(super) struct Record {
     /// The number of the last commit that a journal is known to count, and what its ledger counted then, over all generations.
     pub(super) counted: u64,
     pub(super) ledger: Counters,
+    /// Whose numbers the commits have.
+    #[serde(default, skip_serializing_if = "Line::is_first")]
+    pub(super) line: Line,
+    /// The generations that the journal knew beside this one, in the record of the first lane: another journal that does not know one
+    /// of them is older than it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) known: Vec<Generation>,
     /// The number of the last commit up to which all objects were published, and where the lane was with it.
     #[serde(default)]
     pub(super) through: u64,
@@ -96,11 +105,18 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// That of who opens a lane that has another one now.
-    pub(super) fn new(lane: &OpenLane, before: Option<&Self>) -> Self {
+    /// That of who opens a lane that has another one now; `handle` is the journal's.
+    pub(super) fn new(lane: &OpenLane, before: Option<&Self>, handle: Option<&Handle>) -> Self {
         let same =
             before.filter(|record| record.owner == Owner::of(lane) && record.generation == lane.fence.generation);
         let journalled = lane.journalled.clone().unwrap_or_default();
+        let line = handle.map(|handle| handle.line.clone()).unwrap_or_default();
+        let goes_on = match same {
+            Some(record) => record.line == line && record.counted <= journalled.sequence,
+            // The record of a generation that this journal does not know, or none, as that one had no such lane.
+            None => journalled.sequence == 0,
+        };
+        let line = if goes_on { line } else { line.leave(journalled.sequence, journalled.positions.clone()) };
         let mut ledger = lane.counted;
         ledger.add(&journalled.counters);
         let (through, reached) = match same {
@@ -117,6 +133,8 @@ impl Record {
             begin: same.map_or_else(|| lane.begin.clone(), |record| record.begin.clone()),
             counted: journalled.sequence,
             ledger,
+            line,
+            known: if lane.fence.lane == 0 { lane.known.clone() } else { Vec::new() },
             through,
             reached,
             refused: None,
@@ -159,6 +177,19 @@ impl Record {
         series(branch, &self.owner, self.generation)
     }
 
+    /// A handle of a generation's objects up to a commit.
+    pub(super) fn handle(&self, series: &str, sequence: u64) -> Handle {
+        let mut handle = Handle::new(series, sequence);
+        (handle.counted, handle.line) = (self.counted, self.line.clone());
+        handle
+    }
+
+    /// The generations that whoever wrote this knew, and the one that opens does not.
+    pub(super) fn unknown<'a>(&'a self, lane: &'a OpenLane) -> impl Iterator<Item = Generation> + use<'a> {
+        let known = self.known.iter().filter(|_| self.owner == Owner::of(lane)).copied();
+        known.filter(|generation| *generation != lane.fence.generation && !lane.known.contains(generation))
+    }
+
     /// Whether objects of commits after this one are known to have been published, also if none is there any more.
     pub(super) fn has_published_after(&self, journalled: u64) -> bool {
         self.counted > journalled && (self.through > journalled || !self.published.is_empty())
@@ -167,8 +198,7 @@ impl Record {
     /// A later journal has counted objects that the one which opens has not. `objects` are those of them that are there; their names begin
     /// with one of `begins`.
     pub(super) fn ahead(&self, lane: &OpenLane, place: &str, objects: &[String], begins: &[Begin]) -> Error {
-        let later = |begin: &Begin| format!("{} or a greater number", begin.first);
-        let names = begins.iter().map(later).collect::<Vec<_>>().join(", and with ");
+        let names = begins.iter().map(Begin::shown).collect::<Vec<_>>().join(", and with ");
         let (there, fix) = match objects.first() {
             Some(first) => (
                 format!("{} of them are there, {first} and later ones", objects.len()),
@@ -179,7 +209,9 @@ impl Record {
                 ),
             ),
             None => {
-                let at: Vec<String> = self.reached.iter().map(|(partition, at)| format!("{partition}={at}")).collect();
+                let mut at = self.begin.clone();
+                at.extend(self.reached.clone());
+                let at: Vec<String> = at.iter().map(|(partition, at)| format!("{partition}={at}")).collect();
                 let at = if at.is_empty() { "\"beginning\"".into() } else { at.join(",") };
                 let partly = match self.published.is_empty() || self.through >= self.counted {
                     true => "",
@@ -225,22 +257,35 @@ pub(super) async fn published(store: &Store, root: &str, branch: &BranchId) -> R
     Ok(published)
 }
 
-/// How the names of a lane's objects begin that commits after one have begun.
+/// How the names of some objects begin.
 #[derive(Debug)]
 pub(super) struct Begin {
-    /// What all of the lane's have in common.
+    /// What all have in common.
     all: String,
-    first: String,
+    /// The least of them, unless all are meant.
+    first: Option<String>,
 }
 
 impl Begin {
+    /// Those of a lane that commits after one have begun.
     pub(super) fn after(series: &str, lane: u32, commit: u64) -> Self {
-        Self { all: format!("{series}-{lane}-"), first: name(series, lane, commit + 1) }
+        Self { all: format!("{series}-{lane}-"), first: Some(name(series, lane, commit + 1)) }
+    }
+
+    /// Those of a generation.
+    pub(super) fn of(series: &str) -> Self {
+        Self { all: format!("{series}-"), first: None }
     }
 
     /// Whether the object of this key is one of them.
     pub(super) fn is_of(&self, key: &str) -> bool {
-        key.rsplit('/').next().is_some_and(|name| name.starts_with(&self.all) && *name >= *self.first)
+        let name = key.rsplit('/').next().filter(|name| name.starts_with(&self.all));
+        name.is_some_and(|name| self.first.as_ref().is_none_or(|first| *name >= **first))
+    }
+
+    /// For users.
+    pub(super) fn shown(&self) -> String {
+        self.first.as_ref().map_or_else(|| self.all.clone(), |first| format!("{first} or a greater number"))
     }
 }
 
@@ -301,6 +346,8 @@ mod tests {
             begin: [("events/0".into(), Position::offset(17))].into(),
             counted: 5,
             ledger: Counters { read: 12, delivered: 11, dead: 1, ..Counters::default() },
+            line: Line::golden(),
+            known: vec![Generation::new(1, 3)],
             through: 4,
             reached: [("events/0".into(), Position::offset(21))].into(),
             refused: Some(3),

@@ -175,7 +175,7 @@ impl Writer for ObjectWriter {
         }
         let parts = self.objects.with(|objects, _| objects.finish_all()).await?;
         self.upload(parts).await?;
-        let mut handle = Handle::new(&self.series, self.sequence);
+        let mut handle = self.record.record.handle(&self.series, self.sequence);
         handle.objects.clone_from(&self.objects()?.sealed);
         if !handle.objects.is_empty() {
             let moved = self.published.iter().filter(|(partition, at)| self.positions.get(*partition) != Some(at));
