@@ -103,7 +103,8 @@ impl SourceConfig for S3Source {
     const TYPE: &'static str = "s3";
     const SUMMARY: &'static str = "Reads objects of S3 or a server that speaks its protocol: JSON lines or CSV, plain, gzip or zstd; Parquet, Avro.";
     const GUARANTEE: &'static str = "Each object is read once. It is known by its key and its ETag: one that is overwritten with other content is \
-        another object, which is read from its beginning (warning `object-overwritten`); one that is written again with the same content is the same one. \
+        another object, which is read from its beginning (warning `object-overwritten`); one that is written again with the same content \
+        in the same way (parts of another size give another ETag) is the same one. \
         All keys are listed in each look, so that an object is found whatever its key and its time are. Each request for bytes demands the ETag that was listed, so that \
         contents are never mixed. The position is the (decompressed) byte offset, or the number of a row, from which reading goes on exactly. An object that is overwritten \
         or deleted before it was read to its end is a lost position (`onPositionLost`). Objects that appear and are overwritten or deleted between two looks are not seen. \
