@@ -20,18 +20,9 @@ pub(crate) struct Line {
 /// A line that was left.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Left {
+pub(crate) struct Left {
     name: String,
     /// The last commit that the next one has of it.
-    commit: u64,
-    /// Where the lane was with that.
-    at: Positions,
-}
-
-/// Where a line leaves another one.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Fork {
-    /// The last commit that both have.
     pub(crate) commit: u64,
     /// Where the lane was with that.
     pub(crate) at: Positions,
@@ -49,7 +40,7 @@ impl Line {
     }
 
     /// Where the target's line has left this one, of which a journal has this commit. None: it has all of it.
-    pub(crate) fn left_by(&self, target: &Self, commit: u64) -> Option<Fork> {
+    pub(crate) fn left_by<'a>(&'a self, target: &'a Self, commit: u64) -> Option<&'a Left> {
         let mut shared = None;
         // Both begin with the first line: what they have in common ends where one of them leaves it, or each for another one.
         for (own, other) in self.steps().zip(target.steps()) {
@@ -61,8 +52,7 @@ impl Line {
                 break;
             }
         }
-        let first = shared.filter(|_| self.name != target.name)?;
-        (first.commit < commit).then(|| Fork { commit: first.commit, at: first.at.clone() })
+        shared.filter(|left| self.name != target.name && left.commit < commit)
     }
 
     fn steps(&self) -> impl Iterator<Item = Step<'_>> {

@@ -2,8 +2,8 @@
 //! has followed since.
 use super::{
     handle::Handle,
-    line::Fork,
-    record::{Begin, Record},
+    line::Left,
+    record::{Begin, Record, settable},
 };
 use dataflow_sdk::{Error, sink::OpenLane};
 
@@ -16,7 +16,7 @@ impl Record {
     pub(super) fn has_all_of(&self, handle: &Handle, lane: &OpenLane, place: &str) -> Result<(), Error> {
         let same = self.generation == lane.fence.generation;
         if same && let Some(fork) = handle.line.left_by(&self.line, handle.sequence) {
-            return Err(forked(&fork, handle, lane, place));
+            return Err(forked(fork, handle, lane, place));
         }
         let counted = if same { self.counted } else { 0 };
         if counted >= handle.counted || !same && !lane.known.contains(&self.generation) {
@@ -42,16 +42,13 @@ pub(super) fn missing(handle: &Handle, lane: &OpenLane, place: &str) -> Error {
 }
 
 /// An older journal was restored and has gone on, and now this one is back: what comes after the fork is not what this one counts.
-fn forked(fork: &Fork, handle: &Handle, lane: &OpenLane, place: &str) -> Error {
+fn forked(fork: &Left, handle: &Handle, lane: &OpenLane, place: &str) -> Error {
     let message = format!(
         "the target has followed another journal of this pipeline: it goes on after commit {} of lane {} ({place}), up to which both are the \
          same; this journal is at commit {}, and its later objects may have been removed. An older backup was restored, and has written since",
         fork.commit, lane.fence.lane, handle.sequence,
     );
-    let mut at = lane.begin.clone();
-    at.extend(fork.at.clone());
-    let at: Vec<String> = at.iter().map(|(partition, at)| format!("{partition}={at}")).collect();
-    let at = if at.is_empty() { "\"beginning\"".into() } else { at.join(",") };
+    let at = settable(&lane.begin, &fork.at);
     // Where other lanes have left their lines, this one does not know.
     let again = match lane.lanes {
         1 => format!(

@@ -209,10 +209,7 @@ impl Record {
                 ),
             ),
             None => {
-                let mut at = self.begin.clone();
-                at.extend(self.reached.clone());
-                let at: Vec<String> = at.iter().map(|(partition, at)| format!("{partition}={at}")).collect();
-                let at = if at.is_empty() { "\"beginning\"".into() } else { at.join(",") };
+                let at = settable(&self.begin, &self.reached);
                 let partly = match self.published.is_empty() || self.through >= self.counted {
                     true => "",
                     false => " (some of what comes after that was published, too, and is written again)",
@@ -235,6 +232,14 @@ impl Record {
         let begins = [(self.generation, self.begin.clone())].into();
         Error::Contradicts { code: "journal-behind", message, fix, begins, ledger: Some(Box::new(self.ledger)) }
     }
+}
+
+/// What to set a checkpoint to so that a lane goes on where it was, if it began there.
+pub(super) fn settable(begin: &Positions, reached: &Positions) -> String {
+    let mut at = begin.clone();
+    at.extend(reached.clone());
+    let at: Vec<String> = at.iter().map(|(partition, at)| format!("{partition}={at}")).collect();
+    if at.is_empty() { "\"beginning\"".into() } else { at.join(",") }
 }
 
 /// What the names of all objects of a generation have in common, and nobody else's.
